@@ -18,13 +18,13 @@ from config import SettingsError
 from repositories.address import BadAddress
 from repositories.errors import StoreError, Unavailable
 
-# All else is imported by the commands that need it: a server's first answer waits for every import.
+# Everything else is imported by the commands that need it, since every import delays a server's first answer.
 if TYPE_CHECKING:
     from app.container import Container
 
 
 class LazyGroup(click.Group):
-    """Some of its commands are imported when they are asked for. `lazy`: `module:attribute` by name."""
+    """A group that imports some commands only when they are used. `lazy` maps their names to `module:attribute`."""
 
     def __init__(self, *args: Any, lazy: Mapping[str, str], **options: Any) -> None:
         super().__init__(*args, **options)
@@ -42,14 +42,14 @@ class LazyGroup(click.Group):
 
 
 class OneLineErrors(LazyGroup):
-    """Expected failures are one line on stderr and exit code 1, without a traceback."""
+    """Prints expected failures as one line on stderr, without a traceback, and exits with code 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except Unavailable as error:
             variable = error.store.upper() + ("" if error.store == "sinks" else "_URL")
-            # Drivers write more than one line.
+            # Drivers' messages may have several lines.
             raise click.ClickException(f"QUARTET_{variable}: {' '.join(str(error).split())}") from error
         except BadAddress as error:
             raise click.ClickException(f"QUARTET_{error.setting.upper()}: {error}") from error

@@ -1,4 +1,4 @@
-"""Backups: all truths of a running system in one file, and back into any set of engines."""
+"""Backups: dumps all truths of a running system into one file, and restores it into any set of engines."""
 
 from app.backup.command import dump, restore
 

@@ -1,4 +1,4 @@
-"""Writes the file: both stores are frozen one right after the other, and then read in batches."""
+"""Writes a backup: takes snapshots of both stores right after one another, and reads them in batches."""
 
 import os
 import tempfile
@@ -28,7 +28,10 @@ def sections(stores: Stores) -> tuple[Section, ...]:
 
 
 def write(stores: Stores, path: Path, rates: KindRates) -> Header:
-    """Returns the header. Raises `BadFile` when there is such a file, and `OSError`; then there is none."""
+    """Write a backup and return its header. Raises `BadFile` if `path` exists, and `OSError`.
+
+    After an error no file is left.
+    """
     if path.exists():
         raise BadFile("it exists already")
     with _named_when_whole(path) as part, frozen(stores) as (header, stores_frozen), writing(part) as out:
@@ -44,9 +47,7 @@ def write(stores: Stores, path: Path, rates: KindRates) -> Header:
 
 @contextmanager
 def frozen(stores: Stores) -> Iterator[tuple[Header, dict[str, Frozen]]]:
-    """The relational store is frozen first: what had not been dispatched to the documents by
-    then is in its outbox.
-    """
+    """Take both snapshots, the relational one first: its outbox has what was not dispatched to the documents yet."""
     began = time.monotonic()
     with stores.relational.dump.snapshot() as relational, stores.documents.dump.snapshot() as documents:
         within = round(time.monotonic() - began, 6)
@@ -57,7 +58,7 @@ def frozen(stores: Stores) -> Iterator[tuple[Header, dict[str, Frozen]]]:
 
 @contextmanager
 def _named_when_whole(path: Path) -> Iterator[Path]:
-    """A file beside it for its owner alone (mode 0600), which gets the name when the block ends without an error."""
+    """A temporary file next to `path`, with mode 0600, that is renamed to `path` if the block ends without an error."""
     number, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     try:
         yield Path(name)

@@ -1,8 +1,9 @@
-"""The file of a backup: JSON lines in one stream of zstd.
+"""The format of a backup: JSON lines in one zstd stream.
 
-The first line is the header. Each kind begins with a line that names it and ends with one that counts its records and
-has their digest; a record is an array, in a line of its own. The last line counts all records and has the digest of all
-lines before it. So a file that was cut off or altered is not whole. Digests are SHA-256 in hexadecimal.
+The first line is the header. Each kind of record starts with a line that names it and ends with a line that has the
+number and the digest of its records. Each record is an array on one line. The last line has the number of all records
+and the digest of all lines before it, so that truncation and alteration are detected. Digests are SHA-256 in
+hexadecimal.
 """
 
 import hashlib
@@ -26,11 +27,11 @@ Decoded = Callable[[str, bytes], Any]
 
 
 class BadFile(Exception):
-    """The file is no backup, is not whole, or is not for this version."""
+    """The file is no backup, is incomplete or altered, or is of another version."""
 
 
 class Section(Struct, frozen=True):
-    """A kind of records of one role, and the names of what an array of it has, in order."""
+    """One kind of record of one role. `members` names the elements of its arrays, in order."""
 
     role: str
     kind: str
@@ -38,8 +39,8 @@ class Section(Struct, frozen=True):
 
 
 class Header(Struct, frozen=True):
-    """`at` is the moment of consistency by the relational store's clock; the stores were frozen within `within` seconds
-    from it. `revision` is that of the schema.
+    """`at` is the time of the backup by the relational store's clock. Both snapshots were taken within `within` seconds
+    of it. `revision` is the revision of the schema.
     """
 
     format: str
@@ -66,7 +67,7 @@ class Trailer(Struct, frozen=True, tag_field="line", tag="whole"):
 
 
 class Digest:
-    """Of the records of one kind, in their order."""
+    """The count and the digest of the records of one kind, which depends on their order."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -117,12 +118,12 @@ class Writer:
 
 
 def writing(path: Path) -> zstd.ZstdFile:
-    """An open, compressed file. Raises `OSError`."""
+    """Open a compressed file for writing. Raises `OSError`."""
     return zstd.open(path, "wb", level=LEVEL)
 
 
 class Reader:
-    """Reads a file once, from its start. Every method and iterator raises `BadFile` and `OSError`."""
+    """Reads a file once, from its start. Every method and iterator may raise `BadFile` and `OSError`."""
 
     def __init__(self, path: Path) -> None:
         self._lines = _lines(path)
@@ -130,7 +131,7 @@ class Reader:
         self.header = self._header()
 
     def sections(self) -> Iterator[tuple[Section, Iterator[bytes]]]:
-        """Each kind with its lines, which must be read to their end; the file is whole when this ends."""
+        """Yield each kind with its lines, which must be read to their end. Completes only if the file is whole."""
         records = 0
         for section in self.header.sections:
             self._expect(Start(section.kind))

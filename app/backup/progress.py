@@ -1,4 +1,4 @@
-"""Progress output of a dump or a restore: a line when a kind of record is done, and more while a long one runs."""
+"""Progress output of a dump or a restore: a line per kind of record, and more during a long one."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,11 +10,11 @@ from app.backup.file import End
 from app.seed.report import EVERY_SECONDS, rate
 
 R = TypeVar("R")
-SHOWN = 16  # digits of a digest
+SHOWN = 16  # digits of a digest that are printed
 
 
 class KindRates:
-    """`engines` says where each role is."""
+    """Prints counts and rates. `engines` names the engine of each role."""
 
     def __init__(self, engines: Mapping[str, str]) -> None:
         self._engines = engines

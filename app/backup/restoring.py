@@ -1,4 +1,4 @@
-"""Reads the file: once whole before anything is written, then into the stores, which are then compared with it."""
+"""Restores a backup: checks the whole file first, then loads it, then compares the stores with it."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -19,11 +19,14 @@ BATCH = 5_000
 
 
 class NotEmpty(Exception):
-    """The stores hold something already."""
+    """The stores are not empty."""
 
 
 def checked(path: Path, stores: Stores) -> tuple[Header, list[End]]:
-    """The header, and count and digest of each kind, of a file that is whole and of this version's schema."""
+    """Check a file, and return its header, and count and digest of each kind.
+
+    Raises `BadFile` unless it is whole and of this version's schema.
+    """
     reader = Reader(path)
     header, ends = reader.header, list[End]()
     if header.revision != head() or header.sections != sections(stores):
@@ -40,7 +43,10 @@ def checked(path: Path, stores: Stores) -> tuple[Header, list[End]]:
 
 
 def refuse_unless_empty(stores: Stores, *, again: bool) -> None:
-    """`again`: documents may be there. The relational store is loaded at the end, all or nothing."""
+    """Raise `NotEmpty` unless the stores are empty. With `again`, there may be documents of an interrupted restore.
+
+    The relational store must be empty even then: it is loaded last, in one transaction.
+    """
     if not stores.relational.dump.is_empty():
         raise NotEmpty("the relational store is not empty, and a backup goes into empty stores only")
     if not again and not stores.documents.dump.is_empty():
@@ -51,7 +57,7 @@ def refuse_unless_empty(stores: Stores, *, again: bool) -> None:
 
 
 def load(path: Path, stores: Stores, ends: Sequence[End], rates: KindRates) -> None:
-    """Load a file that was `checked`. Documents come first, so rows of the relational store say that all is there."""
+    """Load a file that was `checked`. Documents come first, so rows in the relational store mean that all is loaded."""
     every, of_role = dumps(stores), {end.kind: end for end in ends}
     reader = Reader(path)
     found = reader.sections()
@@ -62,7 +68,7 @@ def load(path: Path, stores: Stores, ends: Sequence[End], rates: KindRates) -> N
                 _put(put, section.kind, rates.counted(section.kind, _batches(lines, types[section.kind])))
                 rates.ended(role, of_role[section.kind])
             if role == tuple(every)[-1]:
-                # To its end, before the commit.
+                # Read to the end of the file, which verifies it, before the commit.
                 for _ in found:
                     raise BadFile("it was altered")
     stores.cache.void()

@@ -1,4 +1,4 @@
-"""Looking into a running system, and mending it."""
+"""Checks a running system for drift and repairs it; audits the ledger; gives advice from measurements."""
 
 from app.doctor.advice import advice
 from app.doctor.drift import Drift

@@ -1,4 +1,4 @@
-"""Author timelines, which keep all history, against what their authors posted."""
+"""Compares author timelines, which have no retention limit, with the authors' posts."""
 
 from uuid import UUID
 
@@ -38,7 +38,7 @@ class Authors(Side):
         self._feeds.audit.restore_author(list(look.missing.values()), look.began)
 
     def _judged(self, author: UUID, surplus: list[StoredEntry]) -> list[Wrong]:
-        """An entry that came between two reads is surplus and not wrong."""
+        """Return the surplus entries that are wrong. An entry written between the two reads is surplus but correct."""
         truth = authors_of(self._documents, surplus)
         found = []
         for kept in surplus:

@@ -1,4 +1,4 @@
-"""A stored timeline beside the truth, walked down together so that only a segment of each is in memory."""
+"""Compares a stored timeline with the truth segment by segment, so that only one segment of each is in memory."""
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
@@ -11,7 +11,7 @@ from repositories.feeds.audit_port import StoredEntry
 from repositories.records import PostRef
 
 BLOCK = 1000
-# Doubts about one timeline that are followed up at a time.
+# The number of doubts about one timeline that are followed up at a time.
 MOST = 5000
 
 GONE = "its post does not exist"
@@ -23,7 +23,7 @@ Key = tuple[int, UUID]
 
 
 class Wrong(Struct, frozen=True):
-    """An entry that should not be there, and why. With `instead` it only has the wrong author."""
+    """An entry that should not be there, and why. If only its author is wrong, `instead` is the correct entry."""
 
     kept: StoredEntry
     reason: str
@@ -31,9 +31,10 @@ class Wrong(Struct, frozen=True):
 
 
 class Look(Struct, frozen=True):
-    """What one look at a timeline, begun at `began`, had doubts about: first doubts, or confirmed ones.
+    """The doubts that one look at a timeline found, unconfirmed in a first look and confirmed in a second.
 
-    `leftover` are entries that promise nothing. Not `complete`: there was more than `MOST`.
+    The look began at `began`. `leftover` are entries that are not cleaned up yet and that the port allows. If not
+    `complete`, the look stopped after `MOST` doubts.
     """
 
     began: datetime
@@ -46,7 +47,7 @@ class Look(Struct, frozen=True):
         return len(self.missing) + len(self.wrong) + len(self.leftover)
 
     def __contains__(self, one: PostRef | StoredEntry) -> bool:
-        """Whether this look had doubts about it, as something missing or as an entry."""
+        """Whether this look doubts a post that is missing (`PostRef`) or an entry (`StoredEntry`)."""
         if isinstance(one, PostRef):
             return one.post_id in self.missing or any(w.instead == one for w in self.wrong.values())
         return bool({(one.bucket, one.post_id)} & (self.wrong.keys() | self.leftover.keys()))
@@ -58,10 +59,10 @@ class Difference(Struct, frozen=True):
 
 
 def differences(kept: Iterable[StoredEntry], truth: Truth, low: UUID) -> Iterator[Difference]:
-    """Down to `low`, inclusive. Entries of a segment are read before the truth about it.
+    """Yield the differences down to `low`, inclusive. The entries of a segment are read before its posts.
 
-    `truth` gives the newest `BLOCK` posts below a bound. An entry that has another author than its post is surplus,
-    and its post is missing.
+    `truth` returns the newest `BLOCK` posts below a bound. If an entry has another author than its post, the entry is
+    surplus and the post is missing.
     """
     entries, before, done = iter(kept), None, False
     while not done:

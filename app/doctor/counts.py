@@ -1,6 +1,6 @@
-"""Kept counts against what they count, in the stores that keep them.
+"""Compares stored counters with the rows they count, in the store that holds both.
 
-Each store compares its own counts at one moment, so there is no second look.
+Each store compares at a single moment, so there is no second look.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -33,7 +33,7 @@ class Counts:
         self._report = report
 
     def accounts(self, ids: Collection[UUID], *, repair: bool) -> None:
-        """Followers and followees."""
+        """Check the counts of followers and followees."""
         kind, reads = "account counters", self._relational.counters.miscounted_accounts
         wrong = reads(ids)
         self._report.add(kind, _lines("account", wrong))
@@ -44,7 +44,7 @@ class Counts:
             self._report.unrepaired[kind] += len(reads(list(wrong)))
 
     def posts(self, ids: Collection[UUID], *, repair: bool) -> None:
-        """Likes and comments."""
+        """Check the counts of likes and comments."""
         likes = self._relational.counters.miscounted_posts(ids)
         comments = self._comments(ids, repair=False)
         self._report.add("like counters", _lines("likes of post", likes))

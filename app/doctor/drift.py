@@ -1,7 +1,7 @@
-"""`quartet doctor drift`: feeds, counters and offers against the truth, while serving.
+"""`quartet doctor drift`: compares feeds, counters and offers with the truth, while serving.
 
-What the first look at a timeline doubts is looked at again, in an order that neither live traffic nor a relay that
-is behind can deceive. What is confirmed is repaired and looked at again.
+The first look at a timeline finds doubts. A second look reads the stores in an order in which neither live traffic nor
+a late relay can cause a false finding. Confirmed differences are repaired and looked at once more.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -45,7 +45,7 @@ class Drift:
         self._repair = repair
 
     def everybody(self) -> Report:
-        """All accounts, all posts and all offers, in batches."""
+        """Check all accounts, posts and offers, in batches."""
         for batch in self._pages(lambda after: self._relational.accounts.ids(after=after, limit=BATCH)):
             self._accounts(batch)
         for batch in self._pages(lambda after: [p.post_id for p in self._documents.posts.ids(after=after, limit=1000)]):
@@ -55,7 +55,7 @@ class Drift:
         return self.report
 
     def one(self, account: UUID) -> Report:
-        """One account's timelines and counts, and those of its posts."""
+        """Check one account's timelines and counts, and the counts of its posts."""
         self._accounts([account])
         for batch in self._pages(lambda after: self._posted(account, after)):
             self._posts(batch)
@@ -90,7 +90,10 @@ class Drift:
             after = page[-1]
 
     def _judge(self, doubts: Sequence[Doubt]) -> list[tuple[Side, UUID]]:
-        """Returns what is to be looked at anew: more may be wrong than one look takes in, or than could be reached."""
+        """Take the second look, and repair. Returns the timelines to start over with.
+
+        These are the ones where the repair removed some of the findings: one look may not have covered all.
+        """
         again = []
         for side, one, doubted in doubts:
             look = side.look(one, doubted)

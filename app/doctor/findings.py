@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-# Lines printed for one run.
+# The most lines printed in one run.
 PRINTED = 200
 # Entries not cleaned up yet and never shown to readers. The port allows them, so they are not drift.
 LEFTOVER = "leftover entries"
@@ -36,7 +36,7 @@ class Report:
                 self._write_line("more findings are only counted")
 
     def summary(self, seconds: float) -> list[str]:
-        """One line per kind, and one for all; `seconds` is how long it took."""
+        """One line per kind of finding, and a total. `seconds` is the duration of the run."""
         lines = [
             f"{kind}: {number} found, {self.unrepaired[kind] if self._repair else number} not repaired"
             for kind, number in sorted(self.found.items())

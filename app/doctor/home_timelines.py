@@ -1,9 +1,9 @@
-"""Home timelines of readers who are awake, against the posts by whom they follow.
+"""Compares the home timelines of awake readers with the posts of the accounts they follow.
 
-The pushed timeline promises posts that are not in flight, by oneself and by followees whose back-fill is done and
-who are not pulled, down to the low watermark. The order of reads in a second look is a page's order (in flight,
-reader state, timeline), and then the truth: whoever was unfollowed, what was deleted, and a timeline that was trimmed
-while it was read, is seen there. Posts whose deletion is not dispatched yet are left alone; that is read first, too.
+A home timeline must hold every post that is not in flight, is not below the low watermark, and is by the reader or by a
+followee whose back-fill is done and who is not pulled. A second look reads in the order of a page (in flight, reader
+state, timeline), and reads the truth last: it shows what was unfollowed, deleted or trimmed during the look. Posts
+whose deletion is not dispatched yet are ignored; they are read before all else, too.
 """
 
 from datetime import timedelta
@@ -45,7 +45,7 @@ class Homes(Side):
         self._kept = retention - EXPIRY_MARGIN
 
     def look(self, one: UUID, doubted: Look | None = None) -> Look:
-        """Empty for a reader who is not awake, or was not all the time."""
+        """Compare one home timeline. Empty unless the reader was awake during the whole look."""
         began = self._clock()
         flying, dying = in_flight(self._documents, doubted), buried(self._documents, doubted)
         reader_state = self._relational.feed_activity.reader_state(one)
@@ -72,7 +72,7 @@ class Homes(Side):
         return Look(began, missing, wrong, leftover, complete)
 
     def mend(self, one: UUID, look: Look) -> None:
-        """An entry that was altered is overwritten with a time later than that of the alteration."""
+        """Repair the timeline. An altered entry is overwritten with a timestamp later than that of the alteration."""
         audit = self._feeds.audit
         audit.remove_home([w.kept for w in look.wrong.values() if w.instead is None], look.began)
         audit.restore_home(one, list(look.missing.values()), look.began)
@@ -97,11 +97,11 @@ class Homes(Side):
     def _judged(
         self, surplus: list[StoredEntry], missing: dict[UUID, PostRef], followed: set[UUID], pulled: set[UUID]
     ) -> tuple[dict[Key, Wrong], dict[Key, StoredEntry]]:
-        """What is wrong with these entries, and which are left over. Takes altered ones out of `missing`.
+        """Divide surplus entries into wrong and leftover ones. Removes the posts of altered entries from `missing`.
 
-        A post that is gone may be left over as others are: of whoever unfollows its author nothing is retracted, and
-        the clean-up after the unfollow may be late. So it is wrong only where its author's posts are promised, or
-        there is no such author.
+        The entry of a deleted post may be a leftover: a deletion is not retracted from readers who have unfollowed the
+        author, and the clean-up after the unfollow may be late. So it is wrong only if the author is followed and not
+        pulled, or does not exist.
         """
         truth = authors_of(self._documents, surplus)
         gone = {k.author_id for k in surplus if k.post_id not in truth and k.author_id is not None}

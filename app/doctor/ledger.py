@@ -48,7 +48,7 @@ def audit_ledger(opened: Opened, *, path: Path | None, since_anchor: bool, as_js
 
 
 def audited(audit: Audit, anchor: Anchor | None, *, whole: bool) -> Iterator[Finding]:
-    """All of it, or what came after the anchor."""
+    """Audit everything if `whole`, else what came after the anchor. Yields the findings."""
     accounts, products = (anchor.heads(), anchor.stock_heads()) if anchor else ((), ())
     parts = anchor.parts_head() if anchor else NO_PARTS
     if whole:

@@ -1,7 +1,7 @@
-"""What is known of products against their documents.
+"""Compares offers in the relational store with the documents of their products.
 
-The row is read before the document and after it. Every write voids the row before it writes the document, so a row that
-has not changed meanwhile says what the document said.
+The row is read before and after the document. Every write of a product voids the row before it writes the document, so
+a row that did not change in between must agree with the document.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -26,7 +26,7 @@ class KnownOffers:
         self._report = report
 
     def check(self, products: Sequence[UUID], *, repair: bool) -> None:
-        """With `repair`, the row of a product that is wrong is removed: orders ask the documents, and make it anew."""
+        """Report wrong offers. `repair` deletes their rows: the next order reads the document and stores the offer."""
         wrong = dict(self._wrong(products))
         self._report.add(KIND, (f"offer of product {one}: {problem}" for one, problem in wrong.items()))
         if wrong and repair:
@@ -48,7 +48,7 @@ class KnownOffers:
 
 
 def _problem(state: OfferState, product: Product | None) -> str | None:
-    """None where the document is gone: nobody reads anything that a row could be taken for."""
+    """Say what is wrong. A missing document is no problem: nothing reads the offer of a product that does not exist."""
     if product is None:
         return None
     if state.digest and state.digest != offer_of(product).digest:

@@ -18,7 +18,7 @@ Opened = Callable[[], AbstractContextManager[Container]]
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 # The provider's clock may be ahead of the database's.
 AHEAD = timedelta(days=1)
-# A claim's lease of 10 seconds, and the relay's first tries.
+# Seconds: the lease of a claim (10) and the first tries of the relay.
 PATIENCE = 15.0
 
 

@@ -1,7 +1,7 @@
-"""`quartet rebuild feeds`: home and author timelines anew from the truth, while serving.
+"""`quartet rebuild feeds`: rebuilds home and author timelines from the truth, while serving.
 
-Home timelines are filled by the relay, as those of readers who return: until then their pages are pulled. Who waits
-helps: the command serves the outboxes too, so that it ends where no relay runs. Author timelines are written here.
+The relay fills home timelines as it does for returning readers, and until then their pages are pulled. With `--wait`
+the command serves the outboxes too, so that it also ends where no relay runs. It writes author timelines itself.
 """
 
 import time
@@ -13,7 +13,7 @@ from msgspec import Struct
 from app.container import Container
 from repositories.records import PostRef
 
-# Feeds that are being filled at a time: their readers are pulled meanwhile.
+# The number of feeds that are filled at a time. Meanwhile the pages of their readers are pulled.
 AT_ONCE = 100
 PAGE = 1000
 POLL = 0.05
@@ -21,7 +21,10 @@ PATIENCE = 60.0
 
 
 class Rebuilt(Struct, frozen=True):
-    """`late` feeds were still not filled after a time in which nothing moved."""
+    """Numbers of feeds requested, dormant readers skipped and posts restored.
+
+    `late` feeds were not filled when there had been no progress for the patience of the rebuild.
+    """
 
     feeds: int
     dormant: int
@@ -30,7 +33,7 @@ class Rebuilt(Struct, frozen=True):
 
 
 class Rebuild:
-    """`serve` dispatches some events and returns how many; `patience` is in seconds without progress."""
+    """`serve` dispatches some events and returns how many. Waiting ends after `patience` seconds without progress."""
 
     def __init__(
         self, container: Container, serve: Callable[[], int], *, wait: bool, patience: float = PATIENCE
@@ -65,7 +68,10 @@ class Rebuild:
         return Rebuilt(requested, dormant, restored, late + self._filled(waking))
 
     def _restore(self, read: Callable[[UUID | None], list[PostRef]]) -> int:
-        """Put posts on their authors' timelines, with the time this began: what is deleted meanwhile stays so."""
+        """Write posts to their authors' timelines, with the start time of the rebuild as timestamp.
+
+        So a post that is deleted meanwhile stays deleted.
+        """
         count, after = 0, None
         while posts := read(after):
             self._audit.restore_author(posts, self._began)
@@ -73,7 +79,7 @@ class Rebuild:
         return count
 
     def _filled(self, waking: set[UUID]) -> int:
-        """Returns how many of these feeds were not filled in time."""
+        """Wait for these feeds to be filled. Returns how many were not filled in time."""
         rest, deadline = set(waking), time.monotonic() + self._patience
         while rest and time.monotonic() < deadline:
             dispatched = self._serve()

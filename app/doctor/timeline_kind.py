@@ -1,4 +1,4 @@
-"""One kind of timeline, as the doctor looks at it, and what its two kinds have in common."""
+"""The protocol for checking one kind of timeline, and what home and author timelines have in common."""
 
 from abc import abstractmethod
 from collections.abc import Collection, Iterable
@@ -21,19 +21,22 @@ class Side(Protocol):
     def look(self, one: UUID, doubted: Look | None = None) -> Look:
         """Compare one account's timeline with the truth.
 
-        The first look has doubts. The second, given the first, keeps those that are still justified, and reads in
-        the order in which nothing that is on its way can be taken for drift.
+        The first look finds doubts. The second gets the first as `doubted`, keeps the doubts that still hold, and reads
+        in an order in which work in progress cannot be mistaken for drift.
         """
 
     @abstractmethod
     def mend(self, one: UUID, look: Look) -> None:
-        """Write what is missing, with the time at which the look began, and remove what is wrong."""
+        """Write what is missing, with the start of the look as timestamp, and remove what is wrong."""
 
 
 def collected(
     differences: Iterable[Difference], doubted: Look | None
 ) -> tuple[dict[UUID, PostRef], list[StoredEntry], bool]:
-    """Missing posts, surplus entries, and whether that is all of them."""
+    """Collect up to `MOST` missing posts and surplus entries, and whether these are all.
+
+    With `doubted`, only those that the first look doubted.
+    """
     missing: dict[UUID, PostRef] = {}
     surplus: list[StoredEntry] = []
     for difference in differences:
@@ -45,7 +48,7 @@ def collected(
 
 
 def in_flight(documents: DocumentStore, doubted: Look | None) -> set[UUID]:
-    """Which of the posts that were missing are not dispatched yet. A first look does not ask."""
+    """Which of the missing posts are in flight. Empty for a first look, which does not read this."""
     if doubted is None or not doubted.missing:
         return set()
     authors = {post.author_id for post in doubted.missing.values()}
@@ -61,14 +64,14 @@ def in_flight(documents: DocumentStore, doubted: Look | None) -> set[UUID]:
 
 
 def buried(documents: DocumentStore, doubted: Look | None) -> set[UUID]:
-    """Which of the posts whose entries were in doubt are only being deleted. A first look does not ask."""
+    """Which posts of doubted entries are tombstones: their deletion is not dispatched yet. Empty for a first look."""
     if doubted is None or not (doubted.wrong or doubted.leftover):
         return set()
     return documents.posts.buried({post_id for _, post_id in [*doubted.wrong, *doubted.leftover]})
 
 
 def authors_of(documents: DocumentStore, entries: Collection[StoredEntry]) -> dict[UUID, UUID]:
-    """Whose the posts of these entries are, where they exist."""
+    """The author of each post of these entries that exists."""
     authors = dict[UUID, UUID]()
     for some in batched({entry.post_id for entry in entries}, AT_ONCE):
         authors |= documents.posts.authors(some)

@@ -23,7 +23,7 @@ from repositories.store import Store
 Opened = Callable[[], AbstractContextManager[Container]]
 ROLES = ("relational", "documents", "feeds", "sessions", "cache")
 FILE = "sqlite:///"
-# A call of the move may take longer than one of a request.
+# Store calls of a move may take longer than those of a request.
 CALL_SECONDS = 60.0
 INTERRUPTED = 130
 
@@ -81,7 +81,7 @@ def move(opened: Opened, role: str, url: str, *, dry_run: bool, verify_only: boo
 
 @contextmanager
 def given_up(old: StorePlace, move_id: str) -> Iterator[None]:
-    """Where the move fails or is interrupted, nothing is noted any more, unless another one has begun since."""
+    """If the move fails or is interrupted, stop recording changes, unless another move has begun since."""
     try:
         yield
     except Overtaken:
@@ -94,7 +94,7 @@ def given_up(old: StorePlace, move_id: str) -> Iterator[None]:
 
 @contextmanager
 def _both(container: Container, role: str, url: str) -> Iterator[tuple[Store, Store, Stores]]:
-    """Both with the patience of the move, and all stores with the new place among them."""
+    """Open the old and the new store, with a move's timeouts, and all stores of the settings with the new place."""
     patience: dict[str, Any] = {f"{role}_timeout": CALL_SECONDS}
     patient = replace(container.settings, **patience)
     there = at(patient, role, url)
@@ -106,14 +106,14 @@ def _both(container: Container, role: str, url: str) -> Iterator[tuple[Store, St
             new = stores.by_role()[role]
             new.ping()
         except (BadAddress, SettingsError, StoreError) as error:
-            # Drivers write more than one line, and the setting of the role is not what is wrong.
+            # Make one line of the driver's text, and remove the name of the role's setting: `--to` is what is wrong.
             text = " ".join(str(error).removeprefix(f"QUARTET_{role.upper()}_URL: ").split())
             raise click.ClickException(f"--to: {text}") from error
         yield here.by_role()[role], new, stores
 
 
 def _require_truth(old: Store, role: str) -> None:
-    """So that who comes late reads why. Whether the place still is it when the move begins is looked at again."""
+    """Report early, with the reason, that the old place is no longer the truth. The move itself checks it again."""
     mark = _place(old).mark()
     if mark and mark.state in CLOSED:
         raise Overtaken(f"another move of {role} has ended meanwhile")
@@ -122,7 +122,7 @@ def _require_truth(old: Store, role: str) -> None:
 def _require_receivable(new: Store, *, verify_only: bool) -> None:
     place = _place(new)
     if new.migrate(dry_run=True):
-        # There is no place yet, of which something could be asked.
+        # Without tables there is no mark and nothing to count.
         if verify_only:
             raise click.ClickException("--to: there are no tables, or those of another version")
         return
@@ -149,12 +149,12 @@ def _one_line() -> Iterator[None]:
 
 
 def _absolute(url: str) -> str:
-    """Processes in other working directories follow it too."""
+    """Make the path of a file absolute, since processes with other working directories follow the move too."""
     return f"{FILE}{Path(url.removeprefix(FILE)).absolute()}" if url.startswith(FILE) else url
 
 
 def _same(one: str, other: str) -> bool:
-    """One file may have several names."""
+    """Whether both URLs name the same place. One file may have several paths."""
     if one.startswith(FILE) and other.startswith(FILE):
         return Path(one.removeprefix(FILE)).resolve() == Path(other.removeprefix(FILE)).resolve()
     return one == other

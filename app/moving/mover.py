@@ -1,4 +1,4 @@
-"""One move: copy, catch up, verify, switch. Until the switch is written the old place is the truth, come what may."""
+"""One move: copy, catch up, verify, switch. Until the switch is written, the old place is the truth in any case."""
 
 import hashlib
 import time
@@ -11,30 +11,30 @@ from app.backup.file import End, encoded
 from repositories.errors import Contention, Unavailable
 from repositories.moving.places import FrozenPlace, Key, Mark, StorePlace
 
-# Catching up ends with a round of so few changes, or of so few seconds. A switch that takes longer than is meant is
-# put off.
+# Catching up ends with a round of at most `FEW` changes or `QUICK_SECONDS`. A switch that would take longer than
+# `PAUSE_SECONDS` is abandoned and tried again.
 FEW, QUICK_SECONDS, PAUSE_SECONDS = 100, 0.2, 0.7
 ROUNDS, TRIES, AGAIN_SECONDS = 200, 60, 0.1
-# From the first mark to the switch, at least: processes look at marks twice a second, and build what they need at the
-# new place. Who does not know of a move yet when it switches says for a moment what the old place has.
+# The least time from the first mark to the switch. Processes read the marks twice a second, and open the new place in
+# advance. A process that does not know of the move when it switches reads from the old place for a moment.
 NOTICED_SECONDS = 1.0
 
 
 class NotTheSame(Exception):
-    """What was copied is not what is there."""
+    """The copy differs from the original."""
 
 
 class PlaceFails(Exception):
-    """A place cannot do what is asked of it, or does not answer. The text says which of the two."""
+    """One of the two places fails or does not answer. The text says which one."""
 
 
 class NotQuiet(Exception):
-    """Changes come faster than they can be carried over."""
+    """Changes arrive faster than they can be carried over."""
 
 
 @contextmanager
 def of_place(which: str) -> Iterator[None]:
-    """What is unavailable in this block is so in the place that is called this."""
+    """Turn `Unavailable` into a `PlaceFails` that names the place `which`."""
     try:
         yield
     except Unavailable as error:
@@ -47,8 +47,10 @@ Counted = Callable[[str, Iterator[Sequence[Any]]], Iterator[Sequence[Any]]]
 
 
 class Move:
-    """`say` gets a line for each step. `counted` watches batches of a kind go by, and `ended` hears of each kind.
-    `wait` returns after so many seconds, in which other processes notice the move.
+    """Moves one role from `old` to `new`.
+
+    `say` gets lines of text for the user. `counted` wraps the batches of a kind to show progress, and `ended` is called
+    after each kind. `wait` pauses for a number of seconds, in which other processes notice the move.
     """
 
     def __init__(
@@ -71,7 +73,10 @@ class Move:
         self._caught_up = 0
 
     def run(self, old_url: str, new_url: str) -> float:
-        """Returns for how many seconds writers had to wait."""
+        """Move the role. Returns for how many seconds writers had to wait.
+
+        Raises `NotTheSame`, `NotQuiet`, `PlaceFails`, `Overtaken` and the old place's `StoreError`.
+        """
         epoch = self.next_epoch()
         self._old.capture(Mark("leaving", epoch - 1, new_url, self.id))
         marked = time.monotonic()
@@ -96,7 +101,7 @@ class Move:
         return 1 + max(mark.epoch for mark in (self._old.mark(), self._new.mark(), Mark("open")) if mark)
 
     def count(self) -> None:
-        """Read all that would be copied."""
+        """Read and count everything that would be copied."""
         with self._old.moment() as moment:
             for kind in self._old.kinds:
                 digest = SumOfDigests(self._old, kind.name)
@@ -115,7 +120,10 @@ class Move:
                 self._ended(digest.end())
 
     def catch_up(self, *, verify: bool = False) -> None:
-        """Until a round is short. Then all is compared, while changes go on to be noted; and what they were."""
+        """Carry changes over in rounds until a round is short.
+
+        With `verify`, then compare all records, while new changes are recorded, and catch up with those too.
+        """
         for _ in range(ROUNDS):
             began = time.monotonic()
             with self._old.moment() as moment:
@@ -125,7 +133,7 @@ class Move:
                 if count <= FEW or time.monotonic() - began < QUICK_SECONDS:
                     if not verify:
                         return
-                    # The new place is what the old one was at this moment, and stays so.
+                    # The new place equals this snapshot of the old one, and is not written until the comparison ends.
                     verify = False
                     self._compare(moment)
         raise NotQuiet("changes come faster than they are carried over")
@@ -136,7 +144,7 @@ class Move:
                 self._ended(_same(kind.name, (self._old, moment), (self._new, copied), self._counted))
 
     def _carry(self, moment: FrozenPlace) -> int:
-        """What was noted by this moment, and read it back."""
+        """Carry over the changes recorded by this snapshot, read them back and compare. Returns their number."""
         if not moment.changed:
             return 0
 
@@ -184,14 +192,14 @@ def _require_quick(seconds: float) -> None:
 
 
 def compare(old: StorePlace, new: StorePlace, ended: Callable[[End], None]) -> None:
-    """Of two places to which nobody writes. Raises `NotTheSame`."""
+    """Compare two places that are not being written to. Raises `NotTheSame`."""
     with old.moment() as one, new.moment() as other:
         for kind in old.kinds:
             ended(_same(kind.name, (old, one), (new, other)))
 
 
 class SumOfDigests:
-    """Of the records of one kind, in any order: the sum of their SHA-256."""
+    """The count and a digest of the records of one kind, independent of their order: the sum of their SHA-256."""
 
     def __init__(self, place: StorePlace, kind: str, skipped: Collection[Key] = ()) -> None:
         self._place = place
@@ -221,7 +229,7 @@ def _same(
     other: tuple[StorePlace, FrozenPlace],
     counted: Counted = _uncounted,
 ) -> End:
-    """The first is read first: then it is known what was changed meanwhile."""
+    """Compare one kind, reading `one` first: after that `unsure` says what changed during the read."""
     (place, moment), (new_place, copied) = one, other
     mine = SumOfDigests(place, kind)
     for batch in counted(kind, moment.records(kind)):

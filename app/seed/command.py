@@ -1,4 +1,4 @@
-"""`quartet seed`, and what `quartet start` seeds."""
+"""The command `quartet seed`, and the seeding of the first `quartet start`."""
 
 import sys
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from app.seed.work import Outcome, Progress
 from repositories.records import ProductFilter
 
 Opened = Callable[[], AbstractContextManager[Container]]
-PASSWORD = "correct horse battery staple"  # noqa: S105 - everybody may know it: these accounts are nobody's
+PASSWORD = "correct horse battery staple"  # noqa: S105 - public on purpose: these accounts belong to nobody
 INTERRUPTED = 130
 SHOWN_DIFFERENCES = 50
 count = click.IntRange(min=0)
@@ -83,10 +83,11 @@ def seed(opened: Opened, /, **options: Any) -> None:
 
 
 def seed_small_once(container: Container) -> Callable[[], SeededLogin | None]:
-    """Load the small data set on the first start, and the rest of it after an interruption.
+    """Load the small data set on the first start, or the rest of it after an interruption.
 
-    Returns what finds the login of an ordinary account, with as much work as somebody's signing in, and no store: None
-    in production, or when its password has been changed. Data deleted later is not loaded again.
+    Data that was deleted later is not loaded again. Returns a function that gives the login of an ordinary account. It
+    uses no store, and verifies the password, which takes as long as a sign-in. It gives None in production, and when
+    the password has been changed.
     """
     if container.settings.env == "production":
         return _no_login
@@ -149,7 +150,7 @@ def _verify(container: Container, plan: Plan, threads: int) -> None:
 
 
 def _bars(container: Container) -> Progress:
-    from app.seed.report import ProgressBars  # with it rich, which most starts do without
+    from app.seed.report import ProgressBars  # imports rich, which most starts do not need
 
     return ProgressBars(container.settings.engines)
 
@@ -163,7 +164,7 @@ def _empty_but_for(container: Container, plan: Plan) -> bool:
 
 
 def _loaded(container: Container, plan: Plan) -> bool:
-    """Whether the last batches of the last step are loaded, or would be past the retention."""
+    """Whether the last batches of the last step are loaded, or would be older than the retention."""
     if not container.stores.relational.accounts.get(plan.account_ids[:1]):
         return False
     if (container.kit.clock() - plan.until).days >= container.settings.feeds_retention_days:

@@ -19,12 +19,12 @@ class Draws:
         return int.from_bytes(blake2b(text.encode(), digest_size=8).digest())
 
     def stream(self, *name: str | int) -> Random:
-        """Repeatable on purpose: nothing secret may come of it."""
+        """A reproducible generator. Not for secrets."""
         return _Numbered(self.number(*name))
 
 
 class _Numbered(Random):
-    """The same numbers as `Random`'s, which begins by looking at what else a seed may be."""
+    """Gives the numbers of `Random` for an integer seed, but skips its slower handling of other kinds of seeds."""
 
     def seed(self, a: Any = None, version: int = 2) -> None:  # noqa: ARG002 - versions differ in seeds that are text
         super(Random, self).seed(a)

@@ -1,7 +1,7 @@
-"""Writes a plan into the stores, without services and events, in the state after all events were dispatched.
+"""Writes a plan directly into the stores, without services and events, as if all events had been dispatched.
 
 A second run leaves existing data as it is and adds what is missing, including data deleted since. The cache is not
-read, and emptied at the end.
+read, and is emptied at the end.
 """
 
 from uuid import UUID
@@ -21,7 +21,10 @@ PAGE = 1000
 
 
 class Home(Struct, frozen=True):
-    """What of an account's home feed its timeline gets. Where that is not all, it is cut below the oldest."""
+    """The newest posts of an account's home feed, for its home timeline.
+
+    If `is_cut`, the feed has older posts, and the low watermark is set to the oldest of these.
+    """
 
     owner: UUID
     newest: list[PostRef]
@@ -29,7 +32,7 @@ class Home(Struct, frozen=True):
 
 
 class Loader:
-    """`password_hash` is that of the one password of all these accounts."""
+    """Loads a plan. All accounts share the password whose hash is `password_hash`."""
 
     def __init__(self, container: Container, plan: Plan, password_hash: str) -> None:
         self._container = container
@@ -38,8 +41,8 @@ class Loader:
         self._hash = password_hash
 
     def load(self, *, batch: int, concurrency: int, progress: Progress) -> list[Outcome]:
-        """Raises the error of a store that stays unavailable; what was loaded until then stays."""
-        # Otherwise it is looked through for garbage as often as the rows of some batches were made.
+        """Load the plan. Raises the error of a store that stays unavailable; what was loaded by then stays."""
+        # Otherwise the garbage collector would traverse the plan again and again while rows are made.
         with staying():
             self._plan.prepare()
         done = []
@@ -58,13 +61,13 @@ class Loader:
         return [
             Step("accounts", "relational", sizes.accounts, _one, self._accounts_there, self._accounts,
                  self._put_accounts),
-            # Nearly every batch locks the celebrity's counter, so threads gain nothing; and many others' counters.
+            # Nearly every batch locks the counter of the celebrity, and many others, so more threads gain nothing.
             Step("follows", "relational", sizes.accounts, self._follow_rows, self._follows_there, self._follows,
                  self._put_follows, parallel=False, times=5),
             Step("products", "documents", sizes.products, _one, self._products_there, self._products,
                  self._stores.documents.products.load),
             Step("stock", "relational", sizes.products, _one, self._stock_there, self._stock, self._put_stock),
-            # An account's entries are a hash chain, and every deposit adds to the provider's: batches run one by one.
+            # An account's entries form a hash chain, and every deposit extends the provider's, so batches run serially.
             Step("deposits", "relational", sizes.accounts, self._deposit_rows, self._deposits_there, self._deposits,
                  self._put_deposits, parallel=False),
             Step("orders", "relational", sizes.orders, _one, self._orders_there, self._orders, self._put_orders,
@@ -139,7 +142,7 @@ class Loader:
     def _put_deposits(self, deposits: list[Transfer]) -> None:
         with self._stores.relational.transaction() as tx:
             tx.bulk.transfers(deposits)
-            # As if the sandbox provider had been asked for each.
+            # The sandbox provider has a payment for each deposit, as if it had been called.
             tx.sandbox.add([Payment(d.id, "deposit", d.amount, "approved", d.created_at) for d in deposits])
 
     def _orders_there(self, batch: Batch) -> bool:
@@ -231,7 +234,7 @@ class Loader:
         return [Home(plan.account_ids[k], plan.home(k, most), plan.home_length(k) > most) for k in batch]
 
     def _put_homes(self, homes: list[Home]) -> None:
-        """The low watermarks first: where the rest does not follow, too much is pulled, and nothing is missing."""
+        """Write the low watermarks first: if the load fails in between, more is pulled, and no post is missing."""
         cut = [home for home in homes if home.is_cut]
         if cut:
             with self._stores.relational.transaction() as tx:

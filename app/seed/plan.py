@@ -1,4 +1,4 @@
-"""The data set as a function of its seed. What can be drawn again is not stored.
+"""The data set as a function of its seed. Values that can be drawn again are not stored.
 
 Accounts, products and posts are numbered from 0. Account 0 is the celebrity; lower numbers have more followers. Posts
 are numbered by age: a higher number is a newer post with a higher id.
@@ -31,7 +31,7 @@ BURSTS, IN_BURSTS, BURST_SECONDS = 24, 0.4, 3600.0
 
 
 class Plan:
-    """Data sets with another seed, number of accounts or end share no ids, so several can be loaded side by side."""
+    """One data set. Sets that differ in seed, number of accounts or end share no ids: several can be loaded."""
 
     def __init__(self, chosen: Sizes, *, seed: int = 1, until: datetime = UNTIL) -> None:
         self.sizes = chosen
@@ -43,7 +43,7 @@ class Plan:
         self._tag_weights = cumulated(zipf(len(words.TAGS), 1.0))
 
     def prepare(self) -> None:
-        """Draw in advance what several threads will read."""
+        """Draw in advance the values that several threads will read."""
         _ = self.refs, self.product_ids, self.posts_of, self.followees, self.comment_counts, self.like_counts
         self.trade.prepare()
 
@@ -117,7 +117,7 @@ class Plan:
         return f"{self.handle(k)}@example.com"
 
     def follows(self, k: int) -> list[Follow]:
-        """The edges of account `k`, dated after all accounts were registered."""
+        """The follows of account `k`, dated after all accounts were registered."""
         draw, ids = self._draws.stream("since", k).random, self.account_ids
         since, most = self.until - POSTING - LISTING, (POSTING + LISTING) // MICROSECOND
         return [Follow(ids[k], ids[other], since + _part(most, draw())) for other in self.followees[k]]
@@ -161,7 +161,7 @@ class Plan:
     def post(self, k: int) -> Post:
         draw = self._draws.stream("post", k)
         ref, at = self.refs[k], self.posted(k)
-        # `choice` is a `randrange` that costs half.
+        # `choice` of a range costs half of `randrange`.
         tags = draw.choices(words.TAGS, cum_weights=self._tag_weights, k=draw.choice(range(5)))
         shown = draw.choice((1, 2)) if self.product_ids and draw.random() < 0.1 else 0
         return Post(
@@ -188,7 +188,7 @@ class Plan:
         ]
 
     def likes(self, k: int) -> list[Like]:
-        """The likes of post `k`, from as many accounts."""
+        """The likes of post `k`, each from a different account."""
         if not self.like_counts[k]:
             return []
         post_id, fans, ids = self.refs[k].post_id, self.fans(k), self.account_ids
@@ -209,7 +209,7 @@ class Plan:
 
     @cached_property
     def _times(self) -> "array[int]":
-        """Strictly increasing microseconds, a part of them in bursts."""
+        """The times of the posts: strictly increasing microseconds since 1970, some of them in bursts."""
         draw = self._draws.stream("times")
         start = (self.until - POSTING - EPOCH) // MICROSECOND
         length = POSTING // MICROSECOND

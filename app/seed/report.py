@@ -13,7 +13,7 @@ from rich.table import Table
 from app.seed.work import Outcome, Progress, Step
 
 EVERY_SECONDS = 10.0
-Engines = Mapping[str, str]  # of each role
+Engines = Mapping[str, str]  # by role
 
 
 class ProgressLines(Progress):
@@ -24,7 +24,7 @@ class ProgressLines(Progress):
         self._total = self._done = 0
         self._started = self._said = time.monotonic()
 
-    def start(self, step: Step, rows: int) -> None:  # noqa: ARG002 - of the step nothing is said yet
+    def start(self, step: Step, rows: int) -> None:  # noqa: ARG002 - lines are printed later
         self._total, self._done = rows, 0
         self._started = self._said = time.monotonic()
 
@@ -78,7 +78,7 @@ def rate(rows: int, seconds: float) -> str:
 
 
 def table(outcomes: Sequence[Outcome], engines: Engines) -> None:
-    """Rates count rows written, not rows found to exist."""
+    """Print a row per step. Rates count rows written, not rows that existed."""
     shown = Table(box=box.SIMPLE_HEAD)
     shown.add_column("kind")
     shown.add_column("store")

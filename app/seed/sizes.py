@@ -20,7 +20,10 @@ NAMES = tuple(_NAMED)
 
 
 def sizes(name: str = SMALL, **given: int | None) -> Sizes:
-    """A named size. Counts that are given replace its own, and dependent counts are scaled."""
+    """A named size, with the `given` counts instead of its own; counts that depend on them are scaled.
+
+    Raises `ValueError` for counts that do not fit together.
+    """
     accounts, posts, followees, orders = _NAMED[name]
     counts = {key: count for key, count in given.items() if count is not None}
     accounts, posts = counts.get("accounts", accounts), counts.get("posts", posts)

@@ -1,7 +1,7 @@
 """The trade of a data set: opening deposits, past orders and their payments.
 
-Orders and payments are numbered by age, because an account's entries are in the order in which they are loaded. The
-deposit of a buyer covers all orders, so no balance falls below 0, with or without refunds.
+Orders and payments are numbered by age, since the entries of an account get the order in which they are loaded. A
+buyer's deposit covers all orders, so no balance falls below 0, with or without refunds.
 """
 
 from array import array
@@ -28,13 +28,13 @@ STATE_WEIGHTS = (62, 14, 10, 14)
 COMMON, RARE = "EUR", "USD"
 RARELY = 0.2
 POCKET = (50, 2000)
-# The age of the newest order: long enough to have been settled.
+# The least age of an order: old enough to be settled.
 SETTLED = timedelta(minutes=1)
 VERSIONS: dict[str, int] = {"cancelled": 2, "paid": 2}
 
 
 class Market(NamedTuple):
-    """Who may buy what, and when. Deposits are between `opens` and `starts`, orders after `starts`."""
+    """The accounts, products and period of trade. Deposits are between `opens` and `starts`, orders until `ends`."""
 
     account_ids: Sequence[UUID]
     products: Sequence[Product]
@@ -103,7 +103,7 @@ class Trade:
 
     @cached_property
     def _times(self) -> "array[int]":
-        """Increasing microseconds."""
+        """The times of the orders: increasing microseconds after `starts`."""
         draw = self._draws.stream("order times")
         length = (self._market.ends - SETTLED - self._market.starts) // MICROSECOND
         return array("q", sorted(draw.randrange(length) for _ in range(self._orders)))
@@ -143,7 +143,7 @@ class Trade:
         return uniform(moved, paid_at=order.created_at + GRACE)
 
     def _deposits(self, k: int, spent: dict[tuple[UUID, str], int]) -> Iterator[Transfer]:
-        """Accounts that buy nothing get a deposit too. The id is derived from the amount."""
+        """The deposits of account `k`. Accounts that buy nothing get one too. The id is derived from the amount."""
         draw, owner = self._draws.stream("wallet", k), self._market.account_ids[k]
         at = self._market.opens + (self._market.starts - self._market.opens) * k / len(self._market.account_ids)
         for currency in (COMMON, RARE):
@@ -160,7 +160,7 @@ def _line(product: Product, quantity: int) -> OrderLine:
 
 
 def _payments(order: Order) -> Iterator[Transfer]:
-    """Payments to the sellers, and their refunds."""
+    """The transfers of an order: payments to its sellers, and their refunds."""
     if order.state == "cancelled":
         return
     for seller, amount in sorted(shares(order).items()):

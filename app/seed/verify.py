@@ -1,7 +1,7 @@
 """Reads everything back and compares it with the plan.
 
-Counts and balances are compared exactly, so the data must not have been used yet. Complete timelines are read, as the
-application reads them, for a sample of the accounts. The ledger and the stock are audited completely.
+Counts and balances are compared exactly, so the data must not have been used yet. Timelines are read whole, through
+the services, but only for a sample of the accounts. The ledger and the stock are audited completely.
 """
 
 from array import array
@@ -128,7 +128,7 @@ class Verifier:
         return _compared("payment", planned, self._stores.relational.ledger.get(list(planned)))
 
     def _books(self, _batch: Batch) -> Iterator[str]:
-        """Audits all accounts, also those outside the plan."""
+        """Audit ledger and stock, including accounts outside the plan."""
         audit = self._stores.relational.audit
         for finding in chain(audit.ledger(), audit.stock()):
             yield f"{finding.about}: {finding.problem}"
@@ -201,7 +201,7 @@ def _compared(what: str, planned: Mapping[K, object], found: Mapping[K, object])
 
 
 def _paged(what: str, planned: list[PostRef], read: Callable[[Window], TimelinePage[Card]]) -> Iterator[str]:
-    """At most one line, because what follows the first difference usually differs too."""
+    """Compare page by page. Yields at most one line, since after a difference the rest usually differs too."""
     page = read(Window(FEED_PAGE))
     for start in range(0, max(len(planned), 1), FEED_PAGE):
         wanted = [ref.post_id for ref in planned[start : start + FEED_PAGE]]

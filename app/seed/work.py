@@ -1,4 +1,4 @@
-"""Runs the steps of a load: batches in parallel, retried after failures, skipped when they exist."""
+"""Runs the steps of a load: batches run in parallel, are retried after failures, and are skipped if they exist."""
 
 import threading
 import time
@@ -19,11 +19,11 @@ Batch = range
 
 
 class Step(Struct, frozen=True):
-    """A step loads things of one kind, numbered from 0. Its functions are idempotent, in any order, on any thread.
+    """Loads things of one kind, numbered from 0. Its functions are idempotent and may run in any order, on any thread.
 
-    `put` brings into the store what `make` has made of a batch.
-    `times`: how many times the rows of others a batch has. More where each costs something beside its rows; fewer where
-    the store takes no more at once, so that no thread has much left to do when others have nothing.
+    `rows` is the number of rows of one thing, `there` whether a batch exists, `make` makes the rows of a batch, and
+    `put` writes them. `times` scales the batch size: above 1 if a batch has a cost besides that of its rows; below 1 if
+    the store limits the size of a write, so that at the end no thread has much left to do while the others are idle.
     """
 
     kind: str
@@ -72,10 +72,10 @@ class Progress:
 
 
 class Run:
-    """Checks whether a batch exists, until as many were missing as run at a time; the rest is taken as new.
+    """Runs one step. Skips batches that exist, but assumes the rest to be new after `2 * threads` were missing.
 
-    One thread makes rows at a time, while the others' are on their way: if all made them at once, which takes as long,
-    the store would have nothing to do meanwhile.
+    Only one thread makes rows at a time, while the rows of the others are being written. If all made rows at once,
+    which takes as long, the store would be idle meanwhile.
     """
 
     def __init__(self, step: Step, *, batch: int, threads: int, progress: Progress) -> None:
@@ -87,7 +87,7 @@ class Run:
         self._making = threading.Lock()
 
     def __call__(self) -> Outcome:
-        """After an interruption it waits for the running batches and starts no others."""
+        """Run the step. When interrupted, wait for the running batches and start no others."""
         step, started, written = self._step, time.monotonic(), 0
         total = step.rows_of(range(step.numbers))
         self._progress.start(step, total)
@@ -110,12 +110,12 @@ class Run:
         return rows, True
 
     def _is_there(self, batch: Batch) -> bool:
-        """Its last number is asked for alone, for batches that are new cost no more then."""
+        """Check the last number alone first, which makes the check cheap for new batches."""
         return self._step.there(batch[-1:]) and self._step.there(batch)
 
 
 def side_by_side(function: Callable[[Batch], T], batches: Iterable[Batch], threads: int) -> Generator[T, None, None]:
-    """Yields results as they complete. At most twice `threads` batches are submitted."""
+    """Run `function` on the batches and yield results as they complete. At most `2 * threads` are pending."""
     with ThreadPoolExecutor(threads) as pool:
         waiting: set[Future[T]] = set()
         try:
@@ -130,7 +130,7 @@ def side_by_side(function: Callable[[Batch], T], batches: Iterable[Batch], threa
 
 
 def patiently(action: Callable[[], T]) -> T:
-    """Retries `Unavailable` and `Contention`, which is safe because every function is idempotent."""
+    """Run `action`, and retry `Unavailable` and `Contention`, which is safe because every action is idempotent."""
     for pause in PAUSES:
         try:
             return action()

@@ -201,7 +201,7 @@ class Relay:
         return None
 
     def _put_off(self, outbox: Outbox, claim: Claim, error: Exception, due: datetime) -> None:
-        """Postpone or dead-letter the event. Unfinished work without a wait is due again at `due`, behind older events."""
+        """Postpone or dead-letter the event. Unfinished work without a wait is due at `due`, behind older events."""
         event, attempts, reason = claim.event, claim.attempts + 1, _reason(error)
         if isinstance(error, Unfinished):
             again = self._now(outbox) + error.wait if error.wait else due

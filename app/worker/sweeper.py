@@ -2,7 +2,7 @@
 
 They handle stuck orders, expired holds and reservations, unfinished writes of products; old idempotency keys, reserved
 handles, mailed tokens, session endings, fan-out progress and logged events; readers who became dormant, pulled authors
-who post less again, view counts, deferred work, and old partitions of feeds. Every job is bounded, may run in several
+who post less again, view counts, deferred work, and partitions of feeds. Every job is bounded, may run in several
 relays at once, and does not affect the others when it fails.
 """
 

@@ -1,4 +1,4 @@
-"""Advice from measurement: what the engines and our own series say, judged by rules."""
+"""Advice by rules over measurements: statistics of the engines and our own metrics."""
 
 from app.doctor.advice.command import advice
 

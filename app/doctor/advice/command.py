@@ -14,7 +14,7 @@ from app.doctor.advice.scrape import scraped
 from repositories.observing import Observers
 
 Opened = Callable[[], AbstractContextManager[Container]]
-# Of one rule: of a thousand large tables a few are enough.
+# The most lines printed for one rule: a few of a thousand large tables are enough.
 SHOWN = 5
 
 

@@ -1,9 +1,9 @@
-"""The day on which a limit is met, from samples of the past: a straight line by least squares, with its error.
+"""Forecasts the day on which a level reaches its limit: a straight line through past samples by least squares.
 
-What is sampled has a daily cycle, so of a day only its highest sample counts, once there are seven days; before that
-every sample does. The interval is that of a prediction: in nine of ten cases a further sample lies within it, if
-growth goes on as it was and deviations are independent and normal. Student's quantile is that of Fisher and Cornish
-(1960), right to one in a thousand from six degrees of freedom on.
+Levels have a daily cycle, so once the samples span seven days, only the highest sample of each day is used. The
+interval is a 90 % prediction interval: it contains nine of ten further samples if growth continues unchanged and
+deviations are independent and normal. Student's quantile is approximated after Fisher and Cornish (1960), with an error
+below one in a thousand from six degrees of freedom.
 """
 
 import math
@@ -16,18 +16,20 @@ from msgspec import Struct
 
 from repositories.relational.levels_port import LevelSample
 
-# One side of an interval of 90 %.
+# The normal quantile for one side of a 90 % interval.
 _Z = NormalDist().inv_cdf(0.95)
 _DAY = timedelta(days=1)
 FEWEST, DAYS = 8, 7
-# A line is not drawn out to more than thrice its own length, nor looked along for longer than two years.
+# The line is extrapolated to at most `TIMES` its own length, and at most `LONGEST` days, in steps of `STEP` days.
 LONGEST, TIMES, STEP = 730.0, 3.0, 0.25
 
 
 class Forecast(Struct, frozen=True):
-    """Days from the last sample on: when the line meets the limit, and both ends of the interval, or no later one.
+    """When the level is expected to reach `limit`, in days after the last sample.
 
-    `error` is the standard error of the line, in the level's own unit, and `points` how many it was drawn through.
+    `days` is where the line meets the limit, `earliest` and `latest` are where the ends of the interval do. `latest` is
+    None if that is too far away. `error` is the standard error of the line, in the unit of the level, `points` the
+    number of samples it was fitted to.
     """
 
     level: str
@@ -47,9 +49,10 @@ class Forecast(Struct, frozen=True):
 
 
 def forecast(samples: Sequence[LevelSample], limit: float | None = None) -> Forecast | None:
-    """Of one level, by time. None while it does not grow, or too little is known, or the limit is out of sight.
+    """Forecast one level from its samples, ordered by time.
 
-    `limit` is one that the engine does not know, or that comes before its own.
+    None if it does not grow, if there are too few samples, or if the limit is too far away. `limit` replaces the limit
+    that the engine knows, if any.
     """
     most = limit or samples[-1].most if samples else None
     points = _points(samples)
@@ -87,13 +90,13 @@ class _FittedLine:
         return self._start + self.slope * x
 
     def margin(self, x: float) -> float:
-        """Half of the interval."""
+        """Half the width of the prediction interval at `x`."""
         further = 1 + 1 / self._count + (x - self._mean) ** 2 / self._spread
         return self._quantile * self.error * math.sqrt(further)
 
 
 def _points(samples: Sequence[LevelSample]) -> list[tuple[float, float]]:
-    """Days since the first sample, and values."""
+    """The points to fit: days since the first sample, and values."""
     if not samples:
         return []
     first = samples[0].at
@@ -104,7 +107,7 @@ def _points(samples: Sequence[LevelSample]) -> list[tuple[float, float]]:
 
 
 def _student(free: int) -> float:
-    """The quantile of 95 % of Student's distribution, with this many degrees of freedom."""
+    """The 95 % quantile of Student's distribution with `free` degrees of freedom."""
     z = _Z
     first = (z**3 + z) / 4
     second = (5 * z**5 + 16 * z**3 + 3 * z) / 96

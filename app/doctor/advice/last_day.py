@@ -1,7 +1,7 @@
-"""What an engine has counted since a day ago, where the relay has noted what it had counted by then.
+"""Computes what an engine has counted in the last day, from the counts that the relay has sampled.
 
-Its own counts are of all the time since they were reset. A trouble of today is lost in them, and one that was mended
-stays.
+An engine's counters run since their last reset. A problem of today hardly shows in them, and one that was fixed
+continues to show.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -18,7 +18,10 @@ Past = Mapping[str, Sequence[LevelSample]]
 
 
 def of_last_day(observed: Observed, roles: Collection[str], past: Past, now: datetime) -> Observed:
-    """`past` has the samples of each level by time. What was counted for less than a day is of a day."""
+    """Add the figures of the last day to the tables. `past` has the samples of each level, ordered by time.
+
+    A count over less than a day is taken as that of a whole day.
+    """
     role = next(iter(roles))
     subjects = (_scans(one, role, past, now) if one.kind == "table" else one for one in observed.subjects)
     return replace(observed, subjects=tuple(subjects))
@@ -32,7 +35,7 @@ def _scans(table: Subject, role: str, past: Past, now: datetime) -> Subject:
     base = next((one for one in reversed(samples) if now - one.at >= DAY), samples[0])
     scans, rows = table.figures["scans"] - base.value, table.figures["scanned_rows"] - before[base.at]
     if scans < 0 or rows < 0:
-        # Reset since then: all that is counted is later.
+        # The counters were reset since the sample, so they cover only the time after it.
         return table
     figures = {"scans_a_day": scans / max((now - base.at) / DAY, 1), "rows_of_a_scan": rows / max(scans, 1)}
     return replace(table, figures={**table.figures, **figures})

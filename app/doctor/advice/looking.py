@@ -1,4 +1,4 @@
-"""Looks at everything that a system has: its engines, its own series, what waits in its stores, and where it grows."""
+"""Observes a whole system: its engines, its own metrics, its backlogs, and forecasts of its growth."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -25,9 +25,10 @@ def look(
     notes: Sequence[str],
     limits: Mapping[str, float] | None = None,
 ) -> Iterator[Looked]:
-    """`series` are those of all servers and relays, and `notes` says which of them could not be read.
+    """Yield what was observed, with the roles concerned: one item per engine, and one for Quartet itself.
 
-    `limits` are of levels, for what the engine does not know.
+    `series` are the metrics of all servers and relays; `notes` says which could not be read. `limits` are limits by
+    level, for what an engine does not know.
     """
     levels: list[Subject] = []
     further, past, now = list(notes), dict[str, list[LevelSample]](), container.kit.clock()
@@ -50,7 +51,7 @@ def look(
 
 
 def forecasts(levels: Sequence[Subject], past: Past, now: datetime, limits: Mapping[str, float]) -> Iterator[Forecast]:
-    """Of the levels as they are now, and as they were."""
+    """Forecast each level from its past samples and its current value."""
     for level in levels:
         newest = LevelSample(level.name, now, *bounded(level))
         found = forecast([*past.get(level.name, []), newest], limits.get(level.name))
@@ -64,7 +65,7 @@ def _past(container: Container, now: datetime) -> dict[str, list[LevelSample]]:
 
 
 def metrics_of(container: Container) -> list[str]:
-    """Where the server and the relay of these settings serve them, if they do."""
+    """The URLs at which the server and the relay serve their metrics, by these settings."""
     settings = container.settings
     host, port = settings.metrics_at
     ports = [(host, port) if port else (settings.host, settings.port)]
@@ -74,7 +75,7 @@ def metrics_of(container: Container) -> list[str]:
 
 
 def _reached(host: str) -> str:
-    if host in ("0.0.0.0", "::"):  # noqa: S104  not bound to, but looked for
+    if host in ("0.0.0.0", "::"):  # noqa: S104  compared, not bound to
         return "127.0.0.1"
     return f"[{host}]" if ":" in host else host
 

@@ -1,4 +1,4 @@
-"""Our own series and backlogs as subjects, for rules: what `/metrics` has, and what the stores say of what waits."""
+"""Turns our own metrics and the backlogs of the stores into subjects for the rules."""
 
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
@@ -9,7 +9,8 @@ from app.doctor.advice.scrape import Series
 from app.stores import Stores
 from repositories.observer_port import Subject
 
-# A call that took longer than this waited for something: usual ones take a hundredth of it. On a file a write may.
+# Seconds. A call that takes longer than `SLOW` had to wait: normal ones take a hundredth. A write to a file may take
+# longer, so for it the bound is `LATE`.
 SLOW, LATE = 0.025, 0.25
 _CALLS = "quartet_store_call_seconds"
 _HOT = {"sessions", "cache"}
@@ -17,7 +18,7 @@ _NO_WRITES = ("select ", "read", "ping", "find", "MGET", "GET")
 
 
 def of_series(series: Series, engines: Mapping[str, str], places: Mapping[str, int]) -> Iterator[Subject]:
-    """`engines` are those of the roles; `places` says by number which roles share a server or file."""
+    """`engines` by role. In `places`, roles on the same server or file have the same number."""
     yield _server(series)
     yield from _stores(series, engines, places)
     yield from _pools(series)
@@ -74,7 +75,7 @@ def _stores(series: Series, engines: Mapping[str, str], places: Mapping[str, int
             "error_share": errors.get(role, 0.0) / max(calls, 1),
             "waits": waited,
             "wait_share": waited / max(calls, 1),
-            # Of what the roles on the same server take. Sessions and the cache go to Redis together.
+            # The share of the time of all roles on this server. Sessions and cache count together, as both use Redis.
             "time_share": _sum(seconds, together) / max(_sum(seconds, beside), 1e-9),
             "roles_beside": float(len(beside)),
         }
@@ -104,7 +105,7 @@ def _replicas(series: Series) -> Iterator[Subject]:
 
 
 def of_backlogs(stores: Stores, now: datetime) -> Iterator[Subject]:
-    """What the relay and the sinks have not done yet. Raises `StoreError`."""
+    """The backlogs of the outboxes and of the sinks. Raises `StoreError`."""
     for truth, outbox in {"relational": stores.relational.outbox, "documents": stores.documents.outbox}.items():
         waiting = outbox.backlog()
         yield Subject(
@@ -127,7 +128,7 @@ def of_backlogs(stores: Stores, now: datetime) -> Iterator[Subject]:
 
 
 def of_forecast(found: Forecast) -> Subject:
-    """Numbers are of bytes, but for connections."""
+    """A forecast as a subject. Levels are in bytes, except for connections."""
     written = "{:,.1f}".format if "connections" in found.level else size
     figures = {
         "days": found.days,

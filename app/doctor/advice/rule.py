@@ -1,4 +1,4 @@
-"""A rule of advice: what it reads, from which threshold on it speaks and why, its words, and the command to run."""
+"""Rules of advice: which figures a rule reads, its thresholds and their reason, its text, and the command to run."""
 
 import functools
 import operator
@@ -24,7 +24,7 @@ _SIZES = ("bytes", "kB", "MB", "GB", "TB")
 
 
 class Bound(Struct, frozen=True):
-    """A figure against a number, or a word against a word. What the engine does not know is within no bound."""
+    """Compares a figure with a number, or a word with a word. A figure that is not known does not hold."""
 
     figure: str
     sign: str
@@ -36,10 +36,11 @@ class Bound(Struct, frozen=True):
 
 
 class Rule(Struct, frozen=True, forbid_unknown_fields=True):
-    """For each subject of one kind, of one engine; that of our own series is `Quartet`. All bounds of `when` must hold.
+    """Applies to each subject of one `kind` and `engine`, if all bounds of `when` hold.
 
-    `words` and `command` have figures and words of the subject in braces: `{name}`, and sizes as `{bytes!b}`. `page` is
-    one of the documentation; a rung of the ladder is a section of `growing.md`.
+    The engine of our own metrics is `Quartet`. `words` and `command` are templates: `{name}` is replaced by a figure or
+    word of the subject, and `{bytes!b}` by a size. `page` is a page of the documentation; a rung of the ladder is a
+    section of `growing.md`.
     """
 
     name: str
@@ -64,7 +65,7 @@ class _File(Struct, forbid_unknown_fields=True):
 
 
 class Advice(Struct, frozen=True):
-    """What a rule says of one subject. `figures` are all that is known of it."""
+    """The advice of one rule about one subject. `figures` are all figures of that subject."""
 
     rule: str
     engine: str
@@ -80,7 +81,7 @@ class Advice(Struct, frozen=True):
 
 @functools.cache
 def rules() -> tuple[Rule, ...]:
-    """Those of the files beside this one."""
+    """Read the rules from the TOML files in `rules/`."""
     found = []
     for path in sorted((Path(__file__).parent / "rules").glob("*.toml")):
         file = msgspec.toml.decode(path.read_bytes(), type=_File)
@@ -89,7 +90,7 @@ def rules() -> tuple[Rule, ...]:
 
 
 def judged(observed: Observed, roles: Iterable[str], by: Iterable[Rule]) -> Iterator[Advice]:
-    """What the rules of this engine say, in their order. They may also ask for `serves_cache`, and so of each role."""
+    """Apply the rules of this engine, in order. Bounds may also use `serves_<role>`, which is 1 for each of `roles`."""
     roles = tuple(roles)
     serves = {f"serves_{role}": 1.0 for role in roles}
     for rule in by:
@@ -124,7 +125,7 @@ class _Text(string.Formatter):
 
 
 def size(value: float) -> str:
-    """Of bytes, for people."""
+    """A number of bytes with a readable unit."""
     for unit in _SIZES[:-1]:
         if abs(value) < 1000:
             return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"

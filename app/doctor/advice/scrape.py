@@ -1,4 +1,7 @@
-"""What servers and relays say at `/metrics`, added up. Counts are since their processes started, or of a while."""
+"""Scrapes `/metrics` of servers and relays and adds the samples up.
+
+Counts run since the start of the processes, or over a given time.
+"""
 
 import time
 import urllib.error
@@ -9,14 +12,14 @@ from collections.abc import Iterable, Iterator, Mapping
 Labels = frozenset[tuple[str, str]]
 SECONDS = 5.0
 LARGEST = 16 << 20
-# Each process says the same of these; all else is a part of a sum.
+# Every process reports the same value for these, so the largest is taken. All other samples are added up.
 _SAME = ("quartet_replica_", "quartet_store_up", "quartet_store_writable", "quartet_outbox_", "quartet_ledger_")
 _COUNTS = ("_total", "_count", "_sum", "_bucket")
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class NoMetrics(Exception):
-    """Nobody answers there, or with something else. Says so in one line."""
+    """There is no answer, or one without metrics of Quartet. The text is one line."""
 
 
 class Series:
@@ -26,7 +29,7 @@ class Series:
         self._samples: dict[str, dict[Labels, float]] = defaultdict(dict)
 
     def add(self, text: str) -> None:
-        # Imported here: prometheus-client decides on import whether the processes of a server share their series.
+        # Imported late: on import, prometheus-client decides whether the processes of a server share their series.
         from prometheus_client.parser import text_string_to_metric_families
 
         for family in text_string_to_metric_families(text):
@@ -36,7 +39,7 @@ class Series:
                 known[labels] = max(former, sample.value) if sample.name.startswith(_SAME) else former + sample.value
 
     def since(self, former: "Series") -> "Series":
-        """What was counted since then. Levels are as they are now; what began anew counts from its beginning."""
+        """Counts since the scrape `former`. Gauges keep their value, and a counter that was reset counts from 0."""
         found = Series()
         for name, samples in self._samples.items():
             before = former.samples(name) if name.endswith(_COUNTS) else {}
@@ -55,18 +58,21 @@ class Series:
             yield dict(labels), value
 
     def total(self, name: str, **labels: str) -> float:
-        """The sum of those that have these labels."""
+        """The sum of the samples that have these labels."""
         return sum(value for found, value in self.values(name) if labels.items() <= found.items())
 
     def by(self, label: str, name: str) -> dict[str, float]:
-        """The sums for each value of a label."""
+        """The sum for each value of a label."""
         sums: dict[str, float] = defaultdict(float)
         for labels, value in self.values(name):
             sums[labels.get(label, "")] += value
         return dict(sums)
 
     def slower(self, name: str, bound: float, among: Iterable[Mapping[str, str]] | None = None) -> tuple[float, float]:
-        """How many of a histogram's, of these labels each, took longer than a bound of a bucket; and of how many."""
+        """How many observations of a histogram are above `bound`, and how many there are in all.
+
+        `bound` is the upper bound of one of its buckets. `among` selects samples that have one of these sets of labels.
+        """
         wanted = [{}] if among is None else list(among)
         count = within = 0.0
         for labels, value in self.values(f"{name}_bucket"):
@@ -78,7 +84,10 @@ class Series:
 
 
 def scraped(addresses: Iterable[str], over: float = 0.0) -> tuple[Series, list[str]]:
-    """All of them together, and a line for each that did not answer. With `over`, counts are of so many seconds."""
+    """Scrape all addresses. Returns the sum, and a line for each address that failed.
+
+    With `over`, scrape twice with this many seconds in between, and return the counts of that time.
+    """
     former = None
     if over:
         former, _ = scraped(addresses)
@@ -93,7 +102,7 @@ def scraped(addresses: Iterable[str], over: float = 0.0) -> tuple[Series, list[s
 
 
 def _text(address: str) -> str:
-    """Not through a proxy: metrics are inside one's own network."""
+    """Read one address, never through a proxy: metrics are within the operator's own network."""
     try:
         with _DIRECT.open(address, timeout=SECONDS) as answer:
             text: str = answer.read(LARGEST).decode("utf-8")
