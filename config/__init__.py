@@ -1,4 +1,4 @@
-"""Settings and logging. Imported by the top of the application only: container, CLI and WSGI entry."""
+"""Settings and logging. Imported only by the top of the application: container, CLI and WSGI entry."""
 
 from config.settings import Settings, SettingsError
 

@@ -1,4 +1,4 @@
-"""What follows from the settings as they were read."""
+"""Values derived from the settings."""
 
 import re
 from datetime import timedelta
@@ -8,7 +8,7 @@ from config.reading import listed
 
 ADDRESS = re.compile(r"([A-Za-z0-9._-]+|\[[0-9a-f:.]+\]):([1-9][0-9]{0,4})")
 _REDIS = ("redis", "rediss", "redis+sentinel", "rediss+sentinel", "unix")
-# Of the URL of each role.
+# The schemes that each role's URL may have.
 SCHEMES = {
     "relational_url": ("postgresql", "sqlite"),
     "documents_url": ("mongodb", "mongodb+srv", "postgresql", "sqlite"),
@@ -19,7 +19,7 @@ SCHEMES = {
 
 
 class Derived:
-    """The base of `Settings`."""
+    """Base class of `Settings` with the derived values."""
 
     env: str
     secret_key: str
@@ -38,12 +38,12 @@ class Derived:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The newest first: it signs, all verify."""
+        """The secret keys, newest first. The first one signs, all verify."""
         return (self.secret_key, *listed(self.previous_secret_keys))
 
     @property
     def anchor_secrets(self) -> tuple[str, ...]:
-        """As `secrets`, of anchors."""
+        """The keys that sign and verify anchors, in the same order; `secrets` if none are set."""
         return listed(self.anchor_key) or self.secrets
 
     @property
@@ -52,7 +52,7 @@ class Derived:
 
     @property
     def relays(self) -> tuple[str, ...]:
-        """Where relays serve their metrics, for the console."""
+        """`host:port` of each external relay's metrics, for the console."""
         return listed(self.console_relays)
 
     @property
@@ -61,23 +61,23 @@ class Derived:
 
     @property
     def logs_events(self) -> bool:
-        """Whether events are kept for sinks."""
+        """Whether events are written to the event log, for sinks and webhooks."""
         return bool(self.sinks or self.webhooks_token)
 
     @property
     def origins(self) -> tuple[str, ...]:
-        """Those that may use the API from a browser."""
+        """The origins whose pages may use the API from a browser."""
         return listed(self.cors_origins)
 
     @property
     def metrics_at(self) -> tuple[str, int]:
-        """Host and port of metrics on an address of their own; port 0 where they have none."""
+        """Host and port of the separate address for metrics; port 0 if there is none."""
         found = ADDRESS.fullmatch(self.metrics_address) if self.metrics else None
         return (found[1].strip("[]"), int(found[2])) if found else ("", 0)
 
     @property
     def engines(self) -> dict[str, str]:
-        """The scheme of each role's URL."""
+        """The scheme of each role's URL, by role."""
         return {name.removesuffix("_url"): getattr(self, name).split(":", 1)[0] for name in SCHEMES}
 
     @property
@@ -96,9 +96,9 @@ class Derived:
 
     @property
     def mailer_url(self) -> str:
-        """Tokens are printed nowhere in production unless that is asked for."""
+        """The URL of the mailer. In production the default is `none://`, since `print://` would log mailed tokens."""
         return self.mail_url or ("none://" if self.env == "production" else "print://")
 
     def seconds(self, role: str) -> timedelta:
-        """The deadline of one call to a role, such as `relational` or `sinks`."""
+        """The timeout of one call to `role`, such as `relational` or `sinks`."""
         return timedelta(seconds=getattr(self, f"{role}_timeout"))

@@ -1,5 +1,5 @@
-"""Structured logs, with the ids of the request and of the trace where there are any: a JSON object a line, or lines for
-people.
+"""Structured logs, as one JSON object per line or in a form for people. Lines have the ids of the request and of the
+trace, if there are any.
 """
 
 import logging
@@ -19,10 +19,11 @@ MOST_GATHERED = 10_000
 
 
 class Lines(logging.StreamHandler[TextIO]):
-    """Also takes lines that are ready: the way of a record through structlog and logging costs 30 microseconds.
+    """A stream handler that also takes finished lines (`write`), since a log record costs 30 microseconds on its way
+    through structlog and logging.
 
-    Those are gathered for a moment and written together, since each write of its own lets another thread run first.
-    The order of lines is kept. A process that is killed loses what was logged in its last `GATHERED_SECONDS`.
+    Finished lines are gathered for `GATHERED_SECONDS` and written together, because each write lets another thread run.
+    The order of lines is kept. A process that is killed loses the lines of its last `GATHERED_SECONDS`.
     """
 
     def __init__(self, stream: TextIO, *, json: bool) -> None:
@@ -33,7 +34,7 @@ class Lines(logging.StreamHandler[TextIO]):
         self._writer: threading.Thread | None = None
 
     def write(self, line: object) -> None:
-        """Write one line, soon: what `str` makes of it then. Like every handler, never fails."""
+        """Queue one line. It is converted by `str` when it is written. Never raises, like every handler."""
         self._gathered.append(line)
         if not self._any.is_set():
             self._begin()
@@ -41,7 +42,7 @@ class Lines(logging.StreamHandler[TextIO]):
             self.flush()
 
     def flush(self) -> None:
-        """Everything that was logged before is written when this returns."""
+        """Write all lines that are gathered. When this returns, everything logged before is written."""
         with suppress(OSError, ValueError), self._alone():
             if self._gathered:
                 count = len(self._gathered)
@@ -77,7 +78,10 @@ class Lines(logging.StreamHandler[TextIO]):
 
 
 def shared(form: str) -> list[structlog.typing.Processor]:
-    """What each record passes, whoever wrote it."""
+    """The processors for every record, whether it comes from structlog or from the standard library.
+
+    `form` is `json` or `console`.
+    """
     processors: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         _with_trace,
@@ -94,7 +98,7 @@ def shared(form: str) -> list[structlog.typing.Processor]:
 
 
 def _with_trace(_logger: object, _name: str, fields: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """OpenTelemetry's name for it in logs that are not its own."""
+    """Add `trace_id`, which is OpenTelemetry's name for it in log formats other than its own."""
     found = trace.get_current_span().get_span_context()
     if found.is_valid:
         fields["trace_id"] = trace.format_trace_id(found.trace_id)
@@ -102,7 +106,7 @@ def _with_trace(_logger: object, _name: str, fields: structlog.typing.EventDict)
 
 
 def formatter(form: str, *, colors: bool = False) -> logging.Formatter:
-    """The one form of every line. A server that configures a handler of its own needs it too."""
+    """The formatter of all log lines. Also for servers that configure a handler of their own."""
     last: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if form == "json"
@@ -131,5 +135,5 @@ def configure(level: str, form: str, stream: TextIO | None = None) -> None:
     root.setLevel(level.upper())
     for chatty in ("pymongo", "alembic", "_granian"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    # Tracebacks of every attempt while a node is away; the adapter's own error says it once.
+    # The driver logs a traceback for every attempt while a node is down. The adapter's own error is logged once.
     logging.getLogger("cassandra").setLevel(logging.CRITICAL)

@@ -1,4 +1,4 @@
-"""How a setting is declared, and read from the environment."""
+"""Declares settings as dataclass fields, and reads them from the environment."""
 
 from collections.abc import Callable
 from dataclasses import Field, field
@@ -17,7 +17,7 @@ def at_least(low: float) -> validate.Range:
 
 
 def nothing_or(check: validate.Validator) -> Callable[[str], None]:
-    """For a setting that may be left empty."""
+    """Apply `check` unless the setting is empty."""
 
     def checked(text: str) -> None:
         if text:
@@ -37,6 +37,6 @@ def read(env: environs.Env, setting_field: Field[Any]) -> Any:
 
 
 def platform_port() -> dict[str, int]:
-    """`PORT` is what platforms and `make run` set."""
+    """The setting `port` from `PORT`, which platforms and `make run` set; empty if it is not set."""
     port = environs.Env().int("PORT", None, validate=[validate.Range(min=1, max=65535)])
     return {} if port is None else {"port": port}

@@ -1,7 +1,7 @@
-"""Every setting: typed, read once from `QUARTET_*`, validated at boot.
+"""All settings: typed, read once from `QUARTET_*`, validated at boot.
 
-A bad value stops the process with the variable's name in the message. The table in
-`docs/configuration.md` lists each of these; a test holds the two together.
+An invalid value stops the process with the variable's name in the message. The table in `docs/configuration.md` lists
+every setting; a test compares the two.
 """
 
 import re
@@ -230,7 +230,10 @@ class Settings(Derived):
 
     @classmethod
     def from_env(cls) -> "Settings":
-        """Read `QUARTET_*` of the process, and of `.env` where one lies in the working directory."""
+        """Read `QUARTET_*` from the environment, and from `.env` in the working directory if there is one.
+
+        Raises `SettingsError`.
+        """
         env = environs.Env(prefix="QUARTET_")
         try:
             env.read_env(".env", recurse=False)

@@ -1,13 +1,14 @@
-"""structlog, without its tracebacks by rich: these print the values of variables, and rich is a tenth of a start.
+"""Imports structlog without rich, whose tracebacks print the values of variables, and whose import takes a tenth of
+the start time.
 
-structlog imports rich wherever it is installed, as here for the bars of `quartet seed`.
+structlog imports rich wherever it is installed. Here it is installed for the progress bars of `quartet seed`.
 """
 
 import sys
 
 _hidden = "rich" not in sys.modules
 if _hidden:
-    sys.modules["rich"] = None  # type: ignore[assignment]  # Python's way to say that there is none
+    sys.modules["rich"] = None  # type: ignore[assignment]  # makes `import rich` raise ImportError
 try:
     import structlog
 finally:

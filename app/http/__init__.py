@@ -1,4 +1,4 @@
-"""The only place that knows Flask: one blueprint per resource, and what they share."""
+"""The HTTP interface, and the only package that imports Flask: one blueprint per resource, and what they share."""
 
 from flask import Flask
 
@@ -28,7 +28,7 @@ BODY_LIMIT = 256 * 1024
 
 
 def create_app(container: Container) -> Flask:
-    """A Flask application over a container. Pure: several may live in one process."""
+    """Create a Flask application over a container. It has no global state: a process may have several."""
     app = Flask("quartet", static_folder=None)
     app.url_rule_class = MatchingRule
     app.config.update(MAX_CONTENT_LENGTH=BODY_LIMIT, PROPAGATE_EXCEPTIONS=False)

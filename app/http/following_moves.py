@@ -1,7 +1,8 @@
-"""The application of a process whose roles may move: requests that a move has refused are answered at the new place.
+"""The WSGI application of a process whose roles may move to other engines while it serves.
 
-So are those that were refused for what the old place lacks, such as a post that was published at the new one a moment
-before. Nothing was done for them: who has done something answers 2xx, or 402 for what a payment provider has said.
+A request that was refused because of a move is run again at the new place. So is a request that was refused because the
+old place lacks something, such as a post published at the new place a moment before. This is safe because nothing was
+done for such a request: any request that had an effect is answered with 2xx, or with 402 from a payment provider.
 """
 
 import threading
@@ -16,16 +17,18 @@ from app.http.edge.errors import REFUSED
 Environ = dict[str, Any]
 Wsgi = Callable[[Environ, Any], Iterable[bytes]]
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
-# How the status begins of what an old place may be wrong about: also 401, for somebody who has registered or changed
-# their password at the new one. All else (400, 405, 413, 415, 428, 429) is said without a truth that moves.
+# Statuses that an old place may give wrongly; 401 is for an account that was registered, or whose password was changed,
+# at the new place. The others (400, 405, 413, 415, 428, 429) do not depend on data that moves.
 LACKING = ("401", "403", "404", "409", "410", "412", "422")
-# How long such a request waits for the new place. Then it gets its 503.
+# How long such a request waits until this process uses the new place. Then it gets its first answer, as a 503.
 WAIT_SECONDS = 1.0
 
 
 class Current:
-    """WSGI application. `make` makes one of a container. Whoever follows the moves sets `is_moving`, which says whether
-    a move is known, and `has_moved`, whether the container that is used is of before it.
+    """WSGI application over the current container. `make` creates a Flask application from a container.
+
+    The follower of moves sets two functions: `is_moving` tells whether a move is known to be under way, `has_moved`
+    whether the container in use still has the old place of a role that has moved.
     """
 
     def __init__(self, container: Container, make: Callable[[Container], Flask]) -> None:
@@ -38,11 +41,11 @@ class Current:
         self._ready: tuple[Container, Flask] | None = None
 
     def prepare(self, container: Container) -> None:
-        """It may be used soon."""
+        """Create the application over `container` in advance, for a later `use`."""
         self._ready = container, self._make(container)
 
     def use(self, container: Container) -> None:
-        """From the next request on."""
+        """Serve from `container`, from the next request on."""
         ready, self._ready = self._ready, None
         made = ready[1] if ready and ready[0] is container else self._make(container)
         with self._changed:
@@ -54,7 +57,7 @@ class Current:
         if environ["REQUEST_METHOD"] in READS and not self.is_moving():
             return inner(environ, start_response)
         came, started = dict(environ), list[tuple[Any, ...]]()
-        # Nothing is sent before the whole answer is there: Flask starts an answer when it has it.
+        # Nothing is sent before the whole answer is made: Flask calls `start_response` only then.
         body = inner(environ, lambda *status: started.append(status))
         if self._is_of_old_place(inner, environ, started) and _rewound(came) and self._has_changed(inner):
             close = getattr(body, "close", None)
@@ -65,7 +68,9 @@ class Current:
         return body
 
     def _is_of_old_place(self, inner: Wsgi, environ: Environ, started: list[tuple[Any, ...]]) -> bool:
-        """`inner` gave this answer. Where it is not used any more, the role has moved meanwhile."""
+        """Whether this answer of `inner` may be wrong because of a move: a store refused the write, or the status is
+        one of `LACKING` and the role has moved in the meantime.
+        """
         if REFUSED in environ:
             return True
         return started[-1][0].startswith(LACKING) and (self._inner is not inner or self.has_moved())
@@ -76,7 +81,9 @@ class Current:
 
 
 def _rewound(came: Environ) -> bool:
-    """Whether the body can be read again: it was received whole, see `app.server.bodies`, or there is none."""
+    """Rewind the body, and return whether it can be read again: it was received whole (`app.server.bodies`), or there
+    is none.
+    """
     sent = came["wsgi.input"]
     if hasattr(sent, "seek"):
         sent.seek(0)

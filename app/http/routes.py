@@ -1,4 +1,4 @@
-"""Every documented route, and how the parts of a path are read."""
+"""The blueprints of all documented routes, and the converters for path parameters."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ from app.http.resources import (
     wallet,
 )
 
-# What is documented under one heading has one blueprint, and may be in several modules.
+# One blueprint per heading of the API document. Modules under the same heading share it, hence the deduplication.
 BLUEPRINTS = tuple(
     dict.fromkeys(
         module.blp
@@ -69,7 +69,7 @@ class HandleConverter(BaseConverter):
 
 
 class NumberConverter(BaseConverter):
-    """A positive number without leading zeros, short enough for every store."""
+    """A positive integer of at most nine digits without leading zeros, so that every store can hold it."""
 
     regex = "[1-9][0-9]{0,8}"
 
@@ -77,7 +77,7 @@ class NumberConverter(BaseConverter):
         return int(value)
 
 
-# What the document says of each.
+# The OpenAPI schema of each converter.
 CONVERTED: dict[type[BaseConverter], dict[str, Any]] = {
     HandleConverter: {"type": "string", "pattern": "^[A-Za-z0-9_]{3,30}$"},
     NumberConverter: {"type": "integer", "minimum": 1, "maximum": 999_999_999},
@@ -85,7 +85,7 @@ CONVERTED: dict[type[BaseConverter], dict[str, Any]] = {
 
 
 def convert(app: Flask) -> None:
-    """Teach an application to read the parts of a path. Before its routes."""
+    """Register the path converters of an application. Call this before any route is registered."""
     app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False
     app.url_map.converters |= {"handle": HandleConverter, "number": NumberConverter}

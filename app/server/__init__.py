@@ -1,1 +1,1 @@
-"""The server: granian, its streams, its end."""
+"""The WSGI server granian, and what is added to it: admission, bodies, live streams and shutdown."""

@@ -1,11 +1,11 @@
-"""Receives the body of a request before the request is admitted: within a deadline, and few at once from one address.
+"""Receives the body of a request before the request is admitted: within a deadline, and few at once per address.
 
-In WSGI the application reads the body, and a client that stays silent blocks that read for ever; only closing the
-connection ends it, and the blocked thread is the one that has to answer. So a connection whose client is silent for too
-long is shut for reading (`connections.shut_silent`). The answer can still be sent.
+In WSGI the application reads the body, and a client that stays silent blocks that read for ever. Only closing the
+connection ends the read, and the blocked thread is the one that has to answer. So a connection whose client is silent
+for too long is shut down for reading (`connections.shut_silent`); the answer can still be sent.
 
-granian reports a chunked body that was cut off as a complete one, except to a read of the whole body, which returns
-nothing then. That read has no limit of size, so connections that send too much are closed (`connections.Floods`).
+granian reports a truncated chunked body as a complete one, except to a read of the whole body, which then returns
+nothing. That read has no size limit, so connections that send too much are closed (`connections.Floods`).
 """
 
 import io
@@ -19,29 +19,31 @@ from app.server.connections import Floods
 
 Environ = dict[str, Any]
 Wsgi = Callable[[Environ, Any], Iterable[bytes]]
-# Bodies that one process waits for at most, and those of one address among them.
+# The most bodies that one process waits for at once, in all and from one address.
 MOST, EACH = 64, 16
-# In the environ: why the body was not waited for, or not to its end; and how many threads do not come back.
+# Keys in the WSGI environ: why there is no body, or not all of it; and how many threads are blocked for good.
 WITHOUT, LOST = "quartet.without", "quartet.lost"
 LATE, CROWDED, FULL = "late", "crowded", "full"
-# A read waits until it has so many bytes, so a client that sends one at a time is looked at after each of these.
+# Bytes per read. A read blocks until it has them, so a client that sends single bytes is checked after each piece.
 PIECE = 16
-# Bytes of all bodies in chunks that are awaited, and seconds between two looks at how many have come.
+# The most bytes of all chunked bodies being received, and the seconds between two checks of how many have arrived.
 IN_CHUNKS, LOOK = 64 * 1024 * 1024, 0.05
-# A look asks the kernel about each connection. Where there are thousands, so many times as long passes before the next.
+# A check asks the kernel about each connection. The pause after it is at least this many times its own processor time.
 REST = 4
-# Names that a request has too. The server begins each request's environ with that of its process.
+# Prefixes of keys of a WSGI environ. granian copies the process's environment into the environ of each request.
 FOREIGN = ("HTTP_", "CONTENT_", "REMOTE_", "quartet.", "wsgi.", "werkzeug.")
 
 
 def hide_environment() -> None:
-    """Take from this process's environment what would look like a part of every request."""
+    """Remove the variables from this process's environment that would look like a part of every request."""
     for name in [name for name in os.environ if name.startswith(FOREIGN)]:
         del os.environ[name]
 
 
 class Arrivals:
-    """WSGI middleware. What it hands on has its body, or the reason why not; `inner` answers either."""
+    """WSGI middleware that receives bodies. `inner` gets the request with its whole body, or with the reason why not
+    (`WITHOUT`), and has to answer both.
+    """
 
     def __init__(
         self,
@@ -52,7 +54,10 @@ class Arrivals:
         give_up: Callable[[], None],
         floods: Floods,
     ) -> None:
-        """`limit` in bytes. `give_up` ends the reads of clients that owe something for so long."""
+        """`limit` is the largest body in bytes, `seconds` the time it may take. `address` gives a request's client.
+
+        `give_up` is called to end the reads that have taken longer than `seconds`.
+        """
         self._inner = inner
         self._address = address
         self._limit = limit
@@ -67,7 +72,7 @@ class Arrivals:
 
     @property
     def waiting(self) -> int:
-        """Requests whose body is awaited."""
+        """The number of requests whose body is being received."""
         return len(self._waiting)
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
@@ -78,7 +83,7 @@ class Arrivals:
         return self._inner(environ, start_response)
 
     def _is_coming(self, environ: Environ) -> bool:
-        """One that is announced as too long is refused without it."""
+        """Whether a body has to be received. One announced as too long is not: the application refuses it unread."""
         length = environ.get("CONTENT_LENGTH") or "0"
         return "HTTP_TRANSFER_ENCODING" in environ or (length.isdecimal() and 0 < int(length) <= self._limit)
 
@@ -100,7 +105,7 @@ class Arrivals:
             environ["wsgi.input"] = io.BytesIO(found)
 
     def _read(self, body: Any, until: float) -> bytes | None:
-        """To its end, or to one byte more than is allowed; None where that took too long."""
+        """Read to the end, or one byte beyond the limit; None if that took too long."""
         parts, left = [], self._limit + 1
         while left and (part := body.read(min(left, PIECE))):
             parts.append(bytes(part))
@@ -110,7 +115,7 @@ class Arrivals:
         return None if time.monotonic() > until else b"".join(parts)
 
     def _read_chunks(self, body: Any, until: float) -> bytes | None:
-        """The same of a body whose length is known at its end. Nothing, where it broke off."""
+        """As `_read`, for a chunked body, whose length is known only at its end; empty if it was truncated."""
         with self._guard:
             self._in_chunks += 1
         self._in_chunks_began.set()
@@ -122,7 +127,7 @@ class Arrivals:
         return None if time.monotonic() > until else found[: self._limit + 1]
 
     def _take(self, who: str, now: float) -> str | None:
-        """Why there is no place; None where one was taken."""
+        """Take a place for a body of client `who`. Returns None, or why there is none."""
         with self._guard:
             if sum(one == who for one, _ in self._waiting.values()) >= EACH:
                 return CROWDED

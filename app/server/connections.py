@@ -1,7 +1,7 @@
-"""Connections of this process's server that are ended: of clients that owe something for too long, or send too much.
+"""Ends connections of this process's server whose clients are silent for too long or send too much.
 
-A WSGI server says neither which connection a request came by nor how much of it has come; the kernel says it of each
-(`struct tcp_info`, Linux).
+A WSGI server reveals neither the connection of a request nor how much of the request has arrived. The kernel has these
+figures for each connection (`struct tcp_info`, Linux).
 """
 
 import contextlib
@@ -12,12 +12,14 @@ from typing import NamedTuple
 
 from app.server.own_sockets import of_port
 
-# Offsets in `struct tcp_info`: milliseconds since data was sent and since it was received; bytes of either.
+# Offsets in `struct tcp_info`: milliseconds since data was last sent and received; bytes acknowledged and received.
 LAST_SENT, LAST_RECEIVED, ACKNOWLEDGED, RECEIVED, INFO_SIZE = 44, 52, 120, 128, 136
 
 
 class Traffic(NamedTuple):
-    """`sent` and `received` in milliseconds since the last data; the others in bytes since the connection began."""
+    """Traffic of a connection: `sent` and `received` are milliseconds since data was last sent and last received, the
+    others bytes since the connection began.
+    """
 
     sent: int
     received: int
@@ -26,10 +28,11 @@ class Traffic(NamedTuple):
 
 
 def shut_silent(port: int, seconds: float) -> None:
-    """Shut for reading the connections of `port` to which nothing was sent for so long, though the client spoke later.
+    """Shut down for reading the connections of `port` whose client waits for an answer or does not complete its body:
+    nothing was sent to it for `seconds`, and it has sent data since.
 
-    Those where both sides have been silent for three times as long are ended too: a client that was asked to go on
-    with its body, or one that keeps a connection for its next request.
+    Also those where both sides have been silent for three times as long: a client that was asked to go on with its
+    body (100 Continue), or one that keeps an idle connection.
     """
     limit = seconds * 1000
     for connection in of_port(port):
@@ -40,7 +43,7 @@ def shut_silent(port: int, seconds: float) -> None:
 
 
 class Floods:
-    """Ends connections of `port` that bring too much without an answer in between."""
+    """Ends connections of `port` that send too much without being answered."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -51,14 +54,14 @@ class Floods:
 
     @property
     def known(self) -> int:
-        """Connections whose bytes are remembered."""
+        """The number of connections whose traffic is remembered."""
         return len(self._before)
 
     def end(self, most: int) -> None:
-        """Those that have brought more than `most` bytes since they were first seen, or were last sent something.
+        """End the connections that have sent more than `most` bytes since they were first seen, or last sent something.
 
-        Both ways are shut: what arrives after that is answered by a reset. A connection that is only shut for reading
-        goes on to be read while there is something in it.
+        They are shut down in both directions, so the kernel answers further data with a reset. A connection shut down
+        only for reading would still be read as long as its buffer has data.
         """
         before, self._before = self._before, {}
         for connection in of_port(self._port):
@@ -69,12 +72,12 @@ class Floods:
                     first = now
                 elif now.bytes_received - first.bytes_received > most:
                     connection.shutdown(socket.SHUT_RDWR)
-                # Not those that are gone, or a body that always comes would keep every connection there ever was.
+                # A new dict, so that closed connections are forgotten although `forget` may not be called for long.
                 self._before[name] = first
 
 
 def _traffic(connection: socket.socket) -> Traffic:
-    """Raises `OSError` for what is not connected."""
+    """The traffic of a connection. Raises `OSError` if the socket is not connected."""
     connection.getpeername()
     info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, INFO_SIZE)
     if len(info) < INFO_SIZE:

@@ -1,7 +1,7 @@
-"""Graceful shutdown: after SIGTERM the server still answers for a while, and tells proxies to use another server.
+"""Graceful shutdown: after SIGTERM the server still answers for a while, and makes proxies use another server.
 
-The main process tells its workers by a signal (`drain_first`). From then on readiness is a 503, and each answer closes
-its connection, so that a proxy has none to reuse when the server stops. A second SIGTERM stops at once, as SIGINT does.
+The main process signals its workers (`drain_first`). From then on `/health/ready` is a 503, and each answer closes its
+connection, so that a proxy has none to reuse when the server stops. A second SIGTERM, or a SIGINT, stops at once.
 """
 
 import multiprocessing
@@ -13,13 +13,13 @@ from typing import Any
 
 Environ = dict[str, Any]
 Wsgi = Callable[[Environ, Any], Iterable[bytes]]
-# Key in the WSGI environ: the server is about to end.
+# Key in the WSGI environ: set while the server drains before it stops.
 ENDING = "quartet.ending"
 DRAIN: int = signal.SIGUSR1
 
 
 class Draining:
-    """WSGI middleware around everything."""
+    """WSGI middleware around all others. `begin` starts the draining."""
 
     def __init__(self, inner: Wsgi) -> None:
         self._inner = inner
@@ -40,7 +40,10 @@ class Draining:
 
 
 def drain_first(seconds: float) -> None:
-    """Have SIGTERM do what it does `seconds` later. Call this where its handler is set, in the main thread."""
+    """Delay the current handler of SIGTERM by `seconds`, and have the workers drain meanwhile; 0 changes nothing.
+
+    Must be called in the main thread, after the server has set its handler.
+    """
     if not seconds:
         return
     end: Any = signal.getsignal(signal.SIGTERM)
@@ -58,6 +61,6 @@ def drain_first(seconds: float) -> None:
         later.daemon = True
         later.start()
 
-    # Workers inherit this, so that one that is just starting is not ended by the word.
+    # Workers inherit this, so the signal does not kill one that is just starting and has no handler yet.
     signal.signal(DRAIN, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, drain)

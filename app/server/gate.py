@@ -1,9 +1,9 @@
-"""Admission of requests: a fixed number is worked on at once, the others queue in order, and the queue is bounded.
+"""Admission control: a fixed number of requests run at once, the others wait in a bounded first-in, first-out queue.
 
 When requests arrive faster than they are answered, some must be refused, and refusing must be cheap. The bound of the
 queue is a time and not a number, since the duration of requests is not known in advance: by Little's law a queue of
-`places * seconds / mean` is worked off in `seconds`, and the mean is measured. Why refusals are held back:
-docs/decisions/0030-overload.md.
+`places * seconds / mean` requests takes `seconds` to work off, where the mean duration is measured. Why refusals are
+delayed: docs/decisions/0030-overload.md.
 """
 
 import threading
@@ -15,20 +15,20 @@ from typing import Any
 Environ = dict[str, Any]
 Wsgi = Callable[[Environ, Any], Iterable[bytes]]
 Refuse = Callable[[Environ, Any, str], Iterable[bytes]]
-# Why a request is refused: too many wait already; it has waited for too long, so its work is not begun.
+# Why a request is refused: the queue is full; it has waited too long, so it is not begun.
 CROWDED, LATE = "crowded", "late"
-# Within the gate: crowded, after it was held for as long as that may be, and still no thread is to spare.
+# Within the gate: `CROWDED`, after the request was held for the maximum time and there is still no spare thread.
 _HELD = "held"
-# So many times longer than is meant nobody waits, neither for a place nor for a refusal.
+# The longest that a request waits, for a place or for its refusal, as a multiple of `seconds`.
 PATIENCE = 3
-# Requests that wait at most, each of which holds a thread; and for each place those that wait in any case.
+# The longest queue, since each waiting request holds a thread; and the queue length always allowed, per place.
 MOST, LEAST = 64, 8
-# Threads of the server that are left to look at what comes. All of them want Python's lock from those that work: more
-# of them refuse no faster, and less is answered.
+# Threads of the server that are kept free to accept new requests. More of them would refuse no faster, but compete for
+# the GIL with the threads that work, so fewer requests would be answered.
 LOOKING = 3
-# Seconds for which the thread of a request that was held and refused stays away, while there are no threads to spare.
+# If there are no spare threads, the thread of a request that was held and then refused sleeps for so many seconds.
 REST_SECONDS = 3.0
-# The mean is of about the last so many requests.
+# The mean duration is a moving average over about this many requests.
 REMEMBERED = 64
 
 
@@ -37,7 +37,7 @@ def _stay_away() -> None:
 
 
 class Gate:
-    """WSGI middleware: at most `places` requests are worked on at once. Bodies are sent outside."""
+    """WSGI middleware: runs at most `places` requests at once. A place is free again before the body is sent."""
 
     def __init__(
         self,
@@ -50,11 +50,12 @@ class Gate:
         room: Callable[[], int] = lambda: 0,
         rest: Callable[[], None] = _stay_away,
     ) -> None:
-        """`seconds` is how long requests wait while more come than are answered; with 0 as long as it takes.
+        """`seconds` is how long requests are meant to wait under overload; 0 means without limit.
 
-        `refuse` answers those that are not let in. Who is `spared` is never refused and waits before all others. `room`
-        is how many threads may be held here: while there are fewer, who is beyond the limit is not refused at once.
-        `rest` returns when a thread has been away from a load that stays for long enough.
+        `refuse` answers the requests that are not admitted. A request for which `spared` is true is never refused and
+        is queued before all others. `room` is the number of threads that waiting requests may hold: while there are
+        spare ones, a request beyond the limit is held instead of refused at once. `rest` blocks the thread of a request
+        that was held in vain, to take the thread out of a lasting overload.
         """
         self._inner = inner
         self._places = self._free = places
@@ -63,9 +64,10 @@ class Gate:
         self._spared = spared
         self._room = room
         self._rest = rest
-        # Not one of `threading`'s own semaphores, which cost the quickest requests a quarter.
+        # A lock and queues, since `threading`'s semaphores cost the quickest requests a quarter of their throughput.
         self._guard = threading.Lock()
-        # A lock for each request, released when it has its place. Those beyond the limit get one if nobody waits.
+        # One lock per queued request, released to give it its place. `_beyond` are the requests beyond the limit, which
+        # get a place only when `_waiting` is empty.
         self._waiting: deque[threading.Lock] = deque()
         self._beyond: deque[threading.Lock] = deque()
         self._resting = 0
@@ -84,13 +86,13 @@ class Gate:
             self._leave(time.perf_counter() - began)
 
     def levels(self) -> dict[str, float]:
-        """How many requests are here now, and how many might be without being refused."""
+        """The number of requests that run or wait now, and how many could without one being refused."""
         with self._guard:
             here = self._places - self._free + len(self._waiting) + len(self._beyond)
             return {"in_flight": here, "limit": self._places + self._limit()}
 
     def _enter(self, environ: Environ) -> str | None:
-        """Why it is refused; None when it has a place."""
+        """Wait for a place. Returns None with a place, else the reason for the refusal."""
         with self._guard:
             if self._free:
                 self._free -= 1
@@ -117,7 +119,7 @@ class Gate:
         return len(self._waiting) + len(self._beyond) + self._resting < self._room()
 
     def _and_rest(self, answer: Iterable[bytes]) -> Iterator[bytes]:
-        """What has its length in its fields is complete for the client before its thread is back."""
+        """Send the refusal, then rest. The client does not wait: by `Content-Length` its answer is complete."""
         yield from answer
         with self._guard:
             self._resting += 1
@@ -128,7 +130,7 @@ class Gate:
                 self._resting -= 1
 
     def _leave(self, took: float) -> None:
-        """Whoever has waited longest gets the place; of those beyond the limit, whoever came last."""
+        """Pass the place on: to the longest waiting request, else to the newest of those beyond the limit."""
         with self._guard:
             self._mean += (took - self._mean) / REMEMBERED
             if self._waiting:
@@ -139,7 +141,7 @@ class Gate:
                 self._free += 1
 
     def _limit(self) -> int:
-        """How many may wait. Without a bound of time, nobody is refused for their number."""
+        """The number of requests that may wait. Without a bound of time (`seconds` is 0), the queue is not bounded."""
         if not self._seconds:
             return MOST
         in_time = self._places * self._seconds / max(self._mean, 1e-6)

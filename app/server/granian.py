@@ -1,4 +1,4 @@
-"""The WSGI server. Decided in docs/decisions/0039-forked-workers.md."""
+"""The WSGI server: granian, with workers forked before anything is opened (docs/decisions/0039-forked-workers.md)."""
 
 import logging
 import multiprocessing
@@ -19,21 +19,21 @@ from app.server import bodies, gate
 from app.server.draining import drain_first
 from app.server.orphan import end_with
 
-# Of each worker. granian counts idle keep-alive connections too, so this is no bound on work.
+# Connections per worker. granian counts idle keep-alive connections too, so this does not bound the work.
 CONNECTIONS = 4096
-# Long enough for any request; a client that never finishes sending does not keep the server from ending.
+# How long a worker may take to stop. Enough for any request, but a client that never finishes sending is not awaited.
 DRAIN_SECONDS = 10
-# What granian advises on many threads: it does not know of the gate in `gate.py`.
+# The start of granian's warning about many threads. It does not apply, because `gate.py` limits the running requests.
 _ADVICE = "Configuration allows spawning up to"
-# Forking is safe where no library starts threads of its own; on macOS the system's do.
+# Forking is safe only if no library has started threads; on macOS, system libraries do.
 _FORKS = sys.platform == "linux"
-# In a worker: what the main process says its word by.
+# In a worker: the pipe by which the main process tells it that it may begin.
 _word: "Connection[Any, Any] | None" = None
 _HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class OtherServer(Exception):
-    """Raised where the application is imported by another WSGI server."""
+    """The application was imported by another WSGI server."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -42,15 +42,18 @@ class OtherServer(Exception):
 
 
 def refuse_other_servers() -> None:
-    """What ends bodies that never come, streams and workers is made for granian. Raises `OtherServer`."""
+    """Raise `OtherServer` unless this process is a worker of `Server`.
+
+    The handling of bodies that never arrive, of streams and of shutdown works only with granian.
+    """
     if _word is None:
         raise OtherServer
 
 
 def await_word() -> None:
-    """In a worker: return when the main process has done what is beside serving, which no store may be opened before.
+    """In a worker: block until the main process has entered `beside` (see `Server`). Open no store before.
 
-    What opens nothing is best made earlier: the main process checks and migrates meanwhile.
+    Call this after everything that opens nothing: it then runs while the main process checks and migrates the stores.
     """
     if _word is not None:
         _word.poll(None)
@@ -62,7 +65,9 @@ class WithoutAdvice(logging.Filter):
 
 
 class Server(MPServer):
-    """Forks its workers while this process has opened nothing, then enters `beside`, then lets them begin."""
+    """granian's server that forks its workers while this process has opened nothing, then enters `beside`, then lets
+    the workers begin.
+    """
 
     def __init__(self, target: str, beside: AbstractContextManager[object], **options: Any) -> None:
         super().__init__(target, **options)
@@ -77,7 +82,7 @@ class Server(MPServer):
             super().serve(target_loader=partial(_load, self._word, self._say))
 
     def startup(self, spawn_target: Any, target_loader: Any) -> None:
-        """As granian's. While `beside` is entered, signals end this process as if it served nothing."""
+        """As granian's, and enter `beside`. Meanwhile signals have their default effect: they end this process."""
         try:
             with _held_back():
                 super().startup(spawn_target, target_loader)  # type: ignore[no-untyped-call]
@@ -89,14 +94,14 @@ class Server(MPServer):
             raise
         for number, handler in own.items():
             signal.signal(number, handler)
-        # This process has threads from now on, so a worker that is started in another's place begins afresh.
+        # From now on this process has threads, so a worker that replaces another must be spawned, not forked.
         multiprocessing.set_start_method("spawn", force=True)
         self._say.send(None)
 
 
 @contextmanager
 def _held_back() -> Iterator[None]:
-    """Signals that come meanwhile are handled afterwards."""
+    """Block `_HANDLED` inside the block; signals that arrive there are delivered at its end."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
     try:
         yield
@@ -109,9 +114,10 @@ def _default(number: int) -> Any:
 
 
 def _load(word: "Connection[Any, Any]", say: "Connection[Any, Any]", target: str) -> Any:
-    """In a worker: import the target, which may wait for the main process's word, and wait for it.
+    """In a worker: import and return the target, after waiting until the main process lets the workers begin.
 
-    Until granian sets its own handlers, a signal ends the worker.
+    The target may wait itself (`await_word`) while it is imported. Until granian sets its handlers, a signal ends the
+    worker.
     """
     global _word  # noqa: PLW0603  one process, one server
     say.close()
@@ -138,12 +144,12 @@ def server(
     formatter: Mapping[str, object] | None = None,
     beside: AbstractContextManager[object] = nullcontext(),  # noqa: B008 - it has no state
 ) -> Server:
-    """granian over `target`, a `module:callable`. Each worker starts threads as they are needed.
+    """Create the server for `target`, a `module:callable`. Each worker starts threads as they are needed.
 
-    On SIGTERM it goes on for `drain_seconds`, then stops accepting and lets what is under way finish. `beside` is
-    entered in this process when the workers are there, which wait for it, and left when they have ended. `formatter`,
-    in the words of `logging.config`, forms the lines of granian itself, also of its workers before their target is
-    there.
+    On SIGTERM it goes on for `drain_seconds`, then stops accepting and lets running requests finish. `beside` is
+    entered in this process after the workers have been started, which wait for that, and exited when they have ended.
+    `formatter`, a formatter of `logging.config`, formats granian's own log lines, also those of a worker before its
+    target is imported.
     """
     parts: dict[str, Any] = LOGGING_CONFIG
     console = {**parts["handlers"]["console"], "stream": "ext://sys.stderr", "filters": ["advice"]}
@@ -167,6 +173,6 @@ def server(
             "handlers": parts["handlers"] | {"console": console},
         },
     )
-    # Called once granian has set its handlers.
+    # granian calls this after it has set its signal handlers.
     made.on_startup(partial(drain_first, drain_seconds))
     return made

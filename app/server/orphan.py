@@ -1,4 +1,4 @@
-"""A worker whose server was killed ends too, instead of holding the port without a relay beside it."""
+"""Ends a worker whose main process was killed. Otherwise it would hold the port, without a relay beside it."""
 
 import os
 import select
@@ -9,9 +9,9 @@ from typing import Any
 
 
 def end_with(parent: "Connection[Any, Any]") -> None:
-    """From now on, send this process SIGTERM when the other end of this pipe is closed, or was before.
+    """Send this process SIGTERM as soon as the other end of this pipe is closed, or at once if it is closed already.
 
-    It is this process's business to close what it has inherited of that end. What is written to the pipe stays there.
+    The caller must close its inherited copy of the other end. Data in the pipe is not read.
     """
     threading.Thread(target=_watch, args=(parent,), name="orphan", daemon=True).start()
 

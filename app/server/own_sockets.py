@@ -1,4 +1,4 @@
-"""The sockets of this process's server, which it opens itself and shows to nobody."""
+"""Finds the sockets of this process's server, which opens them itself and does not expose them."""
 
 import os
 import socket
@@ -10,7 +10,10 @@ FAMILIES = {socket.AF_INET, socket.AF_INET6}
 
 
 def of_port(port: int) -> Iterator[socket.socket]:
-    """Those bound to `port`, listening and connected, each while it is looked at. None but on Linux."""
+    """The sockets bound to `port`, listening and connected; none except on Linux.
+
+    Each is a duplicate that is closed when the iteration goes on.
+    """
     for name in _descriptors():
         try:
             if not stat.S_ISSOCK(os.fstat(name).st_mode):

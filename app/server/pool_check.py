@@ -1,4 +1,4 @@
-"""Whether the servers have room for the connections that our pools may come to open."""
+"""Checks whether the stores' servers accept as many connections as Quartet's pools may open."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from repositories.pool_registry import Pool
 
 
 def shortages(pools: Sequence[Pool], *, processes: int) -> list[str]:
-    """One line for each server that is too small for so many processes with these pools each."""
+    """One message per server that is too small for `processes` processes with these pools each."""
     by_server: dict[str, list[Pool]] = defaultdict(list)
     for pool in pools:
         by_server[pool.server].append(pool)

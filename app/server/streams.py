@@ -1,8 +1,8 @@
-"""Live streams on a WSGI server: a thread for each beside those for requests, ended at once when the server ends.
+"""Live streams on a WSGI server: each has a thread in addition to those for requests, and ends when the server stops.
 
-A WSGI server sends a response's body on the thread that made it, so a few streams would take all of them. The server
-therefore has a thread for each stream too, which it starts when it is needed, and the gate (`gate.py`) keeps ordinary
-requests from spreading over all of them. What that costs: docs/decisions/0009-streams-and-threads.md.
+A WSGI server sends a response's body on the thread that made it, so a few streams would occupy all threads. The server
+therefore may start an additional thread for each stream, and the gate (`gate.py`) keeps ordinary requests from running
+on all of them at once. What that costs: docs/decisions/0009-streams-and-threads.md.
 """
 
 import contextlib
@@ -16,18 +16,18 @@ from app.server.own_sockets import of_port
 
 EVENT_STREAM = "text/event-stream"
 ENDINGS: tuple[int, ...] = (signal.SIGTERM, signal.SIGINT)
-# A client that takes nothing for so long is dropped by the kernel. It is less than the server's time to end.
+# The kernel drops a client that has not acknowledged any data for this long. Less than the server's time to stop.
 STALLED_MS = 8_000
 
 
 def on_signals(acts: Mapping[int, Callable[[], None]]) -> None:
-    """Act, once for each number, as soon as this process gets such a signal, while its main thread is the server's.
+    """Run the function of a signal number on another thread, the first time that this process gets the signal.
 
-    Must be called on the main thread. The server's own signal handlers stay as they are.
+    The main thread runs the server's own code. Must be called on it. The server's signal handlers stay in place.
     """
     receiver, sender = socket.socketpair()
     sender.setblocking(False)
-    # The descriptor is the signal machinery's for as long as the process lives.
+    # The interpreter keeps this descriptor for as long as the process lives.
     signal.set_wakeup_fd(sender.detach(), warn_on_full_buffer=False)
 
     def watch() -> None:
@@ -42,10 +42,10 @@ def on_signals(acts: Mapping[int, Callable[[], None]]) -> None:
 
 @cache
 def drop_stalled(port: int) -> None:
-    """Have the kernel drop clients of `port` that take nothing, those that are connected and those to come.
+    """Have the kernel drop present and future clients of `port` that do not read, by `TCP_USER_TIMEOUT`.
 
-    Accepted connections inherit the option from the listening socket. The server has no setting for it and opens that
-    socket after the application is imported, so the first stream does this.
+    Accepted connections inherit the option from the listening socket. granian has no setting for it and opens that
+    socket after the application is imported, so the first stream calls this.
     """
     option = getattr(socket, "TCP_USER_TIMEOUT", None)
     if option is None:

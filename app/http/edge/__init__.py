@@ -1,1 +1,1 @@
-"""What every request meets before and after its view: authentication, bodies, conditions, paging, errors."""
+"""What is done before and after every view: authentication, bodies, conditional requests, paging, errors."""

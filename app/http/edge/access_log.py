@@ -1,5 +1,5 @@
-"""The log's line for each answer. Where the log is JSON it goes straight to the handler, past structlog and `logging`:
-there is one for every request (docs/decisions/0017-access-line-and-retries.md).
+"""The access log: one line per answer. Since there is one for every request, JSON lines go straight to the handler,
+bypassing structlog and `logging` (docs/decisions/0017-access-line-and-retries.md).
 """
 
 import logging
@@ -19,7 +19,7 @@ _root = logging.getLogger()
 
 
 def log_request(request_id: str, method: str, route: str, status: int, seconds: float) -> None:
-    """Log one answer. The line is the same in each log format."""
+    """Log one answer, which took `seconds`. Each log format has the same fields."""
     if not _plain.isEnabledFor(logging.INFO):
         return
     ms = round(seconds * 1000, 1)
@@ -36,7 +36,7 @@ def log_request(request_id: str, method: str, route: str, status: int, seconds: 
 
 
 class _Line(msgspec.Struct, kw_only=True):
-    """Encoded when it is written: by one thread for many lines, and not while somebody waits for an answer."""
+    """A line in JSON. The log's writer thread encodes it (by `str`), so that no client waits for that."""
 
     method: str
     route: str

@@ -1,4 +1,4 @@
-"""Builds the answers of views from encoded bytes. Fragments of cards are in `app/services/pages/fragments.py`."""
+"""Builds the answers of views from encoded bytes. The bytes are made by `app/services/pages/fragments.py`."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -11,7 +11,7 @@ from app.http.edge.conditions import is_known
 from app.services.pages.fragments import encode
 from app.services.pages.whole_pages import WholePage, tag_of, unversioned
 
-# How the body of every list begins.
+# The first bytes of the body of every list.
 LIST = b'{"items":['
 
 
@@ -27,7 +27,7 @@ def page(items: Iterable[bytes], onward: str | None, **more: Any) -> Response:
 
 
 def thing(body: bytes, version: int, status: int = 200, location: str | None = None) -> Response:
-    """A versioned thing with its entity tag; 304 when If-None-Match names it."""
+    """A versioned resource with its entity tag; 304 if If-None-Match has the tag."""
     answer = checked(WholePage(body, tag_of(body, version), version), status)
     if location:
         answer.headers["Location"] = location
@@ -35,7 +35,7 @@ def thing(body: bytes, version: int, status: int = 200, location: str | None = N
 
 
 def checked(made: WholePage, status: int = 200, content_type: str = JSON) -> Response:
-    """The answer with its entity tag, compressed where that is asked for; 304 when If-None-Match names it."""
+    """An answer with its entity tag, compressed if the client accepts that; 304 if If-None-Match has the tag."""
     read = status == 200 and request.method in READS
     used = content_coding.wanted(request.headers.get("Accept-Encoding"), made.body) if read else ""
     sent = request.headers.get("If-None-Match") if read else None
@@ -53,7 +53,7 @@ def plain(body: Any, status: int = 200) -> Response:
 
 
 def created(body: bytes, location: str) -> Response:
-    """A new thing without a version of its own."""
+    """Answer 201 with `Location`, for a new resource that has no version."""
     answer = _answer(body, 201)
     answer.headers["Location"] = location
     return answer

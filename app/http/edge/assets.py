@@ -1,4 +1,4 @@
-"""Files that pages load: styles, scripts, pictures."""
+"""Static files of HTML pages: styles, scripts, pictures."""
 
 import functools
 from pathlib import Path
@@ -18,13 +18,13 @@ TYPES = {
 
 
 def asset(folder: Path, name: str) -> Response:
-    """Raises `NotFound` for what is no file of the folder."""
+    """Answer with a file of `folder`. Raises `NotFound` if it has no file of this name."""
     return answers.checked(_kept(folder, name), content_type=TYPES[Path(name).suffix])
 
 
 @functools.cache
 def _kept(folder: Path, name: str) -> WholePage:
-    """Read once, and compressed once in each coding that somebody asks for."""
+    """The file, read once, and compressed once per coding on the first request for that coding."""
     if name not in {path.name for path in folder.iterdir()}:
         raise NotFound
     return unversioned((folder / name).read_bytes())

@@ -1,4 +1,4 @@
-"""Bearer tokens (RFC 6750): resolved once a request, before the view."""
+"""Bearer tokens (RFC 6750), resolved to a session once per request, before the view."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from app.http.edge.blueprint import BASE
 from app.http.edge.deps import container, sign
 from repositories.records import Session
 
-# Key in the WSGI environ: the session, or the error in its place, where the fast path has asked for it.
+# Key in the WSGI environ: the session that the fast path has looked up, or the exception of that look-up.
 SIGNED_IN = "quartet.session"
 
 
@@ -20,9 +20,9 @@ def register(app: Flask) -> None:
 
 
 def resolve() -> None:
-    """A token that is sent must be good, also where none is needed: a client with a dead one gets a 401.
+    """Resolve the token, if one is sent. Raises `Unauthenticated` if it is invalid, even where no token is needed.
 
-    Where there is no such route or method, that is the answer.
+    Does nothing for an unknown route or method (those answer 404 or 405) and for views marked `anonymous`.
     """
     sent = request.headers.get("Authorization")
     view = current_app.view_functions.get(request.endpoint or "")
@@ -36,7 +36,7 @@ def resolve() -> None:
 
 
 def session_of(container: Container, sent: str, address: str) -> Session:
-    """`sent` is the header's value. Raises `Unauthenticated`."""
+    """The session of a token. `sent` is the value of `Authorization`. Raises `Unauthenticated`."""
     scheme, _, token = sent.partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Unauthenticated("the Authorization header must be `Bearer <token>`", code="invalid_token")
@@ -44,7 +44,10 @@ def session_of(container: Container, sent: str, address: str) -> Session:
 
 
 def early_session(container: Container, environ: dict[str, Any]) -> Session | None:
-    """For the fast path, which has a token. None for an error: `resolve` raises it where it is answered."""
+    """Look up the session for the fast path, where `Authorization` is sent.
+
+    None for any error, which is kept in the environ: `resolve` raises it inside Flask, where it is answered.
+    """
     address = limiting.of_caller(environ, container)
     try:
         found: Session | Exception = session_of(container, environ["HTTP_AUTHORIZATION"], address)

@@ -1,4 +1,4 @@
-"""flask-smorest's blueprint with the strict parser, access marks and one line for a view's errors."""
+"""flask-smorest's blueprint with the strict parser, and decorators that declare a view's access, errors and budget."""
 
 import functools
 from collections.abc import Callable, Iterable
@@ -12,7 +12,7 @@ from app.http.edge.status_names import component
 
 View = TypeVar("View", bound=Callable[..., Any])
 BASE = "/api/v1"
-# What is documented of the answer to whoever makes a thing.
+# The documented headers of an answer that creates a resource.
 LOCATION = {"Location": {"schema": {"type": "string"}}}
 
 
@@ -24,7 +24,9 @@ class Blueprint(flask_smorest.Blueprint):
         super().__init__(name, __name__, url_prefix=prefix, description=about)
 
     def arguments(self, schema: Any, *, location: str = "json", **options: Any) -> Any:
-        """A query's schema is made once. webargs would make one for each request, which costs more than reading it."""
+        """As flask-smorest's, but creates a query's schema once: webargs would create it for each request, which costs
+        more than parsing the query.
+        """
         return super().arguments(schema() if location == "query" else schema, location=location, **options)
 
     def raises(self, *statuses: int) -> Callable[[View], View]:
@@ -48,17 +50,21 @@ class Blueprint(flask_smorest.Blueprint):
         return functools.partial(described, **about)
 
     def _store_endpoint_docs(self, *route: Any, **options: Any) -> None:
-        """Later: it copies all that is documented of the view, which a server's start does not need."""
+        """Defer flask-smorest's step until the document is asked for: it copies the view's documentation, which would
+        slow down the start of the server.
+        """
         self._documented.append((route, options))
 
     def register_views_in_doc(self, *args: Any, **options: Any) -> None:
-        """Again and again, as when two threads ask for the document at once: it is the same each time."""
+        """Run the deferred steps. They may run more than once, if two threads ask for the document; the result is the
+        same each time.
+        """
         for route, how in self._documented:
             super()._store_endpoint_docs(*route, **how)
         super().register_views_in_doc(*args, **options)
 
     def _prepare_arguments_doc(self, doc: Any, doc_info: Any, **context: Any) -> Any:
-        """The errors of reading a query, or a body, as this API answers them."""
+        """Document the errors of parsing: 400 for a query; 400, 413, 415 and 422 for a body."""
         found = doc_info.get("arguments")
         if found:
             in_query = any(p["in"] == "query" for p in found["parameters"])
@@ -68,16 +74,18 @@ class Blueprint(flask_smorest.Blueprint):
 
 
 def described(view: View, **about: Any) -> View:
-    """flask-smorest's `doc`, which wraps the view in a call of its own and copies what is documented so far."""
+    """Document a view. Replaces flask-smorest's `doc`, which wraps the view in another function and copies its
+    documentation.
+    """
     documented = vars(view).setdefault("_apidoc", {})
     documented["manual_doc"] = documented.get("manual_doc", {}) | about
     return view
 
 
 def documented_errors(view: View, statuses: Iterable[int]) -> View:
-    """flask-smorest's `alt_response` for what is documented once for all views.
+    """Document errors of a view, by reference to the responses that are defined once for all views.
 
-    That wraps the view in a call of its own, and copies what is documented so far, once for each status.
+    Replaces flask-smorest's `alt_response`, which wraps the view and copies its documentation once per status.
     """
     responses = vars(view).setdefault("_apidoc", {}).setdefault("response", {}).setdefault("responses", {})
     for status in statuses:
@@ -86,7 +94,7 @@ def documented_errors(view: View, statuses: Iterable[int]) -> View:
 
 
 def budget(**stores: int) -> Callable[[View], View]:
-    """The maximum number of round trips of the view per store, with a cold cache. Stores not named are not called.
+    """Declare the view's maximum number of round trips per store, with a cold cache. Other stores are not called.
 
     It does not depend on the length of a list. `tests/http/test_budgets.py` checks every route.
     """
@@ -100,7 +108,7 @@ def budget(**stores: int) -> Callable[[View], View]:
 
 
 def private(view: View) -> View:
-    """For signed-in callers only. Put it right under the route, so that it runs before the body is read."""
+    """Require a signed-in caller. Put it right under the route, so that it runs before the body is parsed."""
 
     @functools.wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
@@ -113,14 +121,16 @@ def private(view: View) -> View:
 
 
 def anonymous(view: View) -> View:
-    """Makes somebody who can sign in: a token that is sent along, dead or alive, plays no part."""
+    """Mark a route that is used to obtain a token (registering, signing in): a token that is sent is ignored, even if
+    it is invalid.
+    """
     documented: Any = described(view, security=[])
     documented.access, documented.anonymous = "public", True
     return documented  # type: ignore[no-any-return] # same signature as the view
 
 
 def public(view: View) -> View:
-    """For everybody; a signed-in caller may see more."""
+    """Mark a route as open to everybody. A signed-in caller may see more."""
     documented: Any = described(view, security=[{}, {"bearer": []}])
     documented.access = "public"
     return documented  # type: ignore[no-any-return] # same signature as the view

@@ -1,7 +1,7 @@
-"""Reading requests: one strict JSON parser, and errors that name the place.
+"""Reads queries and bodies with a strict JSON parser. Validation errors name the offending member by JSON pointer.
 
-Python's parser alone accepts NaN, repeated keys and lone surrogates, and spends long on giant integers. Here
-all of these are a 400, a wrong content type is a 415, and a well-formed body of the wrong shape is a 422.
+By default Python's parser accepts NaN, repeated keys and lone surrogates, and giant integers take it long. Here all of
+these are a 400, a wrong content type is a 415, and a well-formed body of the wrong shape is a 422.
 """
 
 import json
@@ -25,13 +25,13 @@ class StrictParser(FlaskParser):
     }
 
     def load_json(self, req: Request, schema: ma.Schema) -> Any:
-        """A schema whose `Meta` has `empty` takes no body for an empty object."""
+        """Load the JSON body. If the schema's `Meta` sets `empty`, a missing body is read as an empty object."""
         if getattr(schema.Meta, "empty", False) and not req.get_data():
             return {}
         return super().load_json(req, schema)
 
     def load_querystring(self, req: Request, schema: ma.Schema) -> Any:
-        """A repeated name is refused, as a repeated key of a body is."""
+        """Load the query. Raises `BadRequest` for a repeated parameter, as for a repeated key in a body."""
         repeated = [name for name, values in req.args.lists() if len(values) > 1]
         if repeated:
             raise BadRequest(f"the query names {repeated[0]} more than once", code="bad_query")
@@ -46,7 +46,7 @@ class StrictParser(FlaskParser):
         return parse_json(raw)
 
     def handle_error(self, error: ma.ValidationError, req: Request, schema: ma.Schema, **_: Any) -> NoReturn:
-        """A query that does not fit is a 400, a payload that does not fit a 422."""
+        """Raise `BadRequest` (400) for a query that fails validation, `Unprocessable` (422) for a body that does."""
         messages: Any = error.messages
         if "query" in messages:
             where = ", ".join(f"{pointer[1:]}: {what}" for pointer, what in pointers(messages["query"]).items())
@@ -55,7 +55,7 @@ class StrictParser(FlaskParser):
 
 
 def parse_json(raw: bytes) -> Any:
-    """Raises `BadRequest` with code `malformed_json`."""
+    """Parse a strict JSON text in UTF-8. Raises `BadRequest` with code `malformed_json`."""
     try:
         value = json.loads(
             raw.decode("utf-8"),
@@ -76,7 +76,7 @@ def parse_json(raw: bytes) -> Any:
 
 
 def pointers(messages: Any, at: str = "") -> dict[str, str]:
-    """Marshmallow's nested messages as JSON pointers (RFC 6901)."""
+    """Flatten marshmallow's nested messages into a dict from JSON pointer (RFC 6901) to message."""
     if isinstance(messages, Mapping):
         found: dict[str, str] = {}
         for name, inner in messages.items():

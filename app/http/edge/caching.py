@@ -1,4 +1,4 @@
-"""Caching fields of answers: for shared caches and browsers, and about Quartet's own (RFC 9111, 9211, 5861).
+"""Caching fields of answers: `Cache-Control`, `Vary`, `Age` and `Cache-Status` (RFC 9111, 9211, 5861).
 
 A view declares how long shared caches may keep its anonymous answers. All other answers are private.
 """
@@ -23,13 +23,16 @@ VARY = ("Authorization", "Accept-Encoding")
 
 
 class Shared(Struct, frozen=True):
-    """Seconds for which a shared cache may serve an answer, and may serve it stale while it revalidates."""
+    """How long a shared cache may serve an answer as fresh, and stale while it revalidates. Both in seconds."""
 
     seconds: int
     stale: int
 
     def control(self, most: int) -> str:
-        """The header's value. `most` bounds both; with 0 every use is checked, as it always is by browsers."""
+        """The value of `Cache-Control`. `most` (seconds) bounds both; with 0 every use has to be revalidated.
+
+        Browsers always have to revalidate.
+        """
         if not most:
             return CHECKED
         fresh, stale = min(self.seconds, most), min(self.stale, most)
@@ -37,7 +40,7 @@ class Shared(Struct, frozen=True):
 
 
 def shared(seconds: int, stale: int) -> Callable[[View], View]:
-    """For a public GET. See `Shared`; `QUARTET_SHARED_SECONDS` bounds both."""
+    """Declare how long shared caches may keep a public GET. See `Shared`; `QUARTET_SHARED_SECONDS` bounds both."""
 
     def declare(view: View) -> View:
         declared: Any = view
@@ -53,12 +56,12 @@ def of_view(view: object) -> Shared | None:
 
 
 def remember(page: WholePage) -> None:
-    """For `add_headers`: the answer is this page, which is, or might be, kept whole."""
+    """Tell `add_headers` that the answer is this page, which is a whole page (stored, or made just now)."""
     g.kept = page
 
 
 def add_headers(response: Response) -> None:
-    """Add what caches are to know. A view that has said so itself is left alone."""
+    """Add the caching fields. A `Cache-Control` that the view has set stays."""
     anonymous = "Authorization" not in request.headers
     policy = of_view(current_app.view_functions.get(request.endpoint or "")) if request.method in READS else None
     response.headers.setdefault("Cache-Control", _control(response.status_code, policy, anonymous=anonymous))
@@ -72,7 +75,7 @@ def add_headers(response: Response) -> None:
 
 def _control(status: int, policy: Shared | None, *, anonymous: bool) -> str:
     readable = request.method in READS or request.method == "OPTIONS"
-    # What a replica has answered may be half a minute late. A shared cache would add its own time to that, for all.
+    # A replica's answer may be up to half a minute old. A shared cache would add its own time to that, for everybody.
     kept = readable and anonymous and not read_your_writes.is_late()
     if not kept or (status >= 400 and not (status == 404 and policy and _by_id())):
         return PRIVATE
@@ -80,16 +83,17 @@ def _control(status: int, policy: Shared | None, *, anonymous: bool) -> str:
 
 
 def _by_id() -> bool:
-    """Whether the thing is named by ids alone. Ids are ours and never given twice: what is not there stays so.
-
-    A number under an id, as a comment has, may be given later.
+    """Whether the path names the resource by ids alone, so that its 404 may be cached: ids are made by the server and
+    never reused, so what does not exist now never will. A number under an id, as of a comment, may be assigned later.
     """
     named = (request.view_args or {}).values()
     return bool(named) and all(isinstance(value, UUID) for value in named)
 
 
 def status_of(kept: WholePage | None) -> str:
-    """How Quartet's own cache of whole pages took part. A page that could not be kept has no time to live."""
+    """The value of `Cache-Status` for Quartet's own cache of whole pages. `kept` is None for an answer that is no whole
+    page. A page that could not be stored has `fresh_seconds` of 0.
+    """
     if kept is None:
         return "quartet; fwd=bypass"
     left = int(kept.fresh_seconds - kept.age_seconds)

@@ -1,6 +1,6 @@
-"""If-Match and If-None-Match as sent, by the grammar of RFC 9110, sections 8.8.3 and 13.1.
+"""Reads If-Match and If-None-Match (RFC 9110, sections 8.8.3 and 13.1).
 
-Why a tag that was weakened on its way still names a version: `docs/decisions/0014-weakened-tags.md`.
+Why a tag that a proxy has weakened still names a version: `docs/decisions/0014-weakened-tags.md`.
 """
 
 import re
@@ -11,7 +11,7 @@ from app.services.commands.precondition import Precondition
 
 ENTITY_TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 LIST = re.compile(rf"[ \t,]*{ENTITY_TAG.pattern}(?:[ \t]*,[ \t,]*{ENTITY_TAG.pattern})*[ \t,]*")
-# One of ours; Quartet and compressing proxies put the name of their coding to its end.
+# An entity tag made by Quartet. Quartet and compressing proxies append the name of the content coding.
 OWN = re.compile(r"((?:(\d{1,18})-)?[0-9a-f]{16})(?:-{1,2}[A-Za-z0-9]{1,16}){0,2}")
 
 
@@ -25,7 +25,10 @@ def if_match() -> Precondition:
 
 
 def is_known(etag: str, sent: str | None) -> bool:
-    """If-None-Match compares weakly, and whatever the coding. `etag` is that of the plain form, with its quotes."""
+    """Whether If-None-Match (`sent`) has this entity tag, compared weakly and regardless of the content coding.
+
+    `etag` is the tag of the uncompressed form, with its quotes.
+    """
     if sent is None or sent == etag:
         return sent is not None
     return is_any(sent) or any(found[1] == etag[1:-1] for found in _own(sent))
@@ -36,6 +39,6 @@ def is_any(sent: str) -> bool:
 
 
 def _own(sent: str) -> list[re.Match[str]]:
-    """Those of a list of entity tags that are Quartet's. Anything else than such a list has none."""
+    """The tags of a list that were made by Quartet. Empty if `sent` is not a well-formed list of entity tags."""
     opaque = ENTITY_TAG.findall(sent) if LIST.fullmatch(sent) else []
     return [found for tag in opaque if (found := OWN.fullmatch(tag))]

@@ -1,7 +1,7 @@
-"""`Accept-Encoding` (RFC 9110, section 12.5.3): in which coding an answer is sent.
+"""`Accept-Encoding` (RFC 9110, section 12.5.3): chooses the content coding of an answer.
 
-Only answers to GET and HEAD are compressed. Those to POST may hold a token, and text of the caller's choice beside it:
-the length of the two compressed together would tell something about the token (BREACH, CVE-2013-3587).
+Only answers to GET and HEAD are compressed. An answer to POST may hold a token beside text chosen by the caller: the
+compressed length of both together leaks information about the token (BREACH, CVE-2013-3587).
 """
 
 import re
@@ -14,16 +14,16 @@ _MEMBER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?:[ \t]*;[ \t]*[qQ]=(0(?:\.
 
 
 def wanted(sent: str | None, body: bytes) -> str:
-    """The coding for this body, "" for none."""
+    """The coding for this body, or "" for none. `sent` is the value of `Accept-Encoding`."""
     return chosen(sent) if sent and len(body) >= LEAST_BYTES else ""
 
 
 @lru_cache(256)
 def chosen(sent: str) -> str:
-    """The coding of greatest weight, of equal ones the better one; "" where the plain bytes weigh more.
+    """The coding of greatest weight; of equal weights the one that compresses better; "" if `identity` weighs more.
 
-    `*` stands for gzip, which everybody knows. A member that does not fit the grammar counts as not sent. Plain bytes
-    are sent also to who refuses them along with everything else.
+    `*` counts for gzip, which all clients know. A member that does not match the grammar is ignored. A client that
+    refuses every coding, `identity` included, gets plain bytes.
     """
     members = (_MEMBER.fullmatch(member.strip(" \t")) for member in sent.split(","))
     weights = {found[1].lower(): float(found[2] or 1) for found in members if found}
@@ -36,8 +36,8 @@ def chosen(sent: str) -> str:
 
 
 def marked(etag: str, coding: str, known: str = "") -> str:
-    """The entity tag of the coded form. Conditions take either (`conditions.py`).
+    """The entity tag of the coded form. Conditional requests accept it and the plain one (`conditions.py`).
 
-    In a 304, whose client has what `known` names, it is the plain one where that is what it has.
+    For a 304, `known` is the value of `If-None-Match`: if it has the plain tag, the plain tag is returned.
     """
     return f'{etag[:-1]}-{coding}"' if coding and etag not in known else etag

@@ -1,7 +1,7 @@
-"""Browser apps of other origins, where `QUARTET_CORS_ORIGINS` allows them (CORS: WHATWG Fetch, section 3.3).
+"""CORS (WHATWG Fetch, section 3.3): browser apps of the origins in `QUARTET_CORS_ORIGINS` may use the API.
 
-Tokens travel in `Authorization` and never in cookies, so `Access-Control-Allow-Credentials` is not sent. Pattern:
-decorator around the WSGI application, so that errors and what the fast path answers have the fields too.
+Tokens are sent in `Authorization` and never in cookies, so `Access-Control-Allow-Credentials` is not sent. Pattern:
+decorator around the WSGI application, so that errors and answers of the fast path have the fields too.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,7 +16,7 @@ from app.http.edge.deps import CONTAINER
 Environ = dict[str, Any]
 Fields = list[tuple[str, str]]
 Wsgi = Callable[[Environ, Any], Iterable[bytes]]
-# How long a browser may keep the answer to a preflight. Browsers have bounds of their own.
+# How long a browser may cache the answer to a preflight. Browsers have limits of their own.
 KEPT_SECONDS = 3600
 PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, PATCH, DELETE",
@@ -33,7 +33,7 @@ EXPOSED = (
 
 
 def register(app: Flask) -> None:
-    """Register after the fast path and `tracing`, and before all that could refuse a preflight."""
+    """Register after the fast path and `tracing`, and before every hook that could refuse a preflight."""
     origins = frozenset(cast("Container", app.extensions[CONTAINER]).settings.origins)
     if origins:
         app.before_request(Preflight(origins))
@@ -41,7 +41,7 @@ def register(app: Flask) -> None:
 
 
 class Preflight:
-    """Answers alike on every path: a browser then shows its app the error of the request itself."""
+    """Answers preflights the same on every path, also unknown ones: the app then sees the error of the real request."""
 
     def __init__(self, origins: frozenset[str]) -> None:
         self._origins = origins
@@ -56,7 +56,7 @@ class Preflight:
 
 
 class Cors:
-    """An origin that is not allowed gets none of the fields. `Vary` names the field for everybody, for caches' sake."""
+    """WSGI middleware. Only allowed origins get the fields. `Vary: Origin` is on every answer, for caches."""
 
     def __init__(self, inner: Wsgi, origins: frozenset[str]) -> None:
         self._inner = inner
@@ -75,7 +75,7 @@ class Cors:
 
 
 def with_vary(fields: Fields, name: str) -> Fields:
-    """In one field: there are caches that look at the last one alone."""
+    """Add a name to `Vary`, as one field: some caches read only the last one."""
     others = [field for field in fields if field[0].lower() != "vary"]
     names = [value for name, value in fields if name.lower() == "vary"]
     return [*others, ("Vary", ", ".join([*names, name]))]

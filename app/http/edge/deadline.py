@@ -1,4 +1,4 @@
-"""One deadline for a request, which all its calls to the stores share."""
+"""One deadline per request, shared by all its calls to the stores."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -15,7 +15,7 @@ def register(app: Flask, seconds: float) -> None:
 
 
 class Deadline:
-    """WSGI middleware. A body that is read while it is sent has no deadline, only its calls have."""
+    """WSGI middleware. A body that is produced while it is sent has no deadline, only the timeout of each call."""
 
     def __init__(self, inner: Wsgi, seconds: float) -> None:
         self._inner = inner

@@ -1,4 +1,4 @@
-"""What a view needs of its surroundings. The only readers of `current_app` and `g`."""
+"""What views need of the application and the request: the container, the cursors and the caller's session."""
 
 from typing import cast
 from uuid import UUID
@@ -23,7 +23,7 @@ def cursors() -> Cursors:
 
 
 def sign(session: Session | None) -> None:
-    """Remember whose request this is. Called by `auth` alone."""
+    """Set the request's session, None if nobody is signed in. Called only by `auth`."""
     g.session = session
 
 
@@ -44,7 +44,7 @@ def caller() -> UUID:
 
 
 def viewer() -> UUID | None:
-    """The account that looks at a public page, if it is signed in."""
+    """The account id of the caller of a public route; None if nobody is signed in."""
     found = session_or_none()
     return found.account_id if found else None
 
@@ -54,5 +54,5 @@ def request_id() -> str:
 
 
 def start(request_id: str) -> None:
-    """Give the request its id. Called by `tracing` alone."""
+    """Set the request id. Called only by `tracing`."""
     g.request_id = request_id

@@ -1,4 +1,4 @@
-"""Every error as one shape: RFC 9457 `application/problem+json`. The single mapping from errors to HTTP."""
+"""The single mapping from errors to HTTP answers. Every error is an RFC 9457 `application/problem+json` document."""
 
 import logging
 from typing import Any
@@ -29,7 +29,7 @@ from repositories.errors import (
 )
 
 PROBLEM = "application/problem+json"
-# In the environ: a store has refused a write because its role has moved, and nothing was done.
+# Key in the WSGI environ: set when a store refused a write because its role has moved. Nothing was written.
 REFUSED = "quartet.moved"
 RETRY_SECONDS = "1"
 log = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ def from_store(error: StoreError) -> Response:
 
 
 def from_http(error: HTTPException) -> Response:
-    """What werkzeug refuses, and what nobody foresaw: Flask hands that in as a 500, already logged."""
+    """Answer werkzeug's own errors, and unexpected exceptions, which Flask has logged and passes on as a 500."""
     status = error.code or 500
     detail = error.description if status < 500 and error.description else phrase(status)
     answer = problem(status, WERKZEUG_CODES.get(status, "internal_error" if status >= 500 else "bad_request"), detail)
@@ -103,7 +103,10 @@ def from_http(error: HTTPException) -> Response:
 
 
 def problem(status: int, code: str, detail: str, fields: dict[str, str] | None = None, **more: Any) -> Response:
-    """`more` are extension members (RFC 9457, section 3.2)."""
+    """Build a problem answer.
+
+    `fields` are messages by JSON pointer, for the member `errors`; `more` are extension members (RFC 9457, 3.2).
+    """
     if fields:
         more["errors"] = [{"pointer": at, "detail": what} for at, what in fields.items()]
     answer = Response(encoded(status, code, detail, request_id(), **more), status, content_type=PROBLEM)
@@ -113,7 +116,7 @@ def problem(status: int, code: str, detail: str, fields: dict[str, str] | None =
 
 
 def encoded(status: int, code: str, detail: str, asked_by: str, **more: Any) -> bytes:
-    """The body of a problem. `asked_by` is the id of the request."""
+    """The body of a problem as JSON. `asked_by` is the request id. `more` are extension members."""
     body: dict[str, Any] = {
         "type": f"/problems/{code}",
         "title": phrase(status),

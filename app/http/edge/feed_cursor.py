@@ -1,6 +1,6 @@
-"""Cursors of a home feed, and the ids that an upward one carries.
+"""Encodes cursors of the home feed, and the post ids in an upward cursor.
 
-These take nine bytes each: milliseconds after the cursor's position, and the middle of the id.
+An id takes nine bytes: three for the milliseconds since the cursor's position, six for bytes 6 to 11 of the id.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -19,7 +19,7 @@ def scope_of(reader: UUID) -> str:
 
 
 def start_of(cursors: Cursors, reader: UUID, after: str | None) -> FeedCursor | None:
-    """Where a page upward starts. Raises `BadRequest`."""
+    """The cursor from which a page upward starts. Raises `BadRequest` with code `bad_cursor`."""
     if after is None:
         return None
     position, *ids = cursors.read(scope_of(reader), after)
@@ -31,7 +31,7 @@ def window_of(limit: int, before: UUID | None, start: FeedCursor | None) -> Wind
 
 
 def begun_at(window: Window) -> FeedCursor | None:
-    """The cursor that a window upward was made of."""
+    """The cursor from which an upward window was made; None for other windows."""
     return FeedCursor(window.after, tuple(window.hidden)) if window.after else None
 
 
@@ -42,7 +42,9 @@ def position_of(cursor: FeedCursor | None) -> Position | None:
 
 
 def packed(cursor: FeedCursor) -> str:
-    """Ids hours above the position do not fit and are left out. No server's clock is that far ahead."""
+    """The seen ids as base64. Ids more than `FURTHEST` milliseconds (4.7 hours) above the position do not fit and are
+    left out; no server's clock is that far ahead.
+    """
     offsets = ((_millis(seen) - _millis(cursor.after), seen) for seen in cursor.seen)
     return urlsafe_b64encode(
         b"".join(ms.to_bytes(TIME) + seen.bytes[6:FRONT] for ms, seen in offsets if ms < FURTHEST)

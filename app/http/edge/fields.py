@@ -1,4 +1,4 @@
-"""Fields that take exactly what JSON says: a string is a string, an integer an integer, and both are bounded."""
+"""Marshmallow fields without coercion: a string must be a JSON string, an integer an integer, and both are bounded."""
 
 import re
 import unicodedata
@@ -11,18 +11,18 @@ import marshmallow as ma
 from app.services.people.mail_addresses import one_spelling
 
 INT64 = 2**63 - 1
-# A character that is no space, no control, no mark of direction and none of the letters that are drawn as nothing.
+# A character that is visible: no space, control character, directional mark or letter that is drawn as nothing.
 VISIBLE = re.compile(
     r"[^\s\u0000-\u001f\u007f-\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f"
     r"\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb]"
 )
-# Notation that is not drawn, tags, selectors of variants. The document's pattern lets these through: beyond 16 bits,
-# not everybody who reads a pattern takes a character for one.
+# Invisible characters beyond 16 bits: formatting of notations, tags, variation selectors. They are not in `VISIBLE`,
+# whose pattern is in the API document: some regex engines read a character beyond 16 bits as two.
 DRAWN_AS_NOTHING = re.compile("[\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]")
 
 
 class Text(ma.fields.String):
-    """A string without NUL. Not every store can hold one."""
+    """A string without NUL, which not every store can hold."""
 
     default_error_messages = {"nul": "Must not contain NUL."}
     PATTERN: ClassVar = r"^[^\u0000]*$"
@@ -44,7 +44,7 @@ def can_be_seen(text: str) -> bool:
 
 
 class Prose(Text):
-    """What people write and read: something of it can be seen, unless it is empty where it may be."""
+    """Text written by people. If it is not empty, it has at least one visible character."""
 
     default_error_messages = {"invisible": "Must have something that can be seen."}
     PATTERN: ClassVar = rf"^([^\u0000]*{VISIBLE.pattern}[^\u0000]*)?$"
@@ -57,7 +57,7 @@ class Prose(Text):
 
 
 class Line(Prose):
-    """A name, a title or a tag. It is in NFC, so that what looks alike is alike."""
+    """A name, a title or a tag. It is normalized to NFC, so that strings that look the same compare equal."""
 
     PATTERN: ClassVar = rf"^[^\u0000]*{VISIBLE.pattern}[^\u0000]*$"
 
@@ -66,10 +66,10 @@ class Line(Prose):
 
 
 class MailAddress(ma.fields.Email):
-    """An e-mail address, in one spelling of its mailbox, or one person could be sent mail under many names.
+    """An e-mail address. Each mailbox has one spelling, otherwise one person could register it many times.
 
-    So without quotes, which hardly anybody has, without what mail headers decode (RFC 2047), with no character that
-    stands for another one (NFKC), and with a host that is spelled as it is read.
+    Refused are quoted local parts (which are rare), encoded words of mail headers (RFC 2047) and addresses that NFKC
+    would change. A host outside ASCII is stored in Unicode, not in its `xn--` form.
     """
 
     default_error_messages = {
@@ -88,7 +88,7 @@ class MailAddress(ma.fields.Email):
         text: str = super()._deserialize(value, attr, data, **kwargs)
         name, _, host = text.rpartition("@")
         plain = '"' not in name and "=?" not in name and unicodedata.normalize("NFKC", text) == text
-        # What is there without an @ is refused as no address by the validator.
+        # Without an @, host == text: the validator refuses that as no address.
         if host != text and not (plain and self._HOST.fullmatch(host)):
             raise self.make_error("spelling")
         try:
@@ -98,7 +98,7 @@ class MailAddress(ma.fields.Email):
 
 
 class NewPassword(Text):
-    """8 to 256 characters. What else is asked of a password is in `app/services/people/password_rules.py`."""
+    """A password of 8 to 256 characters. The other rules are in `app/services/people/password_rules.py`."""
 
     ABOUT: ClassVar = "at least three different characters, none of the frequent passwords, no name of the account"
 
@@ -111,9 +111,9 @@ class NewPassword(Text):
 
 
 class Int(ma.fields.Integer):
-    """An integer: no boolean, and no 1.0 or 1e3, for a fraction of many digits rounds to one.
+    """An integer. Refuses booleans, and 1.0 or 1e3, because a fraction of many digits would be rounded to an integer.
 
-    As text only where the input has nothing but text (a query).
+    Accepts decimal text, since a query has nothing else; `JsonInt` does not.
     """
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> int:
@@ -125,7 +125,7 @@ class Int(ma.fields.Integer):
 
 
 class JsonInt(Int):
-    """An integer in a JSON body, where a numeral in quotes is a string."""
+    """An integer in a JSON body. Refuses a numeral in quotes, which is a string."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> int:
         if isinstance(value, str):
@@ -134,7 +134,7 @@ class JsonInt(Int):
 
 
 class JsonBoolean(ma.fields.Boolean):
-    """`true` or `false` in a JSON body, no text and no number."""
+    """`true` or `false` in a JSON body. Refuses text and numbers."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> bool:
         if not isinstance(value, bool):
@@ -191,7 +191,7 @@ class AttributeField(ma.fields.Field[Any]):
 
 
 class Instant(ma.fields.Field[datetime]):
-    """A moment in a query: RFC 3339, with its offset."""
+    """A time in a query: RFC 3339 with an offset, converted to UTC."""
 
     default_error_messages = {"invalid": "Must be an RFC 3339 time with an offset."}
     SHAPE: ClassVar = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
@@ -210,7 +210,7 @@ class Instant(ma.fields.Field[datetime]):
 
 
 class Moment(ma.fields.String):
-    """A time as the API writes it: RFC 3339, UTC, microseconds. For documentation of answers."""
+    """Documents a time in an answer: RFC 3339, UTC, microseconds."""
 
     def __init__(self, about: str = "", **kwargs: Any) -> None:
         described = {"description": about} if about else {}
@@ -218,7 +218,7 @@ class Moment(ma.fields.String):
 
 
 class Different(ma.fields.List[Any]):
-    """At most 10 items, none of them twice."""
+    """A list of at most 10 different items."""
 
     default_error_messages = {"repeated": "An item is repeated."}
 

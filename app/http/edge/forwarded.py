@@ -1,7 +1,7 @@
-"""The client's address as proxies report it, in `X-Forwarded-For` or in `Forwarded` (RFC 7239).
+"""The client's address as reported by proxies, in `X-Forwarded-For` or `Forwarded` (RFC 7239).
 
-A WSGI environ has one name for `X-Forwarded-For` and `X_Forwarded_For`, so a client could send the second. `Forwarded`
-has no dash, so there is no second spelling of it.
+A WSGI environ has the same key for `X-Forwarded-For` and `X_Forwarded_For`, so a client could send the second past
+proxies that know only the first. `Forwarded` has no dash and thus no second spelling.
 """
 
 import re
@@ -13,7 +13,10 @@ _PAIR = re.compile(r"""[ \t]*([A-Za-z]+)=("[^"]*"|[^";]*)(?:;|$)""")
 
 
 def last(environ: Mapping[str, Any], header: str, proxies: int) -> str | None:
-    """What the outermost of our `proxies` wrote, which is the first of the last so many entries. None for none."""
+    """The entry that the outermost of our own proxies appended: the `proxies`-th from the right.
+
+    None if there are fewer entries, or if the element of `Forwarded` has no `for`.
+    """
     field = str(environ.get(f"HTTP_{header.replace('-', '_').upper()}", ""))
     if header == "Forwarded":
         element = _from_right(field, proxies)
@@ -23,7 +26,10 @@ def last(environ: Mapping[str, Any], header: str, proxies: int) -> str | None:
 
 
 def _from_right(field: str, number: int) -> str | None:
-    """Read from where our own proxies write: a quote that a client leaves open takes nothing of theirs in."""
+    """The `number`-th element of a `Forwarded` header from the right, where our own proxies append.
+
+    Parsed from the right, so that a quote left open by the client cannot swallow their elements.
+    """
     end, quoted = len(field), False
     for at in range(len(field) - 1, -2, -1):
         if at < 0 or (field[at] == "," and not quoted):
@@ -37,7 +43,7 @@ def _from_right(field: str, number: int) -> str | None:
 
 
 def _for(element: str) -> str | None:
-    """Pair by pair, since `host="..."` is what a client has sent."""
+    """The value of `for` in an element. Parsed pair by pair, since the client controls the value of `host="..."`."""
     at = 0
     while pair := _PAIR.match(element, at):
         if pair[1].lower() == "for":

@@ -26,7 +26,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 T = TypeVar("T")
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
-# Without a comma, by which a server joins the lines of a header that was sent twice (RFC 9110, section 5.3).
+# No comma, because a server joins the lines of a header that was sent twice with commas (RFC 9110, section 5.3).
 SOUND = re.compile(r"[\x21-\x2b\x2d-\x7e]{1,255}")
 KEPT_HEADERS = ("Content-Type", "Location", "ETag", own_writes.HEADER)
 NOBODY = UUID(int=0)
@@ -37,7 +37,7 @@ def register(app: Flask) -> None:
 
 
 def check() -> None:
-    """A missing or malformed key is refused first, right after the caller is known."""
+    """Raise `BadRequest` for a missing or malformed key, before the view and its body are looked at."""
     view = current_app.view_functions.get(request.endpoint or "")
     kind = getattr(view, "idempotency", None) if request.method == "POST" else None
     if kind is None or is_strange():
@@ -53,9 +53,9 @@ def check() -> None:
 
 
 def idempotent(*, required: bool = False, kept: bool = True) -> Callable[[View], View]:
-    """Decorates the view directly, because the fingerprint is computed from the loaded body.
+    """Make a POST idempotent. Must be the innermost decorator: the fingerprint is computed from the loaded body.
 
-    Without `kept` the key is accepted and nothing is stored: for answers that contain a secret.
+    With `kept=False` the key is accepted but nothing is stored, for answers that contain a secret.
     """
 
     def decorate(view: View) -> View:
@@ -79,12 +79,12 @@ def idempotent(*, required: bool = False, kept: bool = True) -> Callable[[View],
 
 
 def receipt(render: Callable[[T], Response]) -> Receipt[T]:
-    """The request's attempt, for the service behind a required route."""
+    """The request's attempt with the function that renders the answer, for the service behind a `required` route."""
     return Receipt(cast("Attempt", g.attempt), lambda made: stored(render(made)))
 
 
 def reserved() -> ReservedId | None:
-    """The id of what this request makes; None without a key."""
+    """The id reserved for what this request creates; None without a key."""
     return cast("ReservedId | None", g.get("reserved"))
 
 
@@ -94,7 +94,10 @@ def stored(response: Response) -> Answer:
 
 
 def _framed(view: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Response:
-    """Claim the key, call the view, store the response. A refusal frees the key; a failure keeps it for this body."""
+    """Claim the key, call the view, store the response.
+
+    An `AppError` with a status below 500 frees the key. After any other error the key stays bound to this body.
+    """
     keys = container().commands.idempotency
     claim = keys.begin(g.attempt, container().kit.ids())
     g.reserved = claim.reserved
@@ -112,9 +115,10 @@ def _framed(view: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, A
 
 
 def _attempt(sent: str, args: tuple[Any, ...]) -> Attempt:
-    """The fingerprint depends on the body alone, so a key outlives a change of the server's secret.
+    """Describe this attempt: key and fingerprint. `args` are the view's positional arguments, such as the loaded body.
 
-    Anonymous callers share one scope, so their key is combined with the body.
+    The fingerprint does not depend on the server's secret, so keys stay valid when the secret changes. Anonymous
+    callers share one scope, so their key is combined with the fingerprint.
     """
     where = " ".join([request.method, str(request.url_rule), *map(str, (request.view_args or {}).values())])
     salt = hashlib.sha256(f"{where}\n{sent}".encode()).digest()
@@ -127,7 +131,7 @@ def _attempt(sent: str, args: tuple[Any, ...]) -> Attempt:
 
 
 def _without_passwords(arg: Any, salt: bytes) -> Any:
-    """Replaces passwords by a slow derived key, or the stored fingerprint could be used to guess them."""
+    """Replace passwords by a slowly derived key: otherwise the stored fingerprint could be used to guess them."""
     if not isinstance(arg, dict):
         return arg
     hidden = {name: value for name, value in arg.items() if "password" in name and isinstance(value, str)}

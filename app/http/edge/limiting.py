@@ -1,6 +1,6 @@
-"""Rate limits at the edge: 429 with `Retry-After`, and on every limited answer the `RateLimit` fields.
+"""Rate limits of requests: 429 with `Retry-After`, and `RateLimit` fields on every answer that is limited.
 
-The fields are those of draft-ietf-httpapi-ratelimit-headers-10. Each request is counted once, by the fast path or here.
+The fields follow draft-ietf-httpapi-ratelimit-headers-10. Each request is counted once, by the fast path or here.
 """
 
 import math
@@ -18,7 +18,7 @@ from app.http.edge.blueprint import BASE
 from app.http.edge.deps import container, session_or_none
 from repositories.hot import Rate, Verdict
 
-# Key in the WSGI environ: the verdict of the limit, once the request is counted.
+# Key in the WSGI environ: the verdict, set by the fast path when it has counted the request.
 COUNTED = "quartet.counted"
 POLICY = "default"
 
@@ -29,7 +29,7 @@ def register(app: Flask) -> None:
 
 
 def check() -> None:
-    """Count the request against its account, or its address. Raises `TooMany`."""
+    """Count the request against its account, or its address if nobody is signed in. Raises `TooMany`."""
     throttle = container().people.throttle
     if throttle.asking is None or not request.path.startswith(BASE):
         return
@@ -43,9 +43,9 @@ def check() -> None:
 
 
 def address(environ: Mapping[str, Any], proxies: int, header: str) -> str:
-    """Whom the outermost of our own proxies saw, or the server without proxies; never what a client wrote itself.
+    """The client's address, normalized by `client`: as seen by the outermost of our own `proxies`, else by the server.
 
-    `header` is the one to which they append.
+    `header` is the one to which the proxies append. Entries written by the client itself are never used.
     """
     peer = str(environ.get("REMOTE_ADDR") or "")
     said = forwarded.last(environ, header, proxies) if proxies else None
@@ -54,9 +54,9 @@ def address(environ: Mapping[str, Any], proxies: int, header: str) -> str:
 
 @lru_cache(4096)
 def client(written: str) -> str | None:
-    """One name for each client, however its address is written: without a port, IPv4 inside IPv6 as IPv4.
+    """Normalize an address: without port, brackets and zone, IPv4-mapped IPv6 as IPv4; None if it is no address.
 
-    IPv6 counts by /64, which is what one customer is given at least. None for what is no address.
+    IPv6 is reduced to its /64 network, the smallest that a customer is given.
     """
     bare = written.strip().strip('"')
     if bare.startswith("["):
@@ -81,7 +81,7 @@ def of_caller(environ: Mapping[str, Any], container: Container) -> str:
 
 
 def fields(found: Verdict | None, rate: Rate | None) -> list[tuple[str, str]]:
-    """The headers of a limited answer."""
+    """The `RateLimit` fields of an answer; none if it is not limited."""
     if found is None or rate is None:
         return []
     window = math.ceil(rate.burst / rate.per_second)

@@ -1,4 +1,4 @@
-"""`/metrics` for Prometheus, and the metrics of each answer."""
+"""The route `/metrics` for Prometheus, and the metrics of each answer."""
 
 from collections.abc import Callable
 from functools import partial
@@ -19,12 +19,12 @@ Recorder = Callable[[str, str, int, float], None]
 
 
 def register(app: Flask) -> None:
-    """Does nothing when metrics are switched off. No route where they have an address of their own."""
+    """Set up metrics, unless they are switched off. The route is omitted if metrics are served on their own address."""
     container = cast("Container", app.extensions[CONTAINER])
     app.extensions[RECORDER] = _nowhere
     if not container.settings.metrics:
         return
-    # Imported here, after the server has set the directory in which its processes share metrics.
+    # Imported here, because the server must first set the directory in which its processes share metrics.
     from app.telemetry import exposition, series
 
     app.extensions[RECORDER] = series.install().answered
@@ -47,7 +47,7 @@ def register(app: Flask) -> None:
 
 
 def answered(app: Flask, route: str | None, method: str, status: int, seconds: float) -> None:
-    """Count an answer. Requests without a matching route share one series."""
+    """Count an answer that took `seconds`. Requests without a matching route share one series."""
     record = cast("Recorder", app.extensions[RECORDER])
     record(route or UNKNOWN, method if method in spans.METHODS else UNKNOWN, status, seconds)
     spans.answered(route, method, status)

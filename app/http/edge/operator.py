@@ -1,4 +1,4 @@
-"""Routes for operators: by the token of a setting, and not in the document of the API."""
+"""Routes for operators. They take a token from the settings and are not in the API document."""
 
 import functools
 import hmac
@@ -13,7 +13,7 @@ OPERATOR = "/operator"
 
 
 def operator(view: View) -> View:
-    """For whoever sends the token of `QUARTET_WEBHOOKS_TOKEN`. Put it right under the route."""
+    """Require a token of `QUARTET_WEBHOOKS_TOKEN`. Must be the outermost decorator below the route."""
 
     @functools.wraps(view)
     def guarded(*args: object, **kwargs: object) -> object:
@@ -25,7 +25,7 @@ def operator(view: View) -> View:
 
 
 def _check(sent: str) -> None:
-    """Raises `WebhooksOff` where there is no token, and `Unauthenticated` for another one."""
+    """Raises `WebhooksOff` if no token is configured, `Unauthenticated` for a missing or wrong one."""
     tokens = container().settings.webhooks_tokens
     if not tokens:
         raise WebhooksOff

@@ -1,7 +1,7 @@
-"""503 `overloaded` for requests that get no thread, answered before Flask: a refusal must be cheap, or it is no help.
+"""Answers 503 `overloaded`, before Flask, to requests that the gate refuses. A refusal must be cheap to be of use.
 
-Everything but the request's id is made beforehand, and the counting and the log are left for a moment later, when one
-line stands for many. `tests/http/test_overload.py` compares the answer with Flask's.
+Everything except the request id is prepared in advance. Refusals are counted and logged a moment later, many of them
+in one log line. `tests/http/test_overload.py` compares the answer with Flask's.
 """
 
 import sys
@@ -19,17 +19,18 @@ from app.http.edge.blueprint import BASE
 from app.http.edge.deps import CONTAINER
 from repositories import meter
 
-# What operators look with, and streams, which take their thread for longer than any request.
+# Never refused: what operators watch, and live streams, which hold their thread longer than any request.
 SPARED = frozenset({"/health/live", "/health/ready", "/metrics", f"{BASE}/feed/stream"})
 DETAIL = "the server has more requests than it can answer soon"
 GATHERED_SECONDS = 0.25
-# Who waits for Python's lock wakes up so often and has it taken from whoever works; usually after 5 ms. While requests
-# are refused there is always a queue for it, whose waking up would take a good part of the processor.
+# Python's switch interval while requests are refused; the usual one is 5 ms. A thread that waits for the GIL wakes up
+# at this interval and takes it from the working thread. Many threads wait for the GIL while requests are refused, and
+# their wake-ups would use a good part of the processor.
 SWITCH_SECONDS = 0.05
-# Without a refusal for so long it is as it was.
+# After this long without a refusal, the usual switch interval is restored.
 CALM_SECONDS = 1.0
 _log = structlog.get_logger("quartet.http")
-# An id of the length that the server gives, which stands for each in the body that is made beforehand.
+# Placeholder for the request id in the prepared body.
 _ANY = "0" * 16
 
 
@@ -38,7 +39,7 @@ def spared(environ: dict[str, Any]) -> bool:
 
 
 class Refusal:
-    """What the gate answers in place of the application."""
+    """WSGI-like callable that answers for the gate in place of the application."""
 
     def __init__(
         self,
@@ -47,9 +48,10 @@ class Refusal:
         calm_seconds: float = CALM_SECONDS,
         switch: Callable[[float], None] = sys.setswitchinterval,
     ) -> None:
-        """`gathered_seconds` after a refusal it is counted and logged, with those that came meanwhile.
+        """Refusals are counted and logged together, `gathered_seconds` after the first of them.
 
-        `switch` takes the seconds between two attempts to get Python's lock, until nothing is refused any more.
+        `switch` sets the interpreter's switch interval in seconds. The usual interval is restored after `calm_seconds`
+        without a refusal.
         """
         self._gathered_seconds = gathered_seconds
         self._calm_seconds = calm_seconds
@@ -77,7 +79,7 @@ class Refusal:
         return self._answer(environ, start_response)
 
     def report(self) -> None:
-        """Count and log what was refused since the last time."""
+        """Count and log the refusals since the last call."""
         for reason, n in Counter(self._reasons.popleft() for _ in range(len(self._reasons))).items():
             meter.counted("refused", n, reason)
             _log.warning("overloaded", reason=reason, refused=n)

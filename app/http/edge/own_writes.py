@@ -1,7 +1,7 @@
-"""Everybody sees what they wrote where reads go to replicas (decision 27). Where there are none, none of this runs.
+"""Clients see their own writes although reads go to replicas (decision 27). Not installed if there are no replicas.
 
-Who is signed in need not do anything: positions are kept with the account, and found with the session. Others send
-back `Quartet-Seen`, which each answer to a write has.
+Signed-in clients need not do anything: the positions of their writes are stored with the account and read with the
+session. Other clients send back `Quartet-Seen`, which is in every answer to a write.
 """
 
 import hashlib
@@ -39,8 +39,8 @@ def register(app: Flask) -> None:
 
 
 class Apart:
-    """No request knows what the one before it on its thread has written, and no shared cache answers one client's
-    request with what it has for those who have seen less.
+    """WSGI middleware that keeps requests apart: a request does not inherit the positions of the previous one on its
+    thread, and shared caches vary by `Quartet-Seen`, so no client gets an answer stored for one who has seen less.
     """
 
     def __init__(self, inner: Wsgi) -> None:
@@ -55,7 +55,7 @@ class Apart:
 
 
 def begin(of: Container, environ: Mapping[str, Any], session: Session | None, *, reads: bool) -> None:
-    """`reads`: the request changes nothing."""
+    """Start a request with the positions its client sent and those of its session. `reads`: it changes nothing."""
     sent = environ.get(SENT)
     positions = read(of.settings.secrets, sent) if sent else {}
     read_your_writes.begin(
@@ -68,9 +68,10 @@ def issued(secret: str, positions: Positions) -> str:
 
 
 def read(secrets: Sequence[str], token: str) -> Positions:
-    """Nothing for what this server has not signed, or too long ago: it counts as not sent.
+    """The positions of a `Quartet-Seen`. Empty if it was not signed with `secrets` or is older than `KEPT_SECONDS`.
 
-    What is signed in the future counts: another server's clock is a moment ahead, and `max_age` would refuse it.
+    A signature from the future is accepted, because another server's clock may be slightly ahead. itsdangerous would
+    refuse it with `max_age`, so the age is compared here.
     """
     for secret in secrets:
         try:
@@ -89,14 +90,17 @@ def serializer(secret: str) -> itsdangerous.URLSafeTimedSerializer:
 
 
 def mark(response: Response) -> None:
-    """With what the request has written so far."""
+    """Set `Quartet-Seen` to the positions of what the request has written so far."""
     mine = read_your_writes.current()
     if mine is not None and mine.wrote:
         response.headers[HEADER] = issued(container().settings.secret_key, mine.positions)
 
 
 def resume(answered: str) -> None:
-    """Where an answer is given again: the process that wrote may have died before it noted how far that was."""
+    """Note the positions of a replayed answer (`answered` is its `Quartet-Seen`).
+
+    The process that made the write may have died before it stored them.
+    """
     mine = read_your_writes.writing()
     if mine is not None:
         for store, position in read(container().settings.secrets, answered).items():
@@ -108,7 +112,7 @@ def _begin() -> None:
 
 
 def _end(response: Response) -> Response:
-    """What the request has written is kept before it is answered."""
+    """Store the positions of the request's writes before it is answered, and set `Quartet-Seen`."""
     mine = read_your_writes.current()
     if mine is None or not mine.wrote:
         return response

@@ -1,7 +1,7 @@
 """Keyset paging: `limit`, opaque signed cursors, and the page shape `{"items": [...], "next": cursor|null}`.
 
-A cursor is a position, bound to its list and filters. It is signed but not encrypted: it contains only ids and times
-that the page has shown.
+A cursor is a position, bound to its list and filters (its scope). It is signed but not encrypted, since it contains
+only ids and times that the page has shown.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from repositories.records import TimeCursor
 R = TypeVar("R")
 Position = Sequence[str | int]
 USUAL_LIMIT = 20
-# So many cursors are remembered as they were read, of those of one place.
+# Decoded cursors that are cached, and the longest cursor in characters that is.
 REMEMBERED, SHORT = 4096, 200
 
 
@@ -33,7 +33,7 @@ class Identified(Protocol):
 
 
 class Cursors:
-    """`secrets` are newest first: the first one signs, all verify."""
+    """Signs and verifies cursors. `secrets` are newest first: the first one signs, all verify."""
 
     def __init__(self, secrets: Sequence[str]) -> None:
         self._secrets = secrets
@@ -43,30 +43,33 @@ class Cursors:
         return None if position is None else self._signed(scope, position, self._secrets[0])
 
     def onward(self, scope: str, found: Sequence[R], limit: int, position: Callable[[R], Position]) -> str | None:
-        """The cursor of the page behind the last of `limit`, where more than that were found."""
+        """The cursor of the next page, if more than `limit` items were found; it starts after item `limit`."""
         return self.issue(scope, position(found[limit - 1])) if len(found) > limit else None
 
     def read(self, scope: str, cursor: str) -> list[Any]:
         """Raises `BadRequest` with code `bad_cursor` for anything this server did not issue for this list."""
-        # A poll comes again and again with the same one.
+        # Cached, because clients poll with the same cursor.
         position = self._same(scope, cursor) if len(cursor) <= SHORT else self._position(scope, cursor)
         if position is None:
             raise BadRequest("this cursor was not issued for this list", code="bad_cursor")
         return list(position)
 
     def id(self, scope: str, cursor: str | None) -> UUID | None:
-        """The position of a list that is ordered by id alone."""
+        """The position in a list that is ordered by id alone. Raises like `read`."""
         return None if cursor is None else UUID(self.read(scope, cursor)[0])
 
     def time(self, scope: str, cursor: str | None) -> TimeCursor | None:
-        """The position of a list that is ordered by a time, and then by id."""
+        """The position in a list that is ordered by time, then by id. Raises like `read`."""
         if cursor is None:
             return None
         micros, its_id = self.read(scope, cursor)
         return TimeCursor(EPOCH + micros * MICROSECOND, UUID(its_id))
 
     def _position(self, scope: str, cursor: str) -> tuple[Any, ...] | None:
-        """None for another's. The text must equal the issued one: base64 has bits that the signature does not cover."""
+        """The position, or None if the cursor was not issued for this scope.
+
+        The text must equal the issued one, because base64 has bits that the signature does not cover.
+        """
         for secret in self._secrets:
             with contextlib.suppress(itsdangerous.BadData):
                 position: list[Any] = _serializer(scope, secret).loads(cursor)
@@ -106,7 +109,7 @@ class PageQuery(ma.Schema):
 
 
 def page_of(item: type[ma.Schema], name: str, **more: ma.fields.Field[Any]) -> type[ma.Schema]:
-    """The documented shape of one list."""
+    """Create the documented schema of a page of `item`. `more` are members beside `items` and `next`."""
     return ma.Schema.from_dict(
         {
             "items": ma.fields.List(ma.fields.Nested(item), required=True),

@@ -1,7 +1,7 @@
-"""Whether a request arrived whole and plain, before anything is done for it (RFC 9112, sections 6 and 8).
+"""Checks that a request arrived complete and without codings, before any work is done (RFC 9112, sections 6 and 8).
 
-A body that was announced and is not there, or not all of it, is never "no body": on routes where a body is optional
-its absence means something, all notifications read for one.
+A body that was announced but is missing or truncated must not count as "no body": on routes with an optional body, its
+absence has a meaning, for example "mark all notifications as read".
 """
 
 from flask import Flask, current_app, request
@@ -16,16 +16,22 @@ PLAIN = frozenset({"", "identity"})
 
 
 def register(app: Flask) -> None:
-    """`refuse` comes first. This comes after `auth` and the limits: who is refused by those need not send a body."""
+    """Register `check` after `auth` and the rate limits: a request refused by those is answered without its body.
+
+    `refuse` is registered separately, before them.
+    """
     app.before_request(check)
 
 
 def refuse() -> None:
-    """Where the method is spelled as none is, or the server did not get the body. Before a store is asked."""
+    """Refuse a method in lower case, and a request whose body the server did not receive, before any store is called.
+
+    Raises `MethodNotAllowed`, `TooSlow`, `TooMany` or `Overloaded`.
+    """
     method = request.environ["REQUEST_METHOD"]
     if method != method.upper() and request.url_rule is not None:
-        # RFC 9110, 9.1: they are case-sensitive, which werkzeug's requests forget. A proxy's rules for POST are not for
-        # `post`.
+        # Methods are case-sensitive (RFC 9110, 9.1), but werkzeug converts them to upper case. A proxy's rules for
+        # POST do not apply to `post`, so accepting it would bypass them.
         raise MethodNotAllowed(sorted(request.url_rule.methods or ()))
     without = request.environ.get(WITHOUT)
     if without == LATE:
@@ -37,7 +43,10 @@ def refuse() -> None:
 
 
 def check() -> None:
-    """Read the body where one is announced. Raises `UnknownFraming`, `CodedBody`, `BadRequest`."""
+    """Read the body if one is announced.
+
+    Raises `UnknownFraming`, `CodedBody`, `BadRequest` or `RequestEntityTooLarge`.
+    """
     coding = request.headers.get("Transfer-Encoding", "")
     if coding and coding.strip().lower() != "chunked":
         raise UnknownFraming("of all transfer codings only chunked is understood")
@@ -50,13 +59,13 @@ def check() -> None:
 
 
 def is_strange() -> bool:
-    """Whether nobody is signed in where somebody must be, or there is no such route."""
+    """Whether the request will be refused anyway: the route does not exist, or is private and nobody is signed in."""
     view = current_app.view_functions.get(request.endpoint or "")
     return view is None or (getattr(view, "access", None) == "private" and session_or_none() is None)
 
 
 def _whole(*, chunked: bool) -> None:
-    """Flask keeps what was read."""
+    """Read the whole body, which Flask caches for the view. Raises `BadRequest` if it is truncated."""
     try:
         size = len(request.get_data(cache=True))
     except ClientDisconnected:

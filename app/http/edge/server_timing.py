@@ -1,13 +1,13 @@
-"""`Server-Timing` (W3C): what an answer cost, store by store."""
+"""The header `Server-Timing` (W3C): the time and the round trips of an answer, by store."""
 
 from app.telemetry import spans
 from repositories.meter import Tally
 
 
 def server_timing(tally: Tally, seconds: float) -> str:
-    """The W3C header's value: each store with its milliseconds and round trips, in the order of first use.
+    """The header's value: the milliseconds and round trips of each store, in the order of first use, then the total.
 
-    Behind them the `traceparent` of a trace that is recorded, where browsers' agents look for it.
+    `seconds` is the total. If the trace is recorded, its `traceparent` follows, where browser agents look for it.
     """
     stores = [
         f'{store};dur={spent * 1000:.2f};desc="{int(trips)} round trip{"" if trips == 1 else "s"}"'

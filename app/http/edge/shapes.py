@@ -1,4 +1,4 @@
-"""Documented shapes that more than one resource answers with."""
+"""Schemas shared by several resources."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ from app.currencies import exponents
 from app.http.edge.fields import INT64, JsonInt, Moment, Text
 from repositories.records import Money
 
-# Of a query, where a code that is not in use finds nothing.
+# For queries: the shape of a currency code. A code that is not in use simply finds nothing.
 CODE_LIKE = ma.validate.Regexp(r"^[A-Z]{3}(?!\n)$", error="Must be an ISO 4217 code.")
 
 
 class CurrencyCode(ma.validate.Validator):
-    """`OneOf`, with a list that is read by the first amount."""
+    """Like marshmallow's `OneOf`, but loads the list of currencies on first use."""
 
     @property
     def choices(self) -> list[str]:
@@ -37,7 +37,7 @@ class MoneySchema(ma.Schema):
 
 
 class MovedMoneySchema(MoneySchema):
-    """Money that changes hands: at least one minor unit."""
+    """An amount to be moved: at least one minor unit."""
 
     amount = JsonInt(required=True, validate=ma.validate.Range(1, INT64))
 

@@ -1,4 +1,4 @@
-"""Names of HTTP statuses as RFC 9110 has them. Python renamed two between versions; the API document must not."""
+"""Names of HTTP statuses by RFC 9110. Python renamed two between versions, but the API document must stay the same."""
 
 from http import HTTPStatus
 
@@ -10,5 +10,5 @@ def phrase(status: int) -> str:
 
 
 def component(status: int) -> str:
-    """The status's name among the API document's responses."""
+    """The name of the status in the API document's `components/responses`."""
     return phrase(status).upper().replace(" ", "_").replace("'", "").replace("-", "_")

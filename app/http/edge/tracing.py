@@ -1,7 +1,8 @@
-"""The request id: the client's if it is well-formed, else a new one. It is in the answer and in every log line.
+"""Request ids, the request's span, and what is done at the end of every request.
 
-And the request's span, around all that answers it. What the gate refuses has none: a refusal must be cheap. At its end
-an answer gets the header fields that all have, is counted, and has its line in the log.
+The request id is the client's if it is well-formed, else a new one. It is in the answer and in every log line. The span
+covers everything that answers the request. A request that the gate refuses has no span: a refusal must be cheap. At the
+end, an answer gets the header fields that all answers have, is counted in the metrics and written to the access log.
 """
 
 import random
@@ -22,19 +23,19 @@ from repositories import meter
 
 HEADER = "X-Request-Id"
 SOUND = re.compile(r"[A-Za-z0-9._-]{8,64}")
-# Key in the WSGI environ: the `RequestStart` that the fast path has made.
+# Key in the WSGI environ: the `RequestStart` made by the fast path.
 BEGUN = "quartet.begun"
 Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
 def id_of(sent: str) -> str:
-    """What the client sent, where that can be an id."""
-    # Not a secret. The system's generator would release the GIL and cost a thread switch.
+    """The request id: `sent` (the client's header, may be empty) if it is well-formed, else a new random id."""
+    # An id is no secret, so `random` is enough. The system's generator releases the GIL and costs a thread switch.
     return sent if sent and SOUND.fullmatch(sent) else f"{random.getrandbits(64):016x}"
 
 
 class RequestStart:
-    """Id, start time and tally of a request. `sent` is the id that the client gave."""
+    """Id, start time and tally of round trips of a request. `sent` is the id that the client sent, or ""."""
 
     __slots__ = ("at", "id", "tally")
 
@@ -52,7 +53,7 @@ def register(app: Flask) -> None:
 
 
 class Traced:
-    """WSGI middleware. Bodies that are read while they are sent are not a part of the span."""
+    """WSGI middleware that opens the request's span. A streamed body is sent after the span has ended."""
 
     def __init__(self, inner: Wsgi) -> None:
         self._inner = inner
@@ -69,18 +70,21 @@ def _begin() -> None:
 
 
 def name(request_id: str) -> None:
-    """What is logged and written from now on bears this id. Nothing else is bound, so nothing has to be cleared."""
+    """Attach this id to the log lines and events of this thread from now on.
+
+    The next request overwrites it, and nothing else is bound, so nothing has to be cleared.
+    """
     structlog.contextvars.bind_contextvars(request_id=request_id)
     request_trace.begin(request_id)
 
 
 def finished() -> None:
-    """Mark the answer as complete: its header fields are set and it is counted."""
+    """Mark the answer as complete: its header fields are set and it is counted, so `_end` leaves it alone."""
     g.finished = True
 
 
 def _end(response: Response) -> Response:
-    """Set the fields of every answer. The fast path writes the same ones in the same order."""
+    """Set the header fields of every answer, count it and log it. The fast path sets the same fields in this order."""
     if g.get("finished"):
         return response
     begun: RequestStart = g.get("begun") or RequestStart("")

@@ -1,4 +1,4 @@
-"""A query on a route that takes none is refused, as an unknown parameter is on one that does."""
+"""Refuses a query on routes without query parameters. Other routes refuse unknown parameters by their schema."""
 
 from flask import Flask, current_app, request
 
@@ -10,7 +10,7 @@ def register(app: Flask) -> None:
 
 
 def check() -> None:
-    """Routes outside the API (`/docs`, `/metrics`) take what they are given."""
+    """Raise `BadRequest` for an unexpected query. Routes outside the API (`/docs`, `/metrics`) ignore queries."""
     view = current_app.view_functions.get(request.endpoint or "")
     if not request.query_string or not hasattr(view, "access"):
         return

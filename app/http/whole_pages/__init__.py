@@ -1,1 +1,1 @@
-"""Answers that are kept whole, and the path that serves them without a view."""
+"""Kept pages, and the fast path that answers with them before Flask."""

@@ -1,4 +1,6 @@
-"""What the fast path asks before it looks for a page, in the order of the request hooks; and what it hands on."""
+"""The checks of the fast path before it looks for a page: session, own writes and rate limit, in the order of Flask's
+request hooks. What it finds is passed on to the hooks in the WSGI environ, so that nothing is done twice.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
@@ -11,12 +13,12 @@ from app.services.people.throttle import Throttle
 
 T = TypeVar("T")
 Environ = dict[str, Any]
-# Key in the WSGI environ: the error that the fast path met on its way.
+# Key in the WSGI environ: an exception that was raised in the fast path.
 FAILED = "quartet.failed"
 
 
 class Admitted(NamedTuple):
-    """`viewer` is None for who is not signed in. `limited` are the fields that say how many requests are left."""
+    """A request that passed the checks. `viewer` is None for an anonymous one; `limited` are the `RateLimit` fields."""
 
     begun: tracing.RequestStart
     viewer: UUID | None
@@ -24,7 +26,7 @@ class Admitted(NamedTuple):
 
 
 def admitted(container: Container, environ: Environ) -> Admitted | None:
-    """None where the application answers, for a bad token or after too many requests. It finds all that was asked."""
+    """Check a request. None if it must be refused (invalid token, too many requests), which is left to Flask."""
     environ[tracing.BEGUN] = begun = tracing.RequestStart(environ.get("HTTP_X_REQUEST_ID", ""))
     viewer, throttle = None, container.people.throttle
     if "HTTP_AUTHORIZATION" in environ:
@@ -42,7 +44,7 @@ def admitted(container: Container, environ: Environ) -> Admitted | None:
 
 
 def attempted(environ: Environ, ask: Callable[[], T]) -> T | None:
-    """What `ask` returns. None for an error, which `failed` raises where the application would meet it."""
+    """The result of `ask`, or None if it raises. `failed` raises the exception later, inside Flask."""
     try:
         return ask()
     except Exception as error:  # noqa: BLE001  nothing answers it here
@@ -51,7 +53,7 @@ def attempted(environ: Environ, ask: Callable[[], T]) -> T | None:
 
 
 def failed(environ: Mapping[str, Any]) -> None:
-    """Raises what the fast path met."""
+    """Raise the exception that `attempted` has kept, if any."""
     if FAILED in environ:
         raise environ[FAILED]
 
@@ -61,7 +63,7 @@ def has_body(environ: Mapping[str, Any]) -> bool:
 
 
 def _counted(throttle: Throttle, environ: Environ, who: str) -> list[tuple[str, str]] | None:
-    """The fields that say how much is left; None when it was too much."""
+    """Count the request and return the `RateLimit` fields; None if it exceeds the limit."""
     asking = throttle.asking
     if asking is None:
         return []

@@ -1,8 +1,8 @@
-"""Pages that are kept whole, answered before Flask: public ones, and the feeds and inboxes of whoever is signed in.
+"""Answers kept pages before Flask: public pages, and the caller's own home feed and inbox.
 
 Pattern: decorator around the WSGI application. `public_hits.py`, `home_hits.py` and `inbox_hits.py` answer byte for
-byte as the views would; tests compare the two on every such route. Any other request is passed on, with what is known
-about it already, so that nothing is counted or read twice.
+byte as the views would; tests compare the two on every such route. Any other request is passed on to Flask. What was
+found out about it is passed on in the WSGI environ, so that nothing is counted or read twice.
 """
 
 from collections.abc import Callable, Iterable
@@ -36,7 +36,7 @@ def register(app: Flask) -> None:
 
 
 class FastPath:
-    """Around the application as it is without this."""
+    """WSGI middleware around the application."""
 
     def __init__(self, app: Flask, hits: PublicHits, own: tuple[HomeHits, InboxHits], seconds: float) -> None:
         self._inner: Wsgi = app.wsgi_app
@@ -45,7 +45,7 @@ class FastPath:
         self._own = {one.path: one for one in own}
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
-        # What is asked here and what the application asks share one deadline.
+        # Calls to the stores made here and those made by the application share one deadline.
         with within(self._seconds):
             found = self._hits.answer(environ)
             if found is None and "HTTP_AUTHORIZATION" in environ:
@@ -58,7 +58,7 @@ class FastPath:
 
 
 class Within:
-    """The same inside Flask, where the fast path is switched off: the first of what is done before each request."""
+    """Request hook that answers kept public pages inside Flask, if the fast path is switched off."""
 
     def __init__(self, hits: PublicHits) -> None:
         self._hits = hits
@@ -72,7 +72,9 @@ class Within:
 
 
 class _Ready(Response):
-    """Sent as it is: werkzeug would go through the fields twice more, and call the body of a HEAD empty."""
+    """Sends the reply unchanged: werkzeug would process the header fields twice more, and set the `Content-Length` of
+    the answer to a HEAD to 0.
+    """
 
     def __init__(self, answer: Reply) -> None:
         super().__init__(status=answer.status)

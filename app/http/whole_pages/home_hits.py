@@ -1,7 +1,7 @@
-"""Pages of the home feed, answered before Flask: as they are kept, or made here as the view makes them.
+"""Answers pages of the home feed before Flask: the kept page, or one built here by the function that the view uses.
 
-All that the view would ask is asked here, in the same order: the session, the limit, the truth that the page depends
-on, the kept page. What is not answered is handed on in the environ with all that was found, errors too.
+The checks and reads are those of the view, in the same order: session, rate limit, the truth that the page depends on,
+kept page. If the request cannot be answered here, results and exceptions are passed on to Flask in the WSGI environ.
 """
 
 import re
@@ -28,16 +28,16 @@ from app.services.pages.whole_pages import LIMIT, WholePage
 
 PATH = f"{BASE}/feed"
 THEN = (NOSNIFF, ("Cache-Control", caching.PRIVATE), VARY)
-# Queries that are read here. The application reads all others, and says what is wrong with them.
+# A parameter with a cursor. Queries with anything else than this and `limit` are parsed, or refused, by Flask's view.
 CURSOR = re.compile("(after|cursor)=([A-Za-z0-9._-]{1,900})")
-# A poll comes again and again with the same query: so many are remembered as they were read, of no more bytes each.
+# Clients poll with the same query. Parsed queries that are cached, and the longest query in characters that is.
 REMEMBERED, SHORT = 4096, 300
 # Key in the WSGI environ: what was found for the page.
 FOUND = "quartet.home"
 
 
 class HomeAsked(NamedTuple):
-    """A page below `cursor` or above `after`, or from the top."""
+    """A request for a page below `cursor` or above `after`, or from the top if both are None."""
 
     limit: int
     cursor: str | None
@@ -45,14 +45,17 @@ class HomeAsked(NamedTuple):
 
 
 def handed_on(window: Window) -> HomeFound | None:
-    """What was found for this request's page before Flask. Raises what was met there."""
+    """What the fast path found for this request's page; None if nothing, or for another window.
+
+    Raises the exception that was raised there.
+    """
     failed(request.environ)
     found: HomeFound | None = request.environ.get(FOUND)
     return found if found is not None and found.window == window else None
 
 
 def made(container: Container, cursors: Cursors, reader: UUID, found: HomeFound, codings: str | None) -> WholePage:
-    """What is not kept. `codings` is the request's `Accept-Encoding`."""
+    """Build the page because no kept one was usable. `codings` is the request's `Accept-Encoding`."""
 
     def build(look: PageTruth, used: Used) -> WholePage:
         page = container.pages.cards.home(reader, found.window, look, used)
@@ -107,7 +110,7 @@ class HomeHits:
         return None if window is None else self._pages.find(reader, window)
 
     def _window(self, reader: UUID, query: str) -> Window | None:
-        """None where it takes more than a look to tell. Raises `BadRequest`."""
+        """The window of a query; None if the view has to parse it. Raises `BadRequest` for an invalid cursor."""
         asked = _asked(query)
         if asked is None:
             return None
@@ -116,7 +119,7 @@ class HomeHits:
 
 
 def _asked(query: str) -> HomeAsked | None:
-    """What is asked for; None where it takes more than a look to tell."""
+    """Parse a query of at most one `limit` and one cursor; None for any other, which the view has to parse."""
     limit, starts = None, dict[str, str]()
     for part in query.split("&") if query else ():
         if limit is None and (found := LIMIT.fullmatch(part)):

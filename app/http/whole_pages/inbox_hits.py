@@ -1,7 +1,7 @@
-"""Hits of first pages of notifications, which are kept for their owner and answered before Flask.
+"""Answers the kept first page of notifications to its owner before Flask.
 
-A page is valid while the top of what is stored is unchanged, and the fragments of whom and what it shows; the counts of
-the owner's account are among them, which end with each follow and block, of either side.
+A page is valid while the stored top of the inbox and all fragments that it shows are unchanged. The counts of the
+owner's account are among these fragments: every follow and block by or of the owner invalidates them.
 """
 
 from uuid import UUID
@@ -19,7 +19,7 @@ from app.http.whole_pages.replies import Around, Reply, first_fields, replied
 from app.services.pages.whole_pages import LIMIT, Build, WholePage
 
 PATH = f"{BASE}/notifications"
-# Key in the WSGI environ: the page was looked for, and is not kept.
+# Key in the WSGI environ: set when the fast path has looked for the page and found none.
 MISSED = "quartet.inbox"
 
 
@@ -53,7 +53,7 @@ class InboxHits:
 
 
 def kept_inbox(owner: UUID, limit: int, build: Build) -> WholePage:
-    """The first page of somebody's notifications: as it is kept, or as `build` makes it."""
+    """The first page of the owner's notifications: the kept one, or one made by `build` and then stored."""
     failed(request.environ)
     name, pages = _name(owner, limit), current().pages.whole
     kept = None if MISSED in request.environ else pages.look(name)

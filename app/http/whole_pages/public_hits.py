@@ -1,6 +1,6 @@
-"""Public pages, kept whole as everybody sees them; what is the viewer's own is put in at the end.
+"""Kept public pages. They are stored as an anonymous caller sees them; members of the viewer's own are inserted last.
 
-`PublicHits` answers before Flask with a page that is kept. After a miss the view builds it by `hot`, which keeps it.
+`PublicHits` answers with a kept page before Flask. After a miss, the view builds the page by `hot`, which stores it.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -31,7 +31,9 @@ PROFILE = f"{BASE}/accounts/<handle:handle>"
 
 
 class Page(NamedTuple):
-    """What a path asks for: the kept page's name, the route it belongs to, the post that is viewed with it."""
+    """The page that a path asks for: its name in the cache, its route, its `Cache-Control` for anonymous callers, and
+    the post whose view is counted.
+    """
 
     name: str
     rule: str
@@ -40,7 +42,7 @@ class Page(NamedTuple):
 
 
 class PublicHits:
-    """Called once per request. What it has looked up for a request it does not answer is passed on in the environ."""
+    """Called once per request. If it does not answer, its results are passed on to Flask in the WSGI environ."""
 
     def __init__(self, app: Flask, container: Container) -> None:
         self._app = app
@@ -51,7 +53,7 @@ class PublicHits:
         self._settings = container.settings
         self._same: dict[tuple[str, str], tuple[WholePage, Around]] = {}
         self._whose: Memo[str, UUID] = Memo()
-        # Cached, because the same paths are requested most of the time.
+        # Cached, because most requests are for few paths.
         self._page = lru_cache(PATHS)(self._found)
 
     def answer(self, environ: Environ) -> Reply | None:
@@ -64,7 +66,7 @@ class PublicHits:
         if asking is None:
             return None
         viewer = asking.viewer
-        # Lists that are read often come from memory.
+        # Lists have no keys: then `look` suffices, which answers hot pages from process memory.
         keys = self._beside(page, viewer) if viewer else []
         kept, beside = self._pages.look_beside(page.name, keys) if keys else (self._pages.look(page.name), None)
         if kept is None:
@@ -82,14 +84,18 @@ class PublicHits:
         return replied(self._app, environ, asking, shown, page.rule, around, used)
 
     def _beside(self, page: Page, viewer: UUID) -> list[str]:
-        """What to read along with the page; of a profile, by whose it was when this process last saw it."""
+        """The keys to read in the same round trip as the page.
+
+        A profile's path has a handle, not an id. The keys are those of the account that had the handle when this
+        process last saw the page, and none if it has not seen it.
+        """
         if page.post_id:
             return self._viewers.keys_of(viewer, page.post_id)
         about = self._whose.get(page.name) if page.rule == PROFILE else None
         return self._viewers.keys_of(viewer, about, account=True) if about else []
 
     def _around(self, page: Page, kept: WholePage, used: str) -> Around:
-        """The same while the page is the same object."""
+        """The header fields for an anonymous caller, cached for as long as the page is the same object."""
         same = self._same.get((page.name, used))
         if same is not None and same[0] is kept:
             return same[1]
@@ -102,7 +108,7 @@ class PublicHits:
         return around
 
     def _found(self, path: str, query: str) -> Page | None:
-        """None where it is not kept whole, or not for shared caches."""
+        """The page for a path and query; None if such a page is not kept whole, or its route not for shared caches."""
         name = target(path, query)
         if name is None:
             return None
@@ -123,10 +129,10 @@ def _private(shown: WholePage, kept: WholePage, used: str) -> Around:
 
 
 def hot(build: Callable[[Used | None], WholePage]) -> Response:
-    """Answer with the page that `build` makes for everybody, and store it where it may be kept.
+    """Answer with the page that `build` makes for anonymous callers, and store it if such pages are kept.
 
-    None was kept when `PublicHits` looked. `build` notes the fragments it uses in its argument, which is None where the
-    page is not stored.
+    Called by views after `PublicHits` has found no kept page. `build` notes the fragments it uses in its argument,
+    which is None if the page is not stored. The viewer's own members are inserted for this answer only.
     """
     failed(request.environ)
     name, who = _target(), current_viewer()
@@ -151,7 +157,10 @@ def kept_list(items: Iterable[bytes], onward: str | None, **more: Any) -> WholeP
 
 
 def _cuts(cards: Iterable[Card], at: int) -> tuple[Cut, ...]:
-    """`at` is where the first of them begins in the body; a comma is between them."""
+    """Where the viewer's own members are inserted: before the closing brace of each card.
+
+    `at` is the offset of the first card in the body. A comma separates the cards.
+    """
     cuts = []
     for card in cards:
         at += len(card.body) + 1

@@ -1,4 +1,4 @@
-"""Answers put together without Flask, byte for byte as the views and the request hooks would."""
+"""Builds answers without Flask, byte for byte as the views and request hooks would."""
 
 import time
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ class Reply(NamedTuple):
 
 
 class Around(NamedTuple):
-    """Fields of a page: what comes before the request's id, and right after it."""
+    """Header fields of a page: those before the request id, and those right after it."""
 
     first: Fields
     then: Fields
@@ -41,7 +41,10 @@ def replied(
     around: Around,
     used: str,
 ) -> Reply:
-    """The order of the fields is that in which `answers.checked` and `tracing` set them. `used` is the coding."""
+    """Answer with the page, or 304; count and log the answer. `used` is the content coding, "" for none.
+
+    The fields are in the order in which `answers.checked` and `tracing` set them.
+    """
     begun = asking.begun
     method: str = environ["REQUEST_METHOD"]
     sent = environ.get("HTTP_IF_NONE_MATCH")
