@@ -1,7 +1,7 @@
-"""The connection to MongoDB: made in the worker that uses it, with a deadline over every call.
+"""The connection to MongoDB: opened in the worker process that uses it, with a deadline over every call.
 
-Writes are acknowledged by a majority's journals, reads come from the primary and see what a majority has. The
-driver's own retries are off, and the primary is looked for here: both would outlast the deadline, for the driver
+Writes are acknowledged once a majority has journaled them; reads go to the primary and see majority-committed data. The
+driver's retries are off, and this module waits for a primary itself: the driver would exceed the deadline, since it
 waits for a primary in steps of half a second.
 """
 
@@ -43,16 +43,16 @@ _STATES: dict[str, ServerState] = {
 DEFAULT_DATABASE = "quartet"
 LONGEST_PAUSE = 0.05
 LINES = 64
-HEARTBEAT = 1000  # milliseconds; so soon a primary that came back is seen
+HEARTBEAT = 1000  # milliseconds: the longest until a primary that is back is noticed
 GLANCE = 0.005
 SHORTEST = 0.001
-ABORT_SHARE = 0.25  # of the deadline of a call, beyond it, where the server answers
-MONITORS = 2  # connections on which the driver watches a server
+ABORT_SHARE = 0.25  # of a call's timeout: how long an abort may take in addition, if the server answers
+MONITORS = 2  # connections per process on which the driver monitors a server
 UNAUTHORIZED = 13
 
 
 class MongoConnection:
-    """Thread-safe. `calling` is around everything that talks to the server."""
+    """Thread-safe. Everything that talks to the server runs inside `calling`."""
 
     def __init__(self, url: str, *, timeout: timedelta, pool: int) -> None:
         self._url = url
@@ -84,9 +84,9 @@ class MongoConnection:
 
     @contextlib.contextmanager
     def calling(self, *, seconds: float | None = None) -> Iterator[None]:
-        """One deadline for all that happens inside, and the store's own errors for what goes wrong."""
+        """Put one deadline over the block, and translate the driver's errors to those of the ports."""
         try:
-            # To pymongo no time at all is time without end.
+            # pymongo takes a timeout of 0 as no timeout.
             limit = max(at_most(seconds or self.seconds), SHORTEST)
             with pymongo.timeout(limit):
                 self._find_primary(time.monotonic() + limit)
@@ -97,9 +97,10 @@ class MongoConnection:
             raise translated(error) from error
 
     def transaction(self, work: Callable[[ClientSession], Result], *, of: Hashable) -> Result:
-        """Run `work` in a transaction, again with jitter when it lost a race, until the deadline.
+        """Run `work` in a transaction; after a conflict retry it with jitter until the deadline.
 
-        This process's own transactions of one thing stand in line, for each would only make the others lose.
+        Transactions of this process with the same `of` run one at a time, since they would only conflict with each
+        other. Raises `Contention` if the deadline passes before its turn.
         """
         seconds = at_most(self.seconds)
         ends = time.monotonic() + seconds
@@ -116,7 +117,7 @@ class MongoConnection:
         return self._watch.in_use
 
     def room(self) -> pool_registry.Room | None:
-        """Needs the privilege `serverStatus`."""
+        """The server's free connections plus those of this process. None without the privilege `serverStatus`."""
         try:
             with self.calling():
                 found = self.client.admin.command("serverStatus")["connections"]
@@ -143,7 +144,7 @@ class MongoConnection:
             time.sleep(GLANCE)
 
     def notes(self) -> list[str]:
-        """What the driver's monitors have seen last."""
+        """From the latest findings of the driver's monitors."""
         with self._guard:
             known = self._client.topology_description.server_descriptions() if self._client is not None else {}
         away = sum(server.server_type_name == "Unknown" for server in known.values())
@@ -157,7 +158,7 @@ class MongoConnection:
         ]
 
     def _what_servers_say(self) -> str:
-        """Why each server is not the primary: what it refused with, or that its replica set has another name."""
+        """Why no server is the primary: for each its error or type, and the expected name of the replica set."""
         found = self.client.topology_description
         said = [
             f"{host}:{port} says {str(server.error or server.server_type_name).split(' (configured timeouts')[0]}"
@@ -193,9 +194,9 @@ class MongoConnection:
         return done
 
     def _abandon(self, session: ClientSession, *, answered: bool) -> None:
-        """Abort under a deadline of its own, since the call's may have passed. An open transaction locks documents.
+        """Abort under a separate deadline, since the call's may have passed: an open transaction locks documents.
 
-        A server that does not answer will not abort either: the session is ended as soon as it answers again.
+        If the server does not answer, its session is killed by the first call after it answers again.
         """
         lsid = session.session_id
         seconds = max(at_most(self.seconds * ABORT_SHARE), GLANCE) if answered else SHORTEST

@@ -1,6 +1,6 @@
-"""Comments in MongoDB: a collection of their own, keyed by post and number; number and count live in the post.
+"""Comments in MongoDB: a separate collection, keyed by post and number. The post has the last number and the count.
 
-Comments are read through their post, so that they vanish with it at once.
+Reads join the post, so that deleting a post hides its comments at once.
 """
 
 from collections import Counter
@@ -25,7 +25,7 @@ from repositories.documents.times import micros, moment
 from repositories.errors import NotFound
 from repositories.records import Comment, Event
 
-RECOUNTED_AT_ONCE = 100  # posts, each such chunk with a deadline of its own
+RECOUNTED_AT_ONCE = 100  # posts per transaction, each with its own deadline
 COUNTED: Document = {"$group": {"_id": "$_id.post", "comments": {"$sum": 1}}}
 
 
@@ -99,7 +99,7 @@ class MongoComments(CommentStore):
         return self._connection.transaction(bury_all, of=author_id)
 
     def recount(self, post_ids: Collection[UUID], *, repair: bool) -> dict[UUID, tuple[int, int]]:
-        """In transactions, for a comment and its count are written in one."""
+        """In transactions, since a comment and the count are also written in one transaction."""
         wrong = dict[UUID, tuple[int, int]]()
         for some in batched(post_ids, RECOUNTED_AT_ONCE):
             wrong |= self._connection.transaction(partial(self._recount, some, repair=repair), of=some[0])
@@ -144,7 +144,7 @@ class MongoComments(CommentStore):
             return [comment_of(found) for found in self._posts.aggregate(stages)]
 
     def _load_new(self, comments: Sequence[Comment], session: ClientSession) -> None:
-        """As if nothing of it were there, and every post: so it nearly always is."""
+        """The usual case: no comment is stored yet and every post exists. Raises `_Known` otherwise."""
         try:
             self._comments.insert_many([document_of(comment) for comment in comments], session=session)
         except BulkWriteError as error:
@@ -156,7 +156,7 @@ class MongoComments(CommentStore):
             raise _Known
 
     def _load(self, comments: Sequence[Comment], session: ClientSession) -> None:
-        """Insert what is missing and count exactly that, in one transaction."""
+        """Insert the missing comments of existing posts, and count exactly these, in one transaction."""
         posts = self._ids(self._posts, {"_id": {"$in": list({c.post_id for c in comments})}, **LIVE}, session)
         keys = [_key(comment.post_id, comment.number) for comment in comments]
         there = {tuple(key.values()) for key in self._ids(self._comments, among("comments", keys), session)}
@@ -180,7 +180,7 @@ class MongoComments(CommentStore):
         return wrong
 
     def _counted(self, post_ids: list[UUID], session: ClientSession) -> dict[UUID, int]:
-        """Without `$lookup`, which sharded collections refuse inside a transaction before MongoDB 8."""
+        """Without `$lookup`, which MongoDB before 8 rejects on sharded collections inside a transaction."""
         if not post_ids:
             return {}
         which = {"$or": [comments_above(post, None) for post in post_ids], **LIVE}
@@ -201,7 +201,7 @@ def clear_comments(connection: MongoConnection, post_id: UUID, *, deleted_at: in
 
 
 class _Known(Exception):
-    """A comment is there already, or a post is not."""
+    """A comment exists already, or a post does not exist."""
 
 
 def _key(post_id: UUID, number: int) -> Document:
@@ -209,7 +209,9 @@ def _key(post_id: UUID, number: int) -> Document:
 
 
 def _counted(comments: Sequence[Comment]) -> tuple[int, list[UpdateMany]]:
-    """How many posts have them, and what counts them: one update for all posts that have as many, as most have few."""
+    """The number of posts of these comments, and the updates of their counts. Posts with equal numbers of new comments
+    share an update, since most have few.
+    """
     numbers: dict[UUID, list[int]] = {}
     for comment in comments:
         numbers.setdefault(comment.post_id, []).append(comment.number)

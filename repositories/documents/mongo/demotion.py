@@ -1,7 +1,7 @@
-"""Calls that met a member which is no primary any more are made once more, to the one that is, by the same deadline.
+"""Retries a call once, within the same deadline, if the member that it reached is no longer the primary.
 
-The refusal has made the driver look for the new primary, and has changed nothing. Other errors of a failover may come
-after the write: those are for the caller, who has a key.
+Such a refusal has changed nothing, and makes the driver look for the new primary. Other errors of a failover may come
+after the write. These are left to the caller, who retries with an idempotency key.
 """
 
 import functools
@@ -25,7 +25,7 @@ Part = TypeVar("Part", bound=OnMongo)
 
 
 def follows_primary(part: type[Part]) -> type[Part]:
-    """Holds for every public method of this part of the store. Each may be begun twice: its writes are by id."""
+    """Class decorator that adds the retry to every public method. All may be repeated, since their writes are by id."""
     for name, method in list(vars(part).items()):
         if isfunction(method) and not name.startswith("_"):
             setattr(part, name, _once_more(method))

@@ -1,6 +1,7 @@
-"""All documents of MongoDB, with their unsent events, out of one snapshot session and into empty collections.
+"""Dump and restore of all documents in MongoDB with their unsent events: from one snapshot session, into empty
+collections.
 
-The server keeps a snapshot for `minSnapshotHistoryWindowInSeconds`, 300 where nobody has changed it.
+The server keeps a snapshot for `minSnapshotHistoryWindowInSeconds`, by default 300.
 """
 
 import contextlib
@@ -27,7 +28,7 @@ class MongoDump(Dump):
     kinds: Sequence[RecordKind] = KINDS
 
     def __init__(self, connection: MongoConnection, known: Callable[[set[str]], None]) -> None:
-        """`known` notes tags before the first post bears them."""
+        """`known` registers tags; it is called before the posts that have them are stored."""
         self._connection = connection
         self._known = known
 
@@ -71,7 +72,7 @@ class MongoDump(Dump):
             versioned_writes.load(self._connection.collection(kind), documents)
             carriers = [document["_id"] for document in documents if "events" in document]
             if carriers:
-                # Also of those that a load that was cut off has left without.
+                # All of the batch, not only the new ones: an interrupted load may have left some without `outbox`.
                 which = {**among(kind, carriers), "events": {"$exists": True}}
                 self._connection.collection(kind).update_many(which, derived())
 
@@ -107,7 +108,7 @@ def _events(found: Document) -> tuple[KeptEvent, ...]:
 
 
 def _event(kept: Document) -> KeptEvent:
-    """BSON's integers of 64 bits are of a class of their own."""
+    """Converts `Int64`, the class of BSON's 64-bit integers, to `int`."""
     fields = [kept[name] for name in KeptEvent.__struct_fields__]
     values: list[Any] = [int(one) if isinstance(one, Int64) else one for one in fields]
     return KeptEvent(*values)
@@ -139,7 +140,7 @@ def _grave(own_id: UUID, kept: KeptPost | KeptProduct) -> Document:
 
 
 def _carried(events: Sequence[KeptEvent], *, deleted: bool) -> Document:
-    """Of a tombstone also where it has none: then it is purged."""
+    """The stored events. A tombstone gets the field even if it is empty, so that it is marked for purging."""
     unleased = {"lease": None, "lease_until": None}
     stored = [{name: getattr(one, name) for name in one.__struct_fields__} | unleased for one in events]
     return {"events": stored} if stored or deleted else {}

@@ -1,4 +1,4 @@
-"""What MongoDB's errors mean."""
+"""Translates the errors of MongoDB's driver to those of the ports."""
 
 from collections.abc import Mapping
 
@@ -9,17 +9,17 @@ from repositories.errors import Conflict, Contention, Invalid, MovedAway, ReadOn
 ROLE = "documents"
 DOCUMENT_REFUSED = 121
 DOCUMENT_TOO_LARGE = 10334
-# The field in the validator of a place that takes no writes. The server says which condition was not met.
+# A field in the validator of a place that refuses writes. The server's error names the condition that failed.
 REFUSES_ALL = "quartet_moved"
 LOST_RACES = {24, 112, 246}  # LockTimeout, WriteConflict, SnapshotUnavailable
 NO_PRIMARY = {10107, 13435}  # NotWritablePrimary, NotPrimaryNoSecondaryOk
 UNKNOWN_COMMIT = "UnknownTransactionCommitResult"
-# Also what a router has where documents moved to another shard meanwhile.
+# Also set by a router when documents have just moved to another shard.
 AGAIN = "TransientTransactionError"
 
 
 class Demoted(ReadOnly):
-    """The member that was asked is no primary any more, and has done nothing of the command."""
+    """The member that was asked is no longer the primary, and has not executed any part of the command."""
 
 
 def lost_race(error: Exception) -> bool:
@@ -27,18 +27,18 @@ def lost_race(error: Exception) -> bool:
 
 
 def is_locked(error: PyMongoError) -> bool:
-    """Whether a write outside of transactions waited in vain for a document that a transaction has locked."""
+    """Whether a write outside of transactions failed because a transaction has locked the document."""
     return error.timeout or getattr(error, "code", None) in LOST_RACES
 
 
 def _did_nothing(error: NotPrimaryError) -> bool:
-    """Whether the command was refused. Of one that was interrupted, or of a commit, it is not known."""
+    """Whether the command was refused without effect. False if that is unknown: after an interruption or a commit."""
     details = error.details if isinstance(error.details, Mapping) else {}
     return details.get("code") in NO_PRIMARY and not error.has_error_label(UNKNOWN_COMMIT)
 
 
 def translated(error: Exception) -> StoreError:  # noqa: PLR0911  one line for each kind
-    """The port's word for what the driver raised."""
+    """The port's error for an error of the driver."""
     code = getattr(error, "code", None)
     if isinstance(error, DuplicateKeyError):
         return Conflict("id")
@@ -56,5 +56,5 @@ def translated(error: Exception) -> StoreError:  # noqa: PLR0911  one line for e
 
 
 def refuses_all(error: Exception) -> bool:
-    """Whether the place takes no writes. A write of many says so of each of them."""
+    """Whether the place refuses writes. A bulk write has this error for each of its documents."""
     return isinstance(error, OperationFailure) and REFUSES_ALL in str(error.details)

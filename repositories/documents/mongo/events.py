@@ -1,7 +1,7 @@
-"""Unsent events inside the document that changed.
+"""Unsent events, stored inside the document that changed.
 
-`events` is the array of them. `outbox` is a summary of `events` that indexes cover, so that the relay's queries read no
-documents. Each update of `events` is a pipeline whose last stage derives `outbox` again.
+They are in the array `events`. `outbox` is a summary of it that indexes cover, so that the relay's queries read no
+documents. Each update of `events` is a pipeline whose last stage computes `outbox` again.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ Stages = list[dict[str, Any]]
 
 
 def kept(event: Event, *, publishes: bool = False) -> Document:
-    """An event as it is stored. One that `publishes` keeps its document in flight."""
+    """The stored form of an event. With `publishes` the document is in flight until the event is acknowledged."""
     traced = {"traceparent": event.traceparent} if event.traceparent else {}
     return {
         "id": event.id,
@@ -38,7 +38,7 @@ def kept(event: Event, *, publishes: bool = False) -> Document:
 
 
 def born_with(event: Event, *, publishes: bool = False) -> Document:
-    """The fields of a new document that carries `event`; the same that `derived` computes."""
+    """The fields that `event` adds to a new document; the same ones that `derived` computes."""
     happened_at = micros(event.happened_at)
     outbox = {
         "stamp": uuid4(),
@@ -64,7 +64,7 @@ def buried(event: Event) -> Stages:
 
 
 def changed(event_ids: Sequence[UUID], changes: Document, *, lease: UUID | None = None) -> Stages:
-    """Merge `changes` into the events with these ids; with `lease`, only into those that it holds."""
+    """Merge `changes` into the events with these ids; with `lease`, only into those held by that lease."""
     held: list[Any] = [{"$eq": ["$$this.lease", lease]}] if lease else []
     ours = {"$and": [{"$in": ["$$this.id", list(event_ids)]}, *held]}
     new = {"$mergeObjects": ["$$this", {"$literal": changes}]}
@@ -78,16 +78,16 @@ def acknowledged(event_ids: Sequence[UUID]) -> Stages:
 
 
 def renamed() -> Stages:
-    """Give events of an earlier version the fields of this one: `parked_at` became `dead_lettered_at`."""
+    """Migrate events of an earlier version: `parked_at` becomes `dead_lettered_at`."""
     new = {"$mergeObjects": ["$$this", {"dead_lettered_at": {"$ifNull": ["$$this.parked_at", None]}}]}
     events = {"$map": {"input": "$events", "as": "this", "in": new}}
     return [{"$set": {"events": events}}, {"$unset": "events.parked_at"}, *derived()]
 
 
 def derived() -> Stages:
-    """Derive everything that depends on `events`, after each change of it.
+    """Compute every field that depends on `events`; the last stage of each change.
 
-    The stamp is new each time: a claimer whose picture of the document has another one lost the race.
+    The stamp is new each time, so a claimer that has read the document with another stamp has lost the race.
     """
     none_left = {"$eq": ["$events", []]}
     buried_and_acknowledged = {"$and": [none_left, {"$gt": ["$deleted_at", None]}]}
@@ -101,7 +101,7 @@ def derived() -> Stages:
 
 
 class MongoCarrier(NamedTuple):
-    """A document as a claimer saw it: where it is, its id, and its stamp then."""
+    """A document as a claimer has read it: its collection, its id, and its stamp at that time."""
 
     collection: str
     key: Any

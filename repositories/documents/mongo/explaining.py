@@ -1,4 +1,4 @@
-"""Plans of MongoDB's commands, and their shape without values."""
+"""The query plans of MongoDB's commands, and the text of commands without values."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -8,7 +8,7 @@ from pymongo import MongoClient
 from repositories.slow_statements import Explained
 
 EXPLAINED: Final = frozenset({"find", "aggregate", "count", "distinct", "update", "delete", "findAndModify"})
-# What the driver adds to a command, which no plan depends on, and what may not be explained.
+# Fields that the driver adds: no plan depends on them, and `explain` rejects some.
 _BESIDE = frozenset({"lsid", "txnNumber", "startTransaction", "autocommit", "readConcern", "writeConcern", "maxTimeMS"})
 _MARK = "?"
 
@@ -22,7 +22,7 @@ def explained(client: MongoClient[Any], database: str, name: str, command: Mappi
 
 
 def shape(value: Any) -> Any:
-    """Names of fields and operators stay, values do not."""
+    """Keep the names of fields and operators, and replace values by a mark."""
     if isinstance(value, Mapping):
         return {key: shape(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple) and any(isinstance(one, Mapping) for one in value):

@@ -1,4 +1,4 @@
-"""The driver's events of commands and of the pool, reported to the meter. Called in the thread of the caller."""
+"""Reports the driver's command and pool events to the meter. The driver calls this in the thread of the command."""
 
 import contextlib
 import threading
@@ -30,18 +30,19 @@ from repositories.documents.mongo.explaining import EXPLAINED, explained
 from repositories.slow_statements import Statement, of, took
 
 STORE, ON_REPLICA = "documents", "documents-replica"
-WAITED = 0.001  # seconds; a connection that is free is had in a hundredth of it
+WAITED = 0.001  # seconds; checking out a free connection takes a hundredth of that
 
 
 class CommandWatch(CommandListener):
-    """One round trip for each command, `getMore` and `commitTransaction` included.
+    """Counts one round trip per command, including `getMore` and `commitTransaction`.
 
-    Also says how far a request that writes has got: each answer has the time of the last operation, which orders all of
-    the set's. Answers to reads count, since a command that was sent again may find what the first one has done.
+    Also notes the position of a request that writes. Every answer has the time of the last operation, which orders all
+    operations of the replica set. Answers to reads count too, since a repeated command may only find the effect of the
+    first one.
     """
 
     def __init__(self, client: Callable[[], MongoClient[Any]]) -> None:
-        """`client` is asked for the plans of slow commands."""
+        """`client` returns the client that explains slow commands."""
         self._thread = threading.local()
         self._client = client
 
@@ -70,7 +71,7 @@ class CommandWatch(CommandListener):
 
     @contextlib.contextmanager
     def on_replica(self) -> Iterator[None]:
-        """This thread's commands inside the block go to a secondary."""
+        """Report the commands of this thread within the block as sent to a secondary."""
         self._thread.store = ON_REPLICA
         try:
             yield
@@ -86,7 +87,7 @@ class CommandWatch(CommandListener):
 
 
 class PoolWatch(ConnectionPoolListener):
-    """Counts what is open and what is in use, and reports who waited."""
+    """Counts connections that are open and in use, and reports waits for a connection."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()

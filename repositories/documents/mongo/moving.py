@@ -1,7 +1,7 @@
-"""Documents in MongoDB as a place of a move. A change stream notes what is changed; validators refuse writes.
+"""Documents in MongoDB as a place of a move. A change stream notes changes, and validators refuse writes.
 
-There is no lock over several collections, so the fence is up before the last changes are carried over, and the mark is
-written behind them. A fence whose move has died falls after some seconds, by the server's clock.
+MongoDB has no lock over several collections. So a fence refuses writes before the last changes are copied, and the mark
+is written after them. The fence of a move that has died expires after `FENCE_SECONDS` by the server's clock.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ from repositories.moving.places import CLOSED, Changed, FrozenPlace, Key, Mark, 
 ROLE = "documents"
 MARKS = "moving_marks"
 FENCE_SECONDS = 3.0
-# How long the fence waits for a transaction, while reads wait behind it.
+# How long setting the fence waits for running transactions; reads queue behind it meanwhile.
 LOCK_SECONDS = 0.4
 SOME = 500
 _NOTED: list[Document] = [{"$match": {"ns.coll": {"$in": [*MAKE, MARKS]}}}, {"$project": {"ns": 1, "documentKey": 1}}]
@@ -86,11 +86,11 @@ class MongoPlace(StorePlace):
 
     @contextlib.contextmanager
     def moment(self) -> Iterator[FrozenPlace]:
-        """What was noted before the snapshot is in it; of what was noted about then that is not known, so it is carried
-        over again with the next.
+        """Changes noted before the snapshot are in it. For those noted while it was taken (`_later`) this is unknown,
+        so they are copied again with the next snapshot.
         """
         if self._stream:
-            # Also what came about the snapshot of a moment that was not forgotten: of the copy, or of a switch put off.
+            # Including `_later` of a snapshot without `forget`: that of the copy, or of a postponed switch.
             self._noted += [*self._later, *self._drained()]
         with self._connection.client.start_session(causal_consistency=False, snapshot=True) as session:
             with self._connection.calling():
@@ -105,7 +105,7 @@ class MongoPlace(StorePlace):
                 changed,
             )
 
-    def forget(self, moment: FrozenPlace) -> None:  # noqa: ARG002  the last one is meant
+    def forget(self, moment: FrozenPlace) -> None:  # noqa: ARG002  it is always the last one
         self._noted, self._later = self._later, []
 
     @contextlib.contextmanager
@@ -196,7 +196,7 @@ class MongoPlace(StorePlace):
         return found
 
     def _drained(self) -> list[Noted]:
-        """What the stream has before a document that is written now."""
+        """The changes that the stream has up to now, found by writing a marker document and reading up to it."""
         stream, marker, found = self._stream, f"marker {uuid4().hex}", list[Noted]()
         assert stream  # noqa: S101  for mypy
         with self._connection.calling(seconds=LOAD_SECONDS):
@@ -228,14 +228,14 @@ class MongoPlace(StorePlace):
                 self._connection.database.command("collMod", name, validator=validator or own)
 
     def _lift(self, which: Document) -> None:
-        """Whoever lifts it takes it over first, so that the move that put it up does not switch any more."""
+        """Remove the fence. It is first replaced by one of our own, so that the move that set it cannot switch."""
         own = uuid4().hex
         if self._marks().update_one({"_id": ROLE, **which}, _fenced(own)).matched_count:
             self._validate(None)
             self._marks().update_one({"_id": ROLE, "fence": own}, {"$unset": {"fence": "", "fenced_until": ""}})
 
     def _leave(self, mark: Mark) -> None:
-        """The fence of another move stays: who put it up takes it away, or whoever sees that it has expired."""
+        """Set the mark. The fence of another move stays: that move removes it, or `mark` does after it has expired."""
         which, fields = {"_id": ROLE, "state": {"$nin": list(CLOSED)}}, msgspec.structs.asdict(mark)
         try:
             self._marks().update_one(which, {"$set": fields}, upsert=True)

@@ -1,4 +1,4 @@
-"""What MongoDB keeps of itself: `serverStatus`, `$indexStats`, the profiler, and the state of the replica set."""
+"""MongoDB's statistics for advice: `serverStatus`, `$indexStats`, the profiler, and the state of the replica set."""
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
@@ -14,14 +14,14 @@ from repositories.errors import Unavailable
 from repositories.observer_port import SECONDS, EngineObserver, Question, Subject, Unread, known
 
 _NOT_ALLOWED = 13
-# Statistics are of a member, and know no majority.
+# Statistics are local to a member: read concern majority does not apply.
 _LOCAL = ReadConcern("local")
 # By the server's own clock.
 _INDEXES: list[Document] = [
     {"$indexStats": {}},
     {"$set": {"watched_seconds": {"$divide": [{"$subtract": ["$$NOW", "$accesses.since"]}, 1000]}}},
 ]
-# What ran for long or read much, by the shape of the question. No value of it is read.
+# Operations that took long or read much, grouped by query shape. Values of the queries are not shown.
 _PROFILED: list[Document] = [
     {"$match": {"ns": {"$not": {"$regex": r"\.system\."}}, "op": {"$in": ["query", "getmore", "command", "update"]}}},
     {
@@ -40,7 +40,7 @@ _PROFILED: list[Document] = [
 
 
 class MongoObserver(EngineObserver):
-    """One connection, and those on which the driver watches the set."""
+    """Uses one connection, besides those on which the driver monitors the replica set."""
 
     engine = "MongoDB"
 
@@ -67,7 +67,7 @@ class MongoObserver(EngineObserver):
         return self._connection.database.with_options(read_concern=_LOCAL)
 
     def _asked(self, needs: str, command: str, **options: Any) -> Mapping[str, Any]:
-        """Of the whole server. Raises `Unread` where this user may not ask that."""
+        """Run a command on the admin database. Raises `Unread` if the user lacks the permission; role `needs` has it."""
         try:
             with self._connection.calling():
                 found: Mapping[str, Any] = self._connection.client.admin.command(command, **options)
@@ -100,7 +100,7 @@ class MongoObserver(EngineObserver):
     def _disk(self) -> Iterator[Subject]:
         with self._connection.calling():
             found = self._database.command("dbStats")
-        # None are known of a database without collections.
+        # Without collections `dbStats` reports no sizes.
         own, used, total = (float(found.get(name, 0)) for name in ("totalSize", "fsUsedSize", "fsTotalSize"))
         if not total:
             return
@@ -124,7 +124,7 @@ class MongoObserver(EngineObserver):
         figures = {"bytes": size, "empty_bytes": empty, "empty_share": empty / max(size, 1), "documents": held["count"]}
         yield Subject("collection", name, known(figures))
         made = INDEXES.get(name, {})
-        # One of that name that is hidden, or is over something else, serves no query.
+        # An index of that name that is hidden, or has other keys, serves no query.
         there = {one["name"] for one in used if one["name"] in made and is_as_made(name, one["name"], one["spec"])}
         for missing in made.keys() - there:
             yield Subject("missing index", f"{name}.{missing}", {"missing": 1.0})

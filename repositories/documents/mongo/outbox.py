@@ -1,4 +1,4 @@
-"""The outbox over all documents of MongoDB that carry unsent events."""
+"""The outbox over all documents in MongoDB that contain unsent events."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -27,7 +27,7 @@ SINCE = "outbox.dead_lettered_since"
 DEAD_LETTERED = {SINCE: EVER}
 UNSENT_TOTAL = {"_id": None, "unsent": {"$sum": "$outbox.unsent"}, "oldest": {"$min": "$outbox.since"}}
 DEAD_LETTER_TOTAL = {"_id": None, "dead_lettered": {"$sum": "$outbox.dead_lettered"}}
-# Of the deadline of a call: for one write over all documents of a claim, and then for each alone.
+# Shares of a call's timeout: for one bulk write of all documents of a claim, and after that for each single write.
 TOGETHER_SHARE, SINGLE_SHARE = 0.25, 0.05
 UNLEASED = {"lease": None, "lease_until": None}
 
@@ -121,10 +121,10 @@ class MongoOutbox(Outbox):
                 yield waiting_in(carrier.name, found)
 
     def _lease(self, claimable: Sequence[Waiting], lease: Document) -> set[UUID]:
-        """Lease them where nothing changed since they were read. Returns the ids of those we got."""
+        """Lease the events of documents that have not changed since they were read. Returns the ids of these events."""
         won: set[UUID] = set()
         for carrier in self._carriers():
-            # Not by their stamps: documents that one statement has changed have the same.
+            # Grouped by key, not by stamp: documents changed by one statement have equal stamps.
             seen: dict[str, tuple[MongoCarrier, list[UUID]]] = {}
             for at, event_id in ((one.document, one.event.id) for one in claimable):
                 if at.collection == carrier.name:
@@ -140,10 +140,10 @@ class MongoOutbox(Outbox):
         return won
 
     def _write(self, carrier: Collection[Document], updates: Sequence[UpdateOne]) -> int:
-        """All at once; one by one, and those that are free, where a transaction has locked a document.
+        """Write all at once. If a transaction has locked a document, write one by one and skip locked documents.
 
-        A process that was killed inside a transaction leaves it open, and a write to what it locked waits for its end.
-        Returns how many documents are known to have been found; some more may have been.
+        A killed process leaves its transaction open, and a write to a document that it has locked waits for the end of
+        the transaction. Returns how many documents are known to match; after single writes this is 0.
         """
         found = self._write_free(carrier, updates, TOGETHER_SHARE)
         if found is None:
@@ -152,7 +152,7 @@ class MongoOutbox(Outbox):
         return found or 0
 
     def _write_free(self, carrier: Collection[Document], updates: Sequence[UpdateOne], share: float) -> int | None:
-        """How many documents were found; None where it takes longer than this share of the deadline."""
+        """The number of documents that match. None if they are locked for longer than this share of the timeout."""
         try:
             with pymongo.timeout(self._connection.seconds * share):
                 return carrier.bulk_write(updates, ordered=False).matched_count
@@ -169,7 +169,7 @@ class MongoOutbox(Outbox):
             self._connection.collection(carrier).update_one(which, stages)
 
     def _purge(self, carrier: Collection[Document]) -> None:
-        """Remove tombstones whose events are all acknowledged, and with a post its comments, which go first."""
+        """Remove tombstones whose events are all acknowledged. The comments of a post are removed before the post."""
         if carrier.name == "posts":
             for post in carrier.find({"purge": True}, {"deleted_at": 1}):
                 clear_comments(self._connection, post["_id"], deleted_at=post["deleted_at"])
@@ -179,7 +179,7 @@ class MongoOutbox(Outbox):
 
 
 def _these(carrier: Collection[Document], claims: Sequence[Claim]) -> tuple[list[UUID], Document]:
-    """The ids of the claimed events, and the documents that carry them."""
+    """The ids of the claimed events, and the filter of the documents that contain them."""
     ids = [claim.event.id for claim in claims]
     return ids, {**among(carrier.name, [claim.place.key for claim in claims]), "events.id": {"$in": ids}}
 
@@ -190,7 +190,7 @@ def _held(carrier: Collection[Document], seen: Sequence[MongoCarrier], lease: UU
 
 
 def _event(event_id: UUID, **fields: Any) -> Document:
-    """A document in which this event is so."""
+    """A filter for the document that contains this event with these fields."""
     return {"events": {"$elemMatch": {"id": event_id, **fields}}}
 
 

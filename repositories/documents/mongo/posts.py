@@ -94,7 +94,7 @@ class MongoPosts(PostStore):
             return dict.fromkeys(authors, 0) | {one["_id"]: one["posts"] for one in found}
 
     def tags(self, *, after: str | None, limit: int) -> list[TagCount]:
-        """Walk the known tags and count each by the index, until the page is full."""
+        """Go through the known tags and count the posts of each by the index, until the page is full."""
         if limit < 1:
             return []
         beyond: list[Document] = [] if after is None else [{"$match": {"_id": {"$gt": after}}}]
@@ -115,7 +115,7 @@ class MongoPosts(PostStore):
         return self._connection.collection("posts")
 
     def know(self, tags: Iterable[str]) -> None:
-        """Known before the first post bears them, so that `tags` misses none."""
+        """Register tags. Called before the posts that have them are stored, so that `tags` misses none."""
         known = [UpdateOne({"_id": tag}, {"$setOnInsert": {}}, upsert=True) for tag in sorted(set(tags))]
         if known:
             self._connection.collection("tags").bulk_write(known, ordered=False)

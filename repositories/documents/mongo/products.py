@@ -1,5 +1,5 @@
-"""Products in MongoDB. Attributes are an array, so that one index serves all names: `n` the name, `v` the value
-as it came, `t` its text as filters and facets compare it.
+"""Products in MongoDB. Attributes are an array, so that one index serves all names: `n` is the name, `v` the value as
+given, `t` its text, which filters and facets compare.
 """
 
 from collections.abc import Callable, Collection, Sequence

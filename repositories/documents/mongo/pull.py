@@ -1,13 +1,13 @@
-"""What authors posted, by id, at a cost that follows from the number of authors and not from how much they posted.
+"""The posts of many authors, by id. The cost depends on the number of authors, not on how many posts they have.
 
-The first `limit` posts are by those `limit` authors whose own first posts come first. So one DISTINCT_SCAN, which
-reads one key per author, leaves at most `limit` authors; a merge of their ranges of the index gives the posts.
-Only keys are read, never documents.
+The first `limit` posts are by the `limit` authors whose own first posts come first. So one DISTINCT_SCAN, which reads
+one key per author, selects at most `limit` authors, and a merge of their index ranges yields the posts. Only index
+keys are read, never documents.
 
-Measured with 10^6 posts, limit 21, at the top and deep down, in both directions, whether the authors posted much,
-little, once long ago or never: 10 authors 1 ms, 200 3 ms, 1,000 4 to 18 ms, 10,000 38 to 93 ms (15 of them encode
-ids). Against that for 10,000: a merge of all in groups 72 to 124 ms; a walk of all posts in id order 18 ms to 1.2 s,
-growing with the posts, and only with an index of its own.
+Measured with 10^6 posts, limit 21, near the top and far down, in both directions, for authors with many posts, few, a
+single old one or none: 10 authors take 1 ms, 200 take 3 ms, 1,000 take 4 to 18 ms, 10,000 take 38 to 93 ms (15 ms of
+which encode ids). Alternatives for 10,000: a merge of all authors in groups takes 72 to 124 ms; a scan of all posts in
+id order takes 18 ms to 1.2 s, grows with the posts, and needs another index.
 """
 
 from collections.abc import Collection, Sequence
@@ -19,11 +19,11 @@ from repositories.documents.mongo.client import Document
 from repositories.documents.mongo.versioned_writes import Documents
 from repositories.records import PostRef
 
-MERGED = 200  # authors; of more than internalQueryMaxScansToExplode MongoDB reads and sorts everything
+MERGED = 200  # authors; above internalQueryMaxScansToExplode MongoDB would read and sort everything
 
 
 class Source(NamedTuple):
-    """Posts, and the index over them that has author_id before _id."""
+    """A set of posts, and the index over it whose key has author_id before _id."""
 
     which: Document
     hint: str
@@ -34,12 +34,12 @@ IN_FLIGHT = Source({"in_flight": True}, "in_flight")
 
 
 class IdRange(NamedTuple):
-    """A range of ids in the direction of travel."""
+    """A range of ids in the direction of paging."""
 
     before: UUID | None
     after: UUID | None
     limit: int
-    upward: bool = False  # also without `after`
+    upward: bool = False  # ascending even without `after`
 
     @property
     def direction(self) -> int:
@@ -64,13 +64,13 @@ def pulled(posts: Documents, source: Source, authors: Collection[UUID], span: Id
 
 
 def references(posts: Documents, which: Document, index: str, span: IdRange) -> list[PostRef]:
-    """By an index from which the answer can be read without the documents, if there is one."""
+    """The matching posts. `index` should cover the query, so that no documents are read."""
     found = posts.find(which | span.bounds, {"author_id": 1}, hint=index).sort("_id", span.direction).limit(span.limit)
     return [PostRef(one["_id"], one["author_id"]) for one in found]
 
 
 def _foremost(posts: Documents, source: Source, authors: Sequence[UUID], span: IdRange) -> list[UUID]:
-    """Those of the authors whose first posts of the span come first."""
+    """The `limit` authors whose first posts within the range come first."""
     stages: list[Document] = [
         {"$match": {**source.which, "author_id": {"$in": authors}, **span.bounds}},
         {"$sort": {"author_id": span.direction, "_id": span.direction}},

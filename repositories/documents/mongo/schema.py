@@ -1,4 +1,4 @@
-"""Collections, validators and indexes, and the steps that lead to them from whatever is there."""
+"""Collections, validators and indexes, and the migration steps from whatever exists to these."""
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -42,7 +42,7 @@ EVENT["properties"]["traceparent"] = TEXT
 
 
 def _validator(**fields: Document) -> Document:
-    """Either all that a live document has, or a tombstone."""
+    """Requires either all fields of a live document, or a tombstone."""
     carried = {"deleted_at": WHOLE, "events": {"bsonType": "array", "items": EVENT}}
     whole = {"anyOf": [{"required": list(fields)}, {"required": ["deleted_at"]}]}
     return {"$jsonSchema": {"bsonType": "object", "properties": fields | carried, **whole}}
@@ -75,7 +75,7 @@ PRODUCT = _validator(
 )
 TAG = {"$jsonSchema": _object(_id=TEXT)}
 VIEWS = {"$jsonSchema": _object(_id=BINARY, n=WHOLE, batch=WHOLE)}
-# Refuses every document: of a place that was left, or that is being filled.
+# The validator of a `moved` or `incoming` place: no document matches.
 MOVED: Document = {REFUSES_ALL: True}
 VALIDATORS = {"posts": POST, "comments": COMMENT, "products": PRODUCT, "tags": TAG, "views": VIEWS}
 
@@ -88,7 +88,7 @@ def _there(name: str) -> Document:
     return {name: {"$exists": True}}
 
 
-# The relay's: what is due, with the sums of the backlog; what is dead-lettered; where an event is; what may go.
+# The relay's indexes: due events with the fields of the backlog, dead letters, documents by event, tombstones to purge.
 CARRIER = {
     "due": _index(
         *("outbox.due_at", "_id", "outbox.lease_until", "outbox.unsent", "outbox.since"),
@@ -100,7 +100,7 @@ CARRIER = {
     "event": _index("events.id", where=_there("events.id")),
     "purge": _index("purge", where=_there("purge")),
 }
-# The key has the flag of the filter too: else the server would look it up in each document.
+# The keys below repeat the field of this filter; without it the server would check the field in each document.
 IN_FLIGHT: Document = {"in_flight": True}
 INDEXES: dict[str, dict[str, Document]] = {
     "posts": {
@@ -127,7 +127,7 @@ FORMER_EVENTS = {"events.id": {"$exists": True}, "events.parked_at": {"$exists":
 
 
 def steps(database: Database[Document]) -> Iterator[Step]:
-    """What is to be done, in order; nothing is done yet."""
+    """The steps to take, in order. None has been executed when it is yielded."""
     there = {found["name"]: found.get("options", {}) for found in database.list_collections()}
     for name, validator in VALIDATORS.items():
         if name not in there:
@@ -160,7 +160,7 @@ def _index_steps(database: Database[Document], name: str) -> Iterator[Step]:
 
 
 def is_as_made(collection: str, index: str, found: Mapping[str, Any]) -> bool:
-    """Whether an index of this name is what queries need, and not hidden from them."""
+    """Whether an index has the keys and the filter that `INDEXES` declares for it, and is not hidden."""
     return _shape(found) == _shape(INDEXES[collection][index]) and not found.get("hidden")
 
 

@@ -1,7 +1,7 @@
-"""Reads on secondaries, in sessions in which a client sees what it wrote (decision 27).
+"""Reads on secondaries, in causally consistent sessions, in which a client sees its own writes (decision 27).
 
-The server itself holds such a read back until it has applied the client's last write. Read concern majority alone does
-not: the majority point reaches a secondary later than the data.
+The server delays such a read until it has applied the client's last write. Read concern majority alone does not ensure
+that: the majority commit point reaches a secondary later than the data.
 """
 
 import contextlib
@@ -28,15 +28,15 @@ from repositories.read_your_writes import MAY_LAG, REST_SECONDS, WAIT_SECONDS, E
 
 P = ParamSpec("P")
 T = TypeVar("T")
-# The least that the driver allows, in seconds.
+# Maximum staleness in seconds: the smallest that the driver allows.
 LATEST = 90
 INVALID_OPTIONS = 72
-# The parts of a position: seconds since 1970 and a number within the second.
+# Digits of each part of a position: seconds since 1970, and a number within the second.
 PART = 12
 
 
 class SecondaryConnection(MongoConnection):
-    """The same client as `primary`, for reads that other servers answer within `WAIT_SECONDS`."""
+    """Shares the client of `primary`, for reads that secondaries answer within `WAIT_SECONDS`."""
 
     def __init__(self, primary: MongoConnection) -> None:
         self._primary, self.seconds = primary, WAIT_SECONDS
@@ -62,16 +62,17 @@ class SecondaryConnection(MongoConnection):
 
 
 class Tries:
-    """What happened to earlier reads of one kind: a slow one says nothing of the others."""
+    """The outcome of earlier reads by one method; per method, since a slow query does not predict other ones."""
 
     def __init__(self) -> None:
-        # A position that a read has found there; and until when reads with later ones are not tried, or none.
+        # The highest position that a read has found on a secondary. Until `waits_from` reads with later positions are
+        # not tried there; until `rests_until` none is. Both by `clock`.
         self.reached = ""
         self.waits_from = self.rests_until = 0.0
 
 
 class Secondaries:
-    """Which reads are worth a try there. Of what happened to earlier ones nothing is shared between processes."""
+    """Decides which reads to try on secondaries. Outcomes of earlier reads are not shared between processes."""
 
     def __init__(self, primary: MongoConnection, clock: Callable[[], float] = time.monotonic) -> None:
         self._primary = primary
@@ -80,7 +81,7 @@ class Secondaries:
         self._primary_seen = -LATEST * 1.0
 
     def states(self) -> list[ReplicaState]:
-        """Of all members but the primary."""
+        """The states of all members except the primary."""
         servers = self._servers()
         newest = max((server.last_write_date or 0.0 for server in servers), default=0.0)
         others = [server for server in servers if server.server_type_name != "RSPrimary"]
@@ -89,7 +90,9 @@ class Secondaries:
         ]
 
     def read(self, late: Callable[P, T], primary: Callable[P, T]) -> Callable[P, T]:
-        """A method that reads there where this request may, and from the primary else; within one deadline."""
+        """A method that calls `late` (on a secondary) if the request allows it, otherwise or after a failure `primary`;
+        within one deadline.
+        """
         tries = Tries()
 
         @functools.wraps(primary)
@@ -113,7 +116,7 @@ class Secondaries:
         secondaries = [server for server in servers if _serves(server)]
         if any(server.server_type_name == "RSPrimary" for server in servers):
             self._primary_seen = now
-        # Without a primary the driver compares secondaries with one another, and all of them may be late.
+        # Without a primary the driver measures staleness among the secondaries, which may all be far behind.
         alone = now - self._primary_seen >= LATEST
         if not secondaries or alone or now < max(self._rests_until, tries.rests_until):
             raise Elsewhere("away")
@@ -127,7 +130,9 @@ class Secondaries:
         return found
 
     def _failed(self, tries: Tries, position: str, error: Exception) -> Elsewhere:
-        """A read that waited for a position in vain was sent to one that is behind, or took too long by itself."""
+        """Pause further tries, and return why to read from the primary. A timeout with a position counts as a secondary
+        that is behind, although the read itself may have been slow.
+        """
         cause = error.__cause__
         until = self._clock() + REST_SECONDS
         if isinstance(cause, PyMongoError) and cause.timeout:
@@ -135,7 +140,7 @@ class Secondaries:
                 tries.reached, tries.waits_from = "", until
                 return Elsewhere("behind")
             tries.rests_until = until
-        # A position of the future is none of this replica set, or of a time that it has lost.
+        # INVALID_OPTIONS: the position is in the future. It is from another replica set, or from writes that were lost.
         elif not (position and getattr(cause, "code", None) == INVALID_OPTIONS):
             self._rests_until = until
         return Elsewhere("failed")
@@ -145,7 +150,7 @@ class Secondaries:
 
 
 def read_elsewhere(store: DocumentStore, primary: MongoConnection) -> Secondaries:
-    """The methods of `MAY_LAG` read on secondaries."""
+    """Let the methods in `MAY_LAG` of this store read on secondaries."""
     secondaries, connection = Secondaries(primary), SecondaryConnection(primary)
     for name, methods in MAY_LAG[ROLE].items():
         part = getattr(store, name)

@@ -1,4 +1,4 @@
-"""Documents on MongoDB 6 or later, a replica set: comments need transactions."""
+"""Documents in MongoDB 6 or later. It must be a replica set, since comments need transactions."""
 
 import contextlib
 import logging
@@ -23,11 +23,11 @@ from repositories.read_your_writes import HostState, ReplicaState
 log = logging.getLogger(__name__)
 LIFETIME = "transactionLifetimeLimitSeconds"
 LONGEST_LIFETIME = 10
-MIGRATION_SECONDS = 600.0  # an index over many documents takes its time
+MIGRATION_SECONDS = 600.0  # building an index over many documents is slow
 
 
 class MongoDocuments(DocumentStore):
-    """Connects when first used; may be used again after `close`."""
+    """Connects on first use; can be used again after `close`."""
 
     def __init__(self, url: str, *, timeout: timedelta, pool: int) -> None:
         self._connection = MongoConnection(url, timeout=timeout, pool=pool)
@@ -73,7 +73,7 @@ class MongoDocuments(DocumentStore):
         return self._secondaries.states() if self._secondaries else []
 
     def _check_lifetime(self) -> None:
-        """Warn where transactions of dead processes live long. A server that does not tell is not asked again."""
+        """Warn if the server keeps transactions of dead processes for long. If it does not answer, do not ask again."""
         with contextlib.suppress(Unavailable), self._connection.calling():
             found = self._connection.client.admin.command({"getParameter": 1, LIFETIME: 1})[LIFETIME]
             if found > LONGEST_LIFETIME:

@@ -1,6 +1,6 @@
-"""`mongodb://user:password@host:port,host:port/database?replicaSet=...`, as pymongo takes it.
+"""Checks the URL: `mongodb://user:password@host:port,host:port/database?replicaSet=...`, as pymongo accepts it.
 
-`readPreference=secondaryPreferred` lets some reads go to secondaries (decision 27); all else is for the primary.
+With `readPreference=secondaryPreferred` some reads may go to secondaries (decision 27); all others go to the primary.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ _MODE, _SECONDARIES = "readPreference", "secondaryPreferred"
 
 
 def target_of(url: str) -> Address:
-    """Checked without asking a name server. Raises `BadAddress`; its text has none of the options' values."""
+    """Parse and check a URL, without DNS. Raises `BadAddress`; its text contains no password and no option value."""
     address = address_of(url, options=None)
     if not address.hosts:
         raise BadAddress("a host is missing")
@@ -42,7 +42,7 @@ def target_of(url: str) -> Address:
 
 
 def reads_secondaries(url: str) -> bool:
-    """Whether some reads go to secondaries."""
+    """Whether the URL allows reads on secondaries."""
     return any(
         name.lower() == _MODE.lower() and value == _SECONDARIES for name, value in target_of(url).options.items()
     )

@@ -1,4 +1,4 @@
-"""What posts and products have in common: versioned writes with their event in the same update."""
+"""Writes that posts and products share: a versioned write and its event are one update."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,12 +18,12 @@ from repositories.records import Event
 Documents = Collection[Document]
 
 LIVE: Document = {"deleted_at": None}
-LOADED_AT_ONCE = 1000  # documents, each such load with a deadline of its own
+LOADED_AT_ONCE = 1000  # documents per bulk write, each with its own deadline
 DUPLICATE_KEY = 11000
 
 
 def replace(collection: Documents, found: Document, event: Event, *, if_version: int) -> None:
-    """Replace the fields that `found` has; all else the document carries stays."""
+    """Replace the fields that `found` contains; the document's other fields stay."""
     fields = {name: {"$literal": value} for name, value in found.items() if name != "_id"}
     _write(collection, found["_id"], [{"$set": fields}, *appended(event)], if_version)
 
@@ -33,14 +33,14 @@ def delete(collection: Documents, document_id: UUID, event: Event, *, if_version
 
 
 def bury(collection: Documents, events: Sequence[tuple[Any, Event]], session: ClientSession | None = None) -> None:
-    """Delete documents by their ids, whatever their version, each with its event. Some may be gone already."""
+    """Delete documents by id, whatever their version, each with its event. Documents already deleted are skipped."""
     updates = [UpdateOne({"_id": one, **LIVE}, buried(event)) for one, event in events]
     if updates:
         collection.bulk_write(updates, ordered=False, session=session)
 
 
 def load(collection: Documents, documents: Sequence[Document]) -> None:
-    """Insert those that are missing, in one round trip."""
+    """Insert the missing documents, in one round trip."""
     try:
         collection.insert_many(documents, ordered=False)
     except BulkWriteError as error:
@@ -48,7 +48,7 @@ def load(collection: Documents, documents: Sequence[Document]) -> None:
 
 
 def require_only_duplicates(error: BulkWriteError) -> None:
-    """Raises `MovedAway` where the place takes no writes, and `Invalid` for a document that cannot be held."""
+    """Raise `MovedAway` if the place refuses writes, and `Invalid` for a document that cannot be stored."""
     if refuses_all(error):
         raise translated(error) from error
     refused = [one for one in error.details["writeErrors"] if one["code"] != DUPLICATE_KEY]

@@ -1,4 +1,4 @@
-"""View counts in MongoDB: a document for each post, beside it, so that a view does not rewrite the post."""
+"""View counts in MongoDB: a separate document for each post, so that views do not rewrite the post."""
 
 from collections.abc import Collection, Mapping
 from uuid import UUID
@@ -14,7 +14,7 @@ from repositories.documents.views_port import ViewStore
 
 @follows_primary
 class MongoViews(ViewStore):
-    """A post that has had the batch does not match; the insert that is then tried finds its id taken."""
+    """Idempotent by upsert: a post that already has the batch does not match, and the insert fails as a duplicate."""
 
     def __init__(self, connection: MongoConnection) -> None:
         self._connection = connection
