@@ -140,7 +140,7 @@ class MongoConnection:
                 servers = self.client.topology_description.server_descriptions().values()
                 answers = any(server.server_type_name == "RSSecondary" for server in servers)
                 kind = ReadOnly if answers else Unavailable
-                raise kind(ROLE, f"there is no primary{self._what_servers_say()}")
+                raise kind(ROLE, f"there is no primary{self._server_states()}")
             time.sleep(GLANCE)
 
     def notes(self) -> list[str]:
@@ -157,7 +157,7 @@ class MongoConnection:
             HostState(f"{host}:{port}", _STATES.get(s.server_type_name, "away")) for (host, port), s in known.items()
         ]
 
-    def _what_servers_say(self) -> str:
+    def _server_states(self) -> str:
         """Why no server is the primary: for each its error or type, and the expected name of the replica set."""
         found = self.client.topology_description
         said = [

@@ -109,7 +109,7 @@ class MongoComments(CommentStore):
         for some in batched(comments, LOADED_AT_ONCE):
             try:
                 self._connection.transaction(partial(self._load_new, some), of=some[0].post_id)
-            except _Known:
+            except _NotAllNew:
                 self._connection.transaction(partial(self._load, some), of=some[0].post_id)
 
     @property
@@ -144,16 +144,16 @@ class MongoComments(CommentStore):
             return [comment_of(found) for found in self._posts.aggregate(stages)]
 
     def _load_new(self, comments: Sequence[Comment], session: ClientSession) -> None:
-        """The usual case: no comment is stored yet and every post exists. Raises `_Known` otherwise."""
+        """The usual case: no comment is stored yet and every post exists. Raises `_NotAllNew` otherwise."""
         try:
             self._comments.insert_many([document_of(comment) for comment in comments], session=session)
         except BulkWriteError as error:
             if error.details["writeErrors"] and error.details["writeErrors"][0]["code"] == DUPLICATE_KEY:
-                raise _Known from error
+                raise _NotAllNew from error
             raise
         posts, counting = _counted(comments)
         if self._posts.bulk_write(counting, ordered=False, session=session).matched_count < posts:
-            raise _Known
+            raise _NotAllNew
 
     def _load(self, comments: Sequence[Comment], session: ClientSession) -> None:
         """Insert the missing comments of existing posts, and count exactly these, in one transaction."""
@@ -200,7 +200,7 @@ def clear_comments(connection: MongoConnection, post_id: UUID, *, deleted_at: in
     comments.delete_many({**of_post, "events": {"$exists": False}})
 
 
-class _Known(Exception):
+class _NotAllNew(Exception):
     """A comment exists already, or a post does not exist."""
 
 

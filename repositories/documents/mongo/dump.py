@@ -116,7 +116,7 @@ def _event(kept: Document) -> KeptEvent:
 
 def _stored_post(kept: KeptPost) -> Document:
     counts = {"comments": kept.comments, "comment_seq": kept.comment_seq}
-    live = posts.document_of(kept.post) | counts if kept.post else _grave(kept.id, kept)
+    live = posts.document_of(kept.post) | counts if kept.post else _tombstone(kept.id, kept)
     return live | _carried(kept.events, deleted=kept.post is None)
 
 
@@ -127,7 +127,7 @@ def _stored_comment(kept: KeptComment) -> Document:
 
 
 def _stored_product(kept: KeptProduct) -> Document:
-    live = products.document_of(kept.product) if kept.product else _grave(kept.id, kept)
+    live = products.document_of(kept.product) if kept.product else _tombstone(kept.id, kept)
     return live | _carried(kept.events, deleted=kept.product is None)
 
 
@@ -135,7 +135,7 @@ def _stored_views(kept: KeptViews) -> Document:
     return {"_id": kept.post_id, "n": kept.views, "batch": kept.batch}
 
 
-def _grave(own_id: UUID, kept: KeptPost | KeptProduct) -> Document:
+def _tombstone(own_id: UUID, kept: KeptPost | KeptProduct) -> Document:
     return {"_id": own_id, "version": kept.version, "deleted_at": kept.deleted_at}
 
 

@@ -53,13 +53,13 @@ def born_with(event: Event, *, publishes: bool = False) -> Document:
 
 
 def appended(event: Event) -> Stages:
-    return [{"$set": {"events": _and(event)}}, *derived()]
+    return [{"$set": {"events": _with_event(event)}}, *derived()]
 
 
 def buried(event: Event) -> Stages:
     """Replace the document by a tombstone that keeps its events."""
     deleted_at = {"$literal": micros(event.happened_at)}
-    tombstone = {"_id": "$_id", "version": "$version", "deleted_at": deleted_at, "events": _and(event)}
+    tombstone = {"_id": "$_id", "version": "$version", "deleted_at": deleted_at, "events": _with_event(event)}
     return [{"$replaceWith": tombstone}, *derived()]
 
 
@@ -125,7 +125,7 @@ def dead_letters_in(found: Document) -> list[DeadLetter]:
     ]
 
 
-def _and(event: Event) -> Document:
+def _with_event(event: Event) -> Document:
     return {"$concatArrays": [{"$ifNull": ["$events", []]}, [{"$literal": kept(event)}]]}
 
 

@@ -52,7 +52,7 @@ class MongoOutbox(Outbox):
     def acknowledge(self, claims: Sequence[Claim]) -> None:
         with self._connection.calling():
             for carrier, some in self._by_carrier(claims):
-                ids, which = _these(carrier, some)
+                ids, which = _ids_and_filter(carrier, some)
                 if carrier.update_many(which, acknowledged(ids)).matched_count:
                     self._purge(carrier)
 
@@ -63,7 +63,7 @@ class MongoOutbox(Outbox):
         with self._connection.calling():
             for lease, leased in by_lease.items():
                 for carrier, some in self._by_carrier(leased):
-                    ids, which = _these(carrier, some)
+                    ids, which = _ids_and_filter(carrier, some)
                     carrier.update_many(which, changed(ids, UNLEASED, lease=lease))
 
     def postpone(self, claim: Claim, *, due: datetime, attempts: int) -> None:
@@ -178,7 +178,7 @@ class MongoOutbox(Outbox):
             carrier.delete_many({"purge": True})
 
 
-def _these(carrier: Collection[Document], claims: Sequence[Claim]) -> tuple[list[UUID], Document]:
+def _ids_and_filter(carrier: Collection[Document], claims: Sequence[Claim]) -> tuple[list[UUID], Document]:
     """The ids of the claimed events, and the filter of the documents that contain them."""
     ids = [claim.event.id for claim in claims]
     return ids, {**among(carrier.name, [claim.place.key for claim in claims]), "events.id": {"$in": ids}}

@@ -120,7 +120,7 @@ class Secondaries:
         alone = now - self._primary_seen >= LATEST
         if not secondaries or alone or now < max(self._rests_until, tries.rests_until):
             raise Elsewhere("away")
-        if now < tries.waits_from and not _is_there(tries, position, secondaries):
+        if now < tries.waits_from and not _has_applied(tries, position, secondaries):
             raise Elsewhere("behind")
         try:
             found = read()
@@ -160,7 +160,7 @@ def read_elsewhere(store: DocumentStore, primary: MongoConnection) -> Secondarie
     return secondaries
 
 
-def _is_there(tries: Tries, position: str, secondaries: list[ServerDescription]) -> bool:
+def _has_applied(tries: Tries, position: str, secondaries: list[ServerDescription]) -> bool:
     seconds = int(position[:PART] or "0", 16)
     return position <= tries.reached or all(seconds < (one.last_write_date or 0.0) - 1 for one in secondaries)
 

@@ -15,7 +15,7 @@ _DEFAULT_LIMIT = 1_048_588
 
 def limit(admin: AdminClient, target: KafkaTarget, seconds: float) -> int:
     """The largest batch that the topic accepts, in bytes. Raises `Unavailable` if the topic does not exist."""
-    if not _is_there(admin, target, seconds):
+    if not _exists(admin, target, seconds):
         raise Unavailable(ROLE, f"the topic {target.topic} is missing: quartet migrate makes it")
     which = ConfigResource(ResourceType.TOPIC, target.topic)
     try:
@@ -29,7 +29,7 @@ def limit(admin: AdminClient, target: KafkaTarget, seconds: float) -> int:
 
 
 def migrate(admin: AdminClient, target: KafkaTarget, seconds: float, *, dry_run: bool) -> list[str]:
-    if _is_there(admin, target, seconds):
+    if _exists(admin, target, seconds):
         return []
     if not dry_run:
         new = NewTopic(target.topic, num_partitions=target.partitions, replication_factor=target.replication)
@@ -43,7 +43,7 @@ def migrate(admin: AdminClient, target: KafkaTarget, seconds: float, *, dry_run:
     return [f"sinks: topic {target.topic} with {target.partitions} partitions"]
 
 
-def _is_there(admin: AdminClient, target: KafkaTarget, seconds: float) -> bool:
+def _exists(admin: AdminClient, target: KafkaTarget, seconds: float) -> bool:
     found: Any = admin.list_topics(target.topic, timeout=seconds).topics[target.topic]
     if found.error is not None and found.error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
         raise KafkaException(found.error)

@@ -18,13 +18,13 @@ _KIND = {"x-queue-type": "quorum"}
 
 def check(connection: amqp.Connection, target: RabbitTarget) -> None:
     """Raise `Unavailable` if the exchange is missing. A missing queue shows later, when a message is returned."""
-    if not _is_there(connection, target.exchange):
+    if not _exists(connection, target.exchange):
         raise Unavailable(ROLE, f"the exchange {target.exchange} is missing: quartet migrate makes it")
 
 
 def migrate(connection: amqp.Connection, target: RabbitTarget, *, dry_run: bool) -> list[str]:
     """Create the exchange and its queue. If the exchange exists, nothing is created: a removed queue stays removed."""
-    if _is_there(connection, target.exchange):
+    if _exists(connection, target.exchange):
         return []
     if not dry_run:
         channel = connection.channel()
@@ -38,7 +38,7 @@ def migrate(connection: amqp.Connection, target: RabbitTarget, *, dry_run: bool)
     return [f"sinks: exchange {target.exchange} with queue {target.queue}"]
 
 
-def _is_there(connection: amqp.Connection, name: str) -> bool:
+def _exists(connection: amqp.Connection, name: str) -> bool:
     """Ask on a separate channel, since the server closes the channel if the exchange is missing."""
     channel: Any = connection.channel()
     try:

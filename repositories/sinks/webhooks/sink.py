@@ -61,7 +61,7 @@ class WebhookSink(Sink):
     def send(self, messages: Sequence[Message], more: Callable[[], Sequence[Message]] = tuple) -> Sent:  # noqa: ARG002  it reads answers
         over, count = time.monotonic() + self._seconds, 0
         while count < len(messages) and (count == 0 or time.monotonic() < over):
-            for failure in self._deliver(_together(messages, count)):
+            for failure in self._deliver(_next_group(messages, count)):
                 if failure:
                     return Sent(count, failure)
                 count += 1
@@ -82,14 +82,14 @@ class WebhookSink(Sink):
                     lane.send("POST", self._target, self._headers(message), message.body, until)
                     begun.append(lane)
         except OSError as error:
-            failures = [_away(error)]
+            failures = [_unavailable(error)]
         return [self._answered(lane, until) for lane in begun] + failures
 
     def _answered(self, lane: HttpConnection, until: float) -> Failure:
         try:
             answer = lane.receive(until)
         except OSError as error:
-            return _away(error)
+            return _unavailable(error)
         return _failure(answer, self._clock())
 
     def _headers(self, message: Message) -> list[tuple[str, str]]:
@@ -106,7 +106,7 @@ class WebhookSink(Sink):
         ]
 
 
-def _together(messages: Sequence[Message], start: int) -> Sequence[Message]:
+def _next_group(messages: Sequence[Message], start: int) -> Sequence[Message]:
     """The next group from `start`: at most `LANES` messages, ending before the second one with the same key."""
     keys: set[str] = set()
     for message in messages[start : start + LANES]:
@@ -116,7 +116,7 @@ def _together(messages: Sequence[Message], start: int) -> Sequence[Message]:
     return messages[start : start + len(keys)]
 
 
-def _away(error: OSError) -> Unavailable:
+def _unavailable(error: OSError) -> Unavailable:
     return Unavailable(ROLE, f"{type(error).__name__}: {error}")
 
 

@@ -52,13 +52,13 @@ def target_of(url: str, inside: Inside) -> WebhookTarget:
 
 def is_permitted(address: str, inside: Inside, *, plain: bool = False) -> bool:
     """Whether this IP address may be connected to. `plain`: without TLS."""
-    found = _meant(ip_address(address.partition("%")[0]))
+    found = _unwrapped(ip_address(address.partition("%")[0]))
     if any(found in network for network in inside):
         return True
     return not plain and found.is_global and not found.is_multicast
 
 
-def _meant(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+def _unwrapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
     """The IPv4 address embedded in an IPv6 address (mapped, NAT64, 6to4, Teredo), or the address itself."""
     if isinstance(address, IPv4Address):
         return address
