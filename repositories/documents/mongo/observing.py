@@ -67,7 +67,7 @@ class MongoObserver(EngineObserver):
         return self._connection.database.with_options(read_concern=_LOCAL)
 
     def _asked(self, needs: str, command: str, **options: Any) -> Mapping[str, Any]:
-        """Run a command on the admin database. Raises `Unread` if the user lacks the permission; role `needs` has it."""
+        """Run a command on the admin database. Raises `Unread` if the user may not; the role `needs` would allow it."""
         try:
             with self._connection.calling():
                 found: Mapping[str, Any] = self._connection.client.admin.command(command, **options)
