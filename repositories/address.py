@@ -1,9 +1,9 @@
-"""Store URLs: one grammar, and one-line reasons for what is wrong with one. A reason never repeats the URL's text.
+"""Store URLs: one grammar, and one-line error messages that never repeat the text of the URL, which holds a password.
 
     scheme://[user[:password]@]host[:port][,host[:port]...][/path][?option=value[&...]]
 
-User, password, path and values are percent-encoded. An adapter says which options it takes; any other is refused,
-because an option that is ignored (`ssl`, mistyped) is worse than one that is missing.
+User, password, path and values are percent-encoded. Each adapter names the options it takes. Any other option is
+refused: silently ignoring a mistyped `ssl` is worse than failing.
 """
 
 import functools
@@ -31,7 +31,7 @@ class BadAddress(Exception):
 
 
 def addressed(store: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """For what opens a store: a `BadAddress` says which store's URL is meant."""
+    """Decorate a function that opens a store, so that its `BadAddress` names the setting of that store's URL."""
 
     def decorate(opening: Callable[P, T]) -> Callable[P, T]:
         @functools.wraps(opening)
@@ -48,7 +48,7 @@ def addressed(store: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
 
 
 class Host(Struct, frozen=True):
-    """`port` is None where the URL leaves it out. `name` has no brackets around an IPv6 address."""
+    """A host of a URL. `port` is None if the URL leaves it out; `name` has no brackets around an IPv6 address."""
 
     name: str
     port: int | None
@@ -59,7 +59,7 @@ class Host(Struct, frozen=True):
 
 
 class Address(Struct, frozen=True):
-    """A URL taken apart and decoded. `path` is without its leading slash, `hosts` may be empty."""
+    """A parsed and decoded URL. `path` has no leading slash; `hosts` may be empty."""
 
     scheme: str
     user: str
@@ -70,11 +70,11 @@ class Address(Struct, frozen=True):
 
     @property
     def server(self) -> str:
-        """The hosts, for people: nothing in it is secret."""
+        """The hosts, or the path without hosts, for display: contains no secret."""
         return ",".join(map(str, self.hosts)) or self.path
 
     def flag(self, option: str) -> bool:
-        """Raises `BadAddress` for what is neither true nor false."""
+        """The value of a boolean option, False if it is missing. Raises `BadAddress` for any other value."""
         value = self.options.get(option, "false").lower()
         if value not in _TRUE | _FALSE:
             raise BadAddress(f"the option {option} must be true or false")
@@ -82,7 +82,10 @@ class Address(Struct, frozen=True):
 
 
 def address_of(url: str, *, options: Collection[str] | None = ()) -> Address:
-    """Raises `BadAddress`. `options` are the names an engine takes; None leaves their check to its driver."""
+    """Parse a URL. `options` are the names the engine takes; None leaves their check to its driver.
+
+    Raises `BadAddress`.
+    """
     parts = _split(url)
     credentials, _, hosts = parts.netloc.rpartition("@")
     user, _, password = credentials.partition(":")

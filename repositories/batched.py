@@ -1,4 +1,4 @@
-"""Work in portions of a bounded size, so that no statement, batch or transaction is too large."""
+"""Splits work into batches of bounded size, so that no statement, batch or transaction is too large."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """In order, `size` of them at a time; the last may be shorter. As `itertools.batched` of Python 3.12."""
+    """Yield lists of `size` items, in order; the last may be shorter. Like `itertools.batched` of Python 3.12."""
     rest = iter(items)
     while some := list(islice(rest, size)):
         yield some

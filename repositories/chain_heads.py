@@ -1,4 +1,4 @@
-"""The ends of hash chains, as anchors have them."""
+"""The heads of hash chains, as anchors store them."""
 
 from datetime import datetime
 from uuid import UUID
@@ -7,9 +7,10 @@ from msgspec import Struct
 
 
 class Head(Struct, frozen=True):
-    """How far a ledger account has come: `head` is the last hash of its chain, `last_at` the time of its last entry.
+    """The head of a ledger account's chain of entries.
 
-    `holds` and `holds_head` are the same of its chain of holds. Anchors of earlier versions have none.
+    `entries` counts them, `head` is the hash of the last one and `last_at` its time. `holds` and `holds_head` are count
+    and last hash of the account's chain of holds; anchors of earlier versions lack them.
     """
 
     owner: UUID
@@ -23,7 +24,7 @@ class Head(Struct, frozen=True):
 
 
 class StockHead(Struct, frozen=True):
-    """How often stock of a product was put: `head` is the last digest of the chain of its receipts."""
+    """The head of a product's chain of stock receipts: how many `receipts` it has, and the last digest."""
 
     product_id: UUID
     receipts: int
@@ -31,7 +32,7 @@ class StockHead(Struct, frozen=True):
 
 
 class PartsHead(Struct, frozen=True):
-    """How many heads of orders' parts are in the one chain of them all: `head` is its last digest."""
+    """The head of the single chain over the heads of all orders' parts: its length and its last digest."""
 
     count: int = 0
     head: bytes = bytes(32)

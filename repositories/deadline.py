@@ -1,6 +1,7 @@
-"""The moment by which the work at hand has to be done. A request has one, which its calls to the stores share.
+"""The deadline of the current work. A request has one deadline, shared by all its calls to the stores.
 
-Work without a request (the relay, a command, a body that is read while it is sent) has only those of single calls.
+Work outside a request (the relay, a CLI command, a response body generated while it is sent) has only the deadlines of
+its single calls.
 """
 
 import time
@@ -27,14 +28,14 @@ class within:  # noqa: N801  used as a verb; a class costs half of what a genera
 
 
 def remaining(default: float, beyond: float = 0.0) -> float:
-    """Seconds left inside a `within` block, and `beyond` its deadline; `default` outside of one.
+    """Seconds until the deadline of the `within` block, or `default` outside of one, plus `beyond`.
 
-    What is beyond is shared as well: whoever begins after the deadline has what the others left of it.
+    The `beyond` seconds after the deadline are shared as well: a call that begins in them gets only what is left.
     """
     until = _until.get()
     return default + beyond if until is None else max(0.0, until + beyond - time.monotonic())
 
 
 def at_most(seconds: float) -> float:
-    """How long a call may take whose own deadline is in `seconds`."""
+    """The seconds a call may take: `seconds`, or less if the current deadline is earlier."""
     return min(seconds, remaining(seconds))

@@ -1,9 +1,9 @@
-"""Constant statements, compiled once and sent by the driver itself.
+"""Constant statements, compiled once by SQLAlchemy and sent directly through the driver.
 
-SQLAlchemy compiles the statement and knows the types; its execution layer costs a multiple of the driver's call, so
-statements go past it. What it would do for them is done here: parameters and columns by their types, and connections
-that failed are not used again. What needs more of it (lists inside the text, defaults made by Python, rows that many
-values return) is left to it.
+SQLAlchemy's execution layer costs several times as much as the driver's own call, so statements bypass it. This module
+does what is still needed: it converts parameters and columns by their types, and discards failed connections.
+Statements that need more (lists expanded into the text, defaults computed in Python, `executemany` that returns rows)
+are left to SQLAlchemy.
 """
 
 from collections import namedtuple
@@ -15,12 +15,12 @@ from typing import Any, NamedTuple, TypeVar
 from sqlalchemy import CompoundSelect, Connection, Dialect, Engine, Executable, Select, UpdateBase
 from sqlalchemy.exc import StatementError
 
-# Statements are constants, so there are few. One that is made anew for each call would have a plan for each.
+# Statements are constants, so there are few. The limit protects memory from statements that are built for each call.
 MOST_PLANS = 2000
-# An option of statements whose rows are read by the thousand: as the driver gives them, with no names.
+# Execution option for statements that read thousands of rows: the driver's own tuples, without column names.
 AS_THEY_COME = {"as_they_come": True}
 R = TypeVar("R")
-# A dict is cheap to distinguish from a list, and any other mapping is not: each statement looks several times.
+# `dict` instead of `Mapping`: every statement checks the type several times, and the check of an ABC is slow.
 Values = dict[str, Any] | Sequence[dict[str, Any]]
 Process = Callable[[Any], Any]
 IsOutdated = Callable[[BaseException], bool]
@@ -28,7 +28,10 @@ Plans = dict[tuple[Executable, bool, tuple[str, ...]], "Sendable | None"]
 
 
 class Sendable(NamedTuple):
-    """`order` are the names of positional parameters; None where the driver takes them by name."""
+    """A compiled statement, with converters for its parameters and columns.
+
+    `order` has the names of positional parameters; None if the driver takes parameters by name.
+    """
 
     text: str
     given: Mapping[str, Any]
@@ -59,7 +62,7 @@ class Sendable(NamedTuple):
 
 
 class Call(NamedTuple):
-    """A statement with its values: those of one row, or of `many`. `answer` is given its rows, where somebody waits."""
+    """A statement with the values of one row, or of several (`many`). `answer`, if set, is called with its rows."""
 
     plan: Sendable
     values: Values
@@ -70,16 +73,17 @@ class Call(NamedTuple):
         return not isinstance(self.values, dict)
 
     def parameters(self) -> Any:
-        """Of the driver; a list of them for many rows."""
+        """The parameters in the driver's form; for several rows a list of them."""
         if isinstance(self.values, dict):
             return _parameters(self.plan, self.values)
         return [_parameters(self.plan, one) for one in self.values]
 
 
 class Direct:
-    """`is_outdated` says of a driver's error that a prepared statement is older than the tables.
+    """Sends compiled statements through the driver.
 
-    `sends_together`: several calls cost it less than each alone.
+    `is_outdated` tells whether a driver's error means that a prepared statement is older than the tables.
+    `sends_together`: sending several calls at once is cheaper than sending each alone.
     """
 
     sends_together = False
@@ -90,7 +94,7 @@ class Direct:
         self._plans: Plans = {}
 
     def plan(self, statement: Executable, values: Values) -> Sendable | None:
-        """None for what SQLAlchemy has to send. The text of a write depends on the names of its values."""
+        """The compiled statement; None if SQLAlchemy has to send it. A write's text depends on its values' names."""
         if many := not isinstance(values, dict):
             values = values[0] if values else {}
         key = statement, many, tuple(values) if isinstance(statement, UpdateBase) else ()
@@ -102,7 +106,7 @@ class Direct:
             return self._plans.setdefault(key, _compiled(DialectVersion.of(self._engine.dialect), *key))
 
     def rows(self, plan: Sendable, values: dict[str, Any]) -> list[Any]:
-        """All rows of a statement on a connection of its own, outside of a transaction."""
+        """All rows of a statement, run on its own connection outside a transaction."""
         connection = self._engine.raw_connection()
         try:
             return self._send(connection, [Call(plan, values)], plan.rows)
@@ -113,7 +117,7 @@ class Direct:
             connection.close()
 
     def send(self, connection: Connection, calls: Sequence[Call], read: Callable[[Any], R]) -> R:
-        """What `read` makes of the driver's cursor after the last call, in the transaction of this connection."""
+        """Run the calls in this connection's transaction. Returns `read` of the driver's cursor after the last one."""
         raw = connection.connection
         try:
             return self._send(raw, calls, read)
@@ -134,14 +138,14 @@ class Direct:
             cursor.close()
 
     def _tell(self, cursor: Any, call: Call, parameters: Any) -> None:
-        """Whoever listens to the engine's statements hears of these too."""
+        """Notify the engine's `before_cursor_execute` listeners, as SQLAlchemy does for the statements it sends."""
         for heard in self._engine.dispatch.before_cursor_execute:
             heard(None, cursor, call.plan.text, parameters, None, call.many)
 
 
 @dataclass(frozen=True)
 class DialectVersion:
-    """A dialect of SQL at a version of the server: two that are equal make the same of a statement."""
+    """An SQL dialect and a server version. Equal ones compile a statement to the same text."""
 
     name: str
     version: tuple[Any, ...] | None
@@ -149,13 +153,13 @@ class DialectVersion:
 
     @classmethod
     def of(cls, dialect: Dialect) -> "DialectVersion":
-        """The version is not known before an engine's first connection."""
+        """The version is unknown (None) before the engine's first connection."""
         return cls(f"{dialect.name}+{dialect.driver}", dialect.server_version_info, dialect)
 
 
 @lru_cache(maxsize=MOST_PLANS)
 def _compiled(of: DialectVersion, statement: Executable, many: bool, names: tuple[str, ...]) -> Sendable | None:  # noqa: FBT001  a part of the key
-    """Compiled once for all pools of the process: those of readers, writers and standbys send the same constants."""
+    """Compile once for all pools of the process: readers, writers and standbys send the same statements."""
     if not isinstance(statement, Select | CompoundSelect | UpdateBase):
         return None
     dialect = of.dialect
@@ -182,7 +186,10 @@ def _compiled(of: DialectVersion, statement: Executable, many: bool, names: tupl
 
 
 def drop_if_lost(engine: Engine, connection: Any, error: Exception, is_outdated: IsOutdated) -> bool:
-    """Whether this pooled connection failed. As SQLAlchemy does, drop it then, and all that were open by now."""
+    """Whether `error` means that this pooled connection failed. If so, it and all others open now are dropped.
+
+    SQLAlchemy does the same for its own statements.
+    """
     dialect: Any = engine.dialect
     lost = isinstance(error, dialect.loaded_dbapi.Error) and dialect.is_disconnect(
         error, connection.driver_connection, None

@@ -1,7 +1,7 @@
-"""What a backup needs of a role that holds truths: all records of one moment out, and into an empty store.
+"""The port for backups of a role that is a source of truth: export a snapshot of all records, load an empty store.
 
-A record is one immutable value, whose JSON by `msgspec` is the same whichever engine it comes from, and so is the order
-of the records of a kind. Leases are left out: what was being worked on is due again.
+A record is an immutable value. Its JSON (by `msgspec`) and the order of the records of a kind are the same for every
+engine. Leases are left out: work that was in progress is due again after a restore.
 """
 
 from abc import abstractmethod
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 
 class RecordKind(NamedTuple):
-    """`members` are the names of what an array of this kind has, in order; `record` is the type to decode it as."""
+    """A kind of records, encoded as arrays. `members` names the elements in order; `record` is the type to decode."""
 
     name: str
     members: tuple[str, ...]
@@ -20,8 +20,9 @@ class RecordKind(NamedTuple):
 
 
 class Frozen(NamedTuple):
-    """A store as it is at one moment, whatever is written meanwhile. `at` is that moment by the store's clock, where it
-    has one. `records` gives those of the kind of this name, in batches.
+    """A snapshot of a store. `at` is its time by the store's clock, None if the store has no clock.
+
+    `records` yields the records of the named kind, in batches.
     """
 
     at: datetime | None
@@ -32,12 +33,12 @@ Load = Callable[[str, Sequence[Any]], None]
 
 
 class Dump(Protocol):
-    # In the order in which they are loaded: each refers to what is before it.
+    # In loading order: records refer only to kinds that come earlier.
     kinds: Sequence[RecordKind]
 
     @abstractmethod
     def snapshot(self) -> AbstractContextManager[Frozen]:
-        """The moment is that of entering the block. Raises `Unavailable` when the engine does not keep it as long."""
+        """The store as of entering the block. Raises `Unavailable` if the engine cannot keep the snapshot that long."""
 
     @abstractmethod
     def is_empty(self) -> bool:
@@ -45,8 +46,8 @@ class Dump(Protocol):
 
     @abstractmethod
     def loading(self) -> AbstractContextManager[Load]:
-        """Loads records of the kind of this name. Kinds come in order, records in that of the snapshot.
+        """Yield a function that loads records of the named kind. Call it in the order of `kinds` and of the snapshot.
 
-        The relational role loads all or nothing, when the block ends. Documents are loaded batch by batch; those that
-        are there already stay as they are, so a load that was cut off may be run again.
+        The relational role commits everything when the block ends, or nothing. Documents are loaded batch by batch;
+        existing ones are left unchanged, so an interrupted load may be run again.
         """

@@ -8,7 +8,7 @@ class StoreError(Exception):
 
 
 class NotFound(StoreError):
-    """What a command should change does not exist, or is deleted."""
+    """The record to be changed does not exist, or is deleted."""
 
 
 class Conflict(StoreError):
@@ -32,7 +32,7 @@ class Contention(StoreError):
 
 
 class Inconsistent(StoreError):
-    """Rows of money or stock contradict one another, which no command can bring about: somebody has altered them."""
+    """Rows of money or stock contradict one another. No command can cause this: they were altered from outside."""
 
 
 class Unavailable(StoreError):
@@ -44,11 +44,11 @@ class Unavailable(StoreError):
 
 
 class ReadOnly(Unavailable):
-    """The store answers and takes no writes: a replica, or a primary that was demoted. Nothing was changed."""
+    """The store answers but takes no writes: a replica, or a demoted primary. Nothing was changed."""
 
 
 class MovedAway(Unavailable):
-    """The truth of this role is elsewhere, as the mark of this place says. Nothing was changed."""
+    """The role has moved to another place, as the mark of this place says. Nothing was changed."""
 
 
 class Insufficient(StoreError):

@@ -17,13 +17,13 @@ Kind = Literal["follow", "like", "comment", "order"]
 class ReaderState(Struct, frozen=True):
     """Which part of a reader's home timeline is complete.
 
-    Only an `awake` reader's timeline is, from `low_watermark` upwards (None: as far as the retention reaches). A
-    `waking` reader gets pushes while the timeline is being filled; `generation` fences concurrent fills. `pulled` are
-    the followees whose posts may be missing, ascending: the follow is not back-filled yet, or the author is pulled.
-    `seen_at` is when the reader last read, to about an hour. `revision` counts the changes of whom the reader follows
-    and what the reader likes. For all readers, `lost` counts the posts that could not be put into cached tops of feeds,
-    and `published` all that were published.
-    `followed` are those of the authors asked for whom the reader follows.
+    The timeline of an `awake` reader is complete from `low_watermark` upwards (None: over the whole retention), that of
+    the others is not. A `waking` reader gets pushes while the timeline is being filled; `generation` fences concurrent
+    fills. `pulled` are the followees whose posts may be missing, ascending: the follow is not back-filled yet, or the
+    author is pulled. `seen_at` is when the reader last read, accurate to about an hour. `revision` counts the changes
+    of the reader's follows and likes. `lost` and `published` are the same for all readers: `lost` counts the posts that
+    could not be added to cached home tops, `published` all published posts. `followed` are the authors, of those that
+    the caller named, whom the reader follows.
     """
 
     state: Wakefulness
@@ -77,9 +77,9 @@ class Situation(Struct, frozen=True):
 
 
 class Activity(Struct, frozen=True):
-    """One thing somebody is notified of: `actor` did it to `subject` (a post, an order, or the one followed).
+    """One thing an account is notified of: `actor` did it to `subject` (a post, an order, or the account followed).
 
-    Activities of the same kind, subject and UTC day are shown as one. `number` tells the comments of one actor apart.
+    Activities of the same kind, subject and UTC day are shown as one. `number` distinguishes one actor's comments.
     """
 
     kind: Kind

@@ -1,4 +1,4 @@
-"""The indexes that Quartet makes in databases of SQL, with their statements."""
+"""The indexes that Quartet creates in SQL databases, with their statements."""
 
 from collections.abc import Collection, Sequence
 
@@ -11,7 +11,7 @@ Statements = Sequence[str]
 
 
 def made_on_postgres(roles: Collection[str]) -> dict[str, str]:
-    """By name. They are made without locking out writers, but for those of partitioned tables, where that cannot be."""
+    """`CREATE INDEX` statements by name, `CONCURRENTLY` except on partitioned tables, which do not support that."""
     from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
     from repositories.documents.postgres import schema as documents
@@ -26,7 +26,7 @@ def made_on_postgres(roles: Collection[str]) -> dict[str, str]:
 
 
 def made_on_sqlite(roles: Collection[str]) -> dict[str, str]:
-    """By name."""
+    """`CREATE INDEX` statements by name."""
     from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
     from repositories.documents.embedded import schema as documents
@@ -36,7 +36,7 @@ def made_on_sqlite(roles: Collection[str]) -> dict[str, str]:
 
 
 def _made(roles: Collection[str], dialect: Dialect, others: dict[str, Statements]) -> dict[str, str]:
-    """Of the hot role there are none but those by which keys end, which its own statements make."""
+    """The hot role is left out: its only indexes are those on expiry times, which its adapters create themselves."""
     found = {}
     if "relational" in roles:
         for index in (index for table in COPIED[0].metadata.tables.values() for index in table.indexes):

@@ -1,8 +1,8 @@
 """Counts the calls to the stores where they are sent: round trips, seconds, outcomes.
 
-Every adapter reports each call by `asked` or `called`. A `tally` collects the calls of one request. An exporter of
-metrics registers an `Observer`, one of traces a `Listener`; without them only the tally is kept. This module imports no
-exporter and no web framework.
+Every adapter reports each call with `asked` or `called`. A `tally` collects the calls of one request. An exporter of
+metrics registers an `Observer`, one of traces a `Listener`; without them only the tally is kept. This module imports
+no exporter and no web framework.
 """
 
 import contextlib
@@ -69,7 +69,7 @@ def watch(observer: Observer | None) -> None:
 
 
 def trace(listener: Listener | None) -> None:
-    """Set what hears of each call as soon as it has ended; None removes it."""
+    """Set the listener that is called at the end of each call; None removes it."""
     global _listener  # noqa: PLW0603  as `watch`
     _listener = listener
 
@@ -111,8 +111,8 @@ def called(store: str, operation: str, seconds: float, *, trips: int = 1, ok: bo
 class asked:  # noqa: N801  used as a verb; a class costs half of what a generator does
     """Surrounds one call: `with asked("feeds", "home_descending"):`. `trips` may be increased inside.
 
-    A refusal (`Conflict`, `Stale`, ...) counts as a success. `Unavailable`, and any error that is no `StoreError`,
-    counts as a failure. `Contention` is counted on its own beside. A `statement` that was slow is logged.
+    A refusal (`Conflict`, `Stale`, ...) counts as a success. `Unavailable`, and any error that is not a `StoreError`,
+    counts as a failure. `Contention` has a counter of its own as well. A slow `statement` is logged.
     """
 
     __slots__ = ("_began", "operation", "statement", "store", "trips")
@@ -128,7 +128,7 @@ class asked:  # noqa: N801  used as a verb; a class costs half of what a generat
         return self
 
     def each(self, items: Iterable[T]) -> Iterator[T]:
-        """The items, each of which is a round trip."""
+        """Yield the items, counting one round trip for each."""
         self.trips = 0
         for item in items:
             self.trips += 1
@@ -163,9 +163,10 @@ def observed(name: Duration, seconds: float, n: int = 1) -> None:
 
 
 def counted(name: Count, n: int = 1, *labels: str) -> None:
-    """Report that it happened `n` times: `deliveries`; `events` with type and outcome; `alarms` with where;
-    `replica_reads` with store and `replica`, or why not; `lost_tail`; `refused` with why; `contended` with store and
-    operation.
+    """Report that something happened `n` times.
+
+    The labels: `events` has type and outcome; `alarms` where it was raised; `replica_reads` the store, and `replica` or
+    the reason why none was read; `refused` the reason; `contended` store and operation; the others have none.
     """
     if _observer is not None:
         _observer.counted(name, n, labels)

@@ -12,7 +12,7 @@ from repositories.records import Money
 # The owner of the payment provider's ledger accounts. Deposits debit them; only they may fall below 0.
 PROVIDER = UUID("00000000-0000-8000-8000-000000000001")
 
-# The kind of the transfers by which a seller gives money of an order back.
+# The kind of the transfers that refund an order.
 REFUND = "refund"
 
 UNWRITTEN = datetime(1970, 1, 1, tzinfo=UTC)
@@ -21,7 +21,7 @@ Phase = Literal["single", "hold", "post", "void", "expire"]
 OrderState = Literal["placed", "paid", "fulfilled", "cancelled", "refunded"]
 SubOrderState = Literal["placed", "paid", "partly_fulfilled", "fulfilled", "refused", "cancelled", "refunded"]
 
-# From where a sub-order gets into a state (decision 23). The state of an order follows from those of its sub-orders.
+# The states from which a sub-order may enter each state (decision 23). An order's state follows from its sub-orders'.
 SUB_ORDER_MOVES: dict[SubOrderState, tuple[SubOrderState, ...]] = {
     "placed": (),
     "paid": ("placed",),
@@ -36,8 +36,8 @@ SUB_ORDER_MOVES: dict[SubOrderState, tuple[SubOrderState, ...]] = {
 class Transfer(Struct, frozen=True):
     """A transfer from `debit` to `credit`, two owners of ledger accounts. Immutable once written.
 
-    `created_at` is the database's time: the ledger sets it when it writes the transfer. `memo` is for both sides,
-    `reference` for the sender alone.
+    `created_at` is the database's time: the ledger sets it when it writes the transfer. Both sides see `memo`, only the
+    sender sees `reference`.
     Phases: `single` and `post` move money, `hold` reserves it, and `post`, `void` and `expire` end the hold `hold_id`.
     """
 
@@ -78,7 +78,7 @@ Posting = Created | Exists | Differs
 
 
 class Balance(Struct, frozen=True):
-    """`posted` is owned, `held` of it is reserved."""
+    """The balance of a ledger account: `posted` is owned, `held` of it is reserved."""
 
     currency: str
     posted: int = 0
@@ -92,8 +92,8 @@ class Balance(Struct, frozen=True):
 class Entry(Struct, frozen=True):
     """One side of a transfer. `amount` is below 0 for a debit; `balance` is the posted balance right after.
 
-    `sequence` numbers an account's entries from 1 without gaps. `at` is the transfer's time and rises with it; among
-    entries of a bulk load it may stand still.
+    `sequence` numbers an account's entries from 1 without gaps. `at` is the transfer's time and rises with `sequence`;
+    entries of a bulk load may share one time.
     """
 
     sequence: int
@@ -109,8 +109,10 @@ class Entry(Struct, frozen=True):
 
 
 class Stock(Struct, frozen=True):
-    """`reserved` of the units on hand belong to placed orders. `version` rises with each change of
-    `on_hand`: by one when it is put, by the units when they are sold or come back."""
+    """The stock of a product. `reserved` of the units on hand belong to placed orders.
+
+    `version` rises with each change of `on_hand`: by one when it is set, by the units when they are sold or returned.
+    """
 
     product_id: UUID
     on_hand: int
@@ -141,12 +143,12 @@ class OrderLine(Struct, frozen=True):
 
     @property
     def unsent(self) -> int:
-        """What is still to be sent. Units that come back are those that were not sent, as long as there are any."""
+        """The units still to be sent. Units are returned from the unsent ones first."""
         return max(self.quantity - self.fulfilled - self.returned, 0)
 
 
 class SubOrder(Struct, frozen=True):
-    """One seller's part of an order: all lines of the seller, which have one state.
+    """One seller's part of an order: all lines of the seller, which share one state.
 
     `ended_at` is when it was cancelled or refused, `ended_by` the id of the command that did it, `reason` why
     it was refused.
@@ -167,7 +169,7 @@ class SubOrder(Struct, frozen=True):
 class Order(Struct, frozen=True):
     """`due_at` is when the relay settles the order; None when it is not `placed`.
 
-    As a seller sees it, it has that seller's part alone, and what it says is said of this part.
+    A seller sees only the seller's own part; all fields then describe this part instead of the whole order.
     """
 
     id: UUID
@@ -187,7 +189,7 @@ class Order(Struct, frozen=True):
 
 
 def split(lines: Iterable[OrderLine]) -> tuple[SubOrder, ...]:
-    """The new sub-orders of these lines, by the seller's id."""
+    """The new sub-orders of these lines, in the order of the sellers' ids."""
     totals: dict[UUID, int] = {}
     for line in lines:
         totals[line.seller_id] = totals.get(line.seller_id, 0) + line.unit_price * line.quantity
@@ -208,7 +210,7 @@ class Shipment(Struct, frozen=True):
 class OrderStep(Struct, frozen=True):
     """Something that happened to an order. `id` is that of the shipment or the refund, else of the order or a seller.
 
-    `seller_id` is None of what happened to the order as a whole.
+    `seller_id` is None for what happened to the order as a whole.
     """
 
     at: datetime
@@ -218,9 +220,9 @@ class OrderStep(Struct, frozen=True):
 
 
 class Refund(Struct, frozen=True):
-    """What a seller gave back of an order. `amount` is that of the transfer with the same id; a refund of 0 has none.
+    """A seller's refund. `amount` is that of the transfer with the same id; a refund of 0 has no transfer.
 
-    `restock`: the seller's units came back to stock with it, so many `units`.
+    `restock`: the seller's units went back to stock with this refund; `units` is their number.
     """
 
     id: UUID
@@ -257,7 +259,7 @@ class Granted(Struct, frozen=True):
 
 
 class InFlight(Struct, frozen=True):
-    """Another request holds the claim, for this time at most; None when that is not known."""
+    """Another request holds the claim, for at most `left`; None if that is not known."""
 
     left: timedelta | None = None
 

@@ -1,6 +1,6 @@
-"""What an engine says of its own state, for `quartet doctor advice`: things with names and figures.
+"""What an engine reports about its own state, for `quartet doctor advice`: named subjects with figures.
 
-An observer asks one server, or the file, that some roles are on. What is too much of anything is not decided here.
+An observer queries one server or file, which may hold several roles. It applies no thresholds; the advice rules do.
 """
 
 from abc import abstractmethod
@@ -11,15 +11,15 @@ from msgspec import Struct
 
 from repositories.errors import StoreError
 
-# Of each question to an engine: statistics may take longer than what a request may wait for.
+# The deadline of each query: reading statistics may take longer than a request may wait.
 SECONDS: Final = 5.0
 
 
 class Subject(Struct, frozen=True):
-    """One thing that an engine keeps figures of. `kind` says what it is: `table`, `index`, `statement`, `server`.
+    """Something an engine has statistics about. `kind` says what it is: `table`, `index`, `statement`, `server`.
 
-    `figures` are numbers, with shares from 0 to 1, sizes in bytes and times in seconds; `words` are names and settings.
-    A figure that the engine does not know is left out. A `level` has a `value` and, where there is one, a `limit`.
+    `figures` are numbers: shares from 0 to 1, sizes in bytes, times in seconds. `words` are names and settings. A
+    figure that the engine does not report is left out. The kind `level` has a `value` and, if it is limited, a `limit`.
     """
 
     kind: str
@@ -29,7 +29,7 @@ class Subject(Struct, frozen=True):
 
 
 class Observed(Struct, frozen=True):
-    """`notes` say in one line each what could not be read, and how it is turned on."""
+    """The answers of one observer. `notes` say, one line each, what could not be read and how to enable it."""
 
     engine: str
     place: str
@@ -38,7 +38,7 @@ class Observed(Struct, frozen=True):
 
 
 class Unread(Exception):
-    """The engine does not keep this, or does not show it to this user. Says how to have it."""
+    """The engine does not collect this, or does not show it to this user. The message says how to change that."""
 
 
 Question = Callable[[], Iterable[Subject]]
@@ -52,14 +52,14 @@ class EngineObserver(Protocol):
 
     @abstractmethod
     def questions(self) -> Mapping[str, Question]:
-        """By what each reads, for people. They raise `StoreError` and `Unread`. The first fails only if all would."""
+        """The queries, by a label for display. They raise `StoreError` and `Unread`. If the first fails, all would."""
 
     @abstractmethod
     def close(self) -> None: ...
 
 
 def observe(observer: EngineObserver) -> Observed:
-    """Ask everything. What is not answered is a note."""
+    """Run all queries. Each failure becomes a note; if the first fails, the others are not tried."""
     subjects: list[Subject] = []
     notes: list[str] = []
     for number, (reads, ask) in enumerate(observer.questions().items()):
@@ -73,5 +73,5 @@ def observe(observer: EngineObserver) -> Observed:
 
 
 def known(figures: Mapping[str, float | None]) -> dict[str, float]:
-    """Without those that the engine does not know."""
+    """The figures without those that the engine does not report (None)."""
     return {name: float(value) for name, value in figures.items() if value is not None}

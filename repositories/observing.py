@@ -7,14 +7,14 @@ from msgspec.structs import replace
 from repositories.made_indexes import made_on_postgres, made_on_sqlite
 from repositories.observer_port import EngineObserver, Observed, Subject
 
-# What is counted of a table.
+# The names of a table's counters begin so.
 SCANS, SCANNED_ROWS = "scans of", "scanned rows of"
-# Those with the most of them, of this size at least.
+# How many tables are counted (those with the most scanned rows), and the rows a table must have.
 MOST_TABLES, FEWEST_ROWS = 30, 1_000
 
 
 class Observers:
-    """Those of a system, one for each server or file, each with the roles that are on it."""
+    """The observers of a system: one per server or file, each with the roles stored there."""
 
     def __init__(self, urls: Mapping[str, str]) -> None:
         by_url: dict[str, list[str]] = {}
@@ -31,13 +31,13 @@ class Observers:
 
 
 def levels_of(observed: Observed, roles: Collection[str]) -> list[Subject]:
-    """What has a limit there, named by its first role too."""
+    """The subjects of kind `level`. Their names are prefixed with the first role."""
     role = next(iter(roles))
     return [replace(one, name=f"{role} {one.name}") for one in observed.subjects if one.kind == "level"]
 
 
 def counts_of(observed: Observed, roles: Collection[str]) -> list[Subject]:
-    """What the engine has counted of its tables by now, likewise."""
+    """The engine's running counters of its tables. Their names are prefixed as in `levels_of`."""
     role = next(iter(roles))
     tables = [
         one for one in observed.subjects if "scans" in one.figures and one.figures.get("rows", 0.0) >= FEWEST_ROWS
@@ -51,13 +51,13 @@ def counts_of(observed: Observed, roles: Collection[str]) -> list[Subject]:
 
 
 def bounded(level: Subject) -> tuple[int, int | None]:
-    """Its value, and its limit."""
+    """The value and the limit of a level, rounded; None if there is no limit."""
     limit = level.figures.get("limit")
     return round(level.figures["value"]), None if limit is None else round(limit)
 
 
 def open_observer(url: str, roles: Collection[str]) -> EngineObserver:
-    """`roles` are those that are at this URL, one at least. Connects when it is first asked. Raises `BadAddress`."""
+    """`roles` are those stored at this URL, at least one. Connects at the first query. Raises `BadAddress`."""
     scheme, role = url.partition(":")[0], next(iter(roles))
     if scheme == "sqlite":
         from repositories.sqlite.observing import SqliteObserver

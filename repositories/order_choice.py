@@ -7,9 +7,10 @@ from msgspec import Struct
 
 
 class OrderChoice(Struct, frozen=True):
-    """All that fit what is given. `state` is the order's for its buyer, else the sub-order's.
+    """Conditions that must all hold; None matches everything.
 
-    `seller_id` is for a buyer's list alone. Placed from `since` on and before `until`.
+    `state` is the order's in a buyer's list, the sub-order's in a seller's. `seller_id` is for a buyer's list only.
+    Orders were placed at or after `since` and before `until`.
     """
 
     state: str | None = None

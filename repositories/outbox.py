@@ -1,7 +1,7 @@
-"""The relay's side of an outbox. There are two: `relational.outbox` and `documents.outbox`.
+"""The interface that the relay uses of an outbox. There are two outboxes: `relational.outbox` and `documents.outbox`.
 
-Pattern: transactional outbox with row claiming. An outbox is never read by "id > last", since ids are not in
-commit order. The relay leases unsent events, and only the holder of the lease may change them.
+Pattern: transactional outbox with row claiming. An outbox is never read by "id > last", since ids are not in commit
+order. The relay leases unsent events, and only the holder of the lease may change them.
 """
 
 from abc import abstractmethod
@@ -16,9 +16,9 @@ from repositories.records import Event
 
 
 class Claim(Struct, frozen=True):
-    """One leased event. `attempts` counts the failed tries before this one; `lease` fences what follows.
+    """One leased event. `attempts` counts the earlier failed tries; `lease` fences later calls about the event.
 
-    `place` is where the adapter finds it again.
+    `place` is the adapter's own reference to the stored event.
     """
 
     event: Event
@@ -37,7 +37,7 @@ class DeadLetter(Struct, frozen=True):
 class Backlog(Struct, frozen=True):
     """`unsent` events are waiting, the oldest since `oldest`; `dead_lettered` are set aside.
 
-    `deferred` is the work that waits beside them for the cache to be back; only the relational store keeps such work.
+    `deferred` counts work that waits for the cache to be back; only the relational store keeps such work.
     """
 
     unsent: int
@@ -49,15 +49,15 @@ class Backlog(Struct, frozen=True):
 class Outbox(Protocol):
     @abstractmethod
     def now(self) -> datetime | None:
-        """The time by which its events are due and its leases end. None: by the caller's clock."""
+        """The time that decides when events are due and leases end; None if the caller's clock decides."""
 
     @abstractmethod
     def claim(self, *, now: datetime, lease_until: datetime, limit: int) -> list[Claim]:
         """Lease up to `limit` events that are due at `now` and not leased, oldest due first.
 
-        An event is claimed only after all earlier events of its aggregate are acknowledged or dead-lettered, or
-        together with them and behind them in the list. Two claimers never hold the same event before `lease_until`.
-        A later event of an aggregate is not handed out while an earlier one is leased or postponed.
+        An event is claimed only after all earlier events of its aggregate are acknowledged or dead-lettered, or in the
+        same call, after them in the list. Two claimers never hold the same event before `lease_until`. A later event of
+        an aggregate is not handed out while an earlier one is leased or postponed.
         """
 
     @abstractmethod
@@ -66,18 +66,18 @@ class Outbox(Protocol):
 
     @abstractmethod
     def release(self, claims: Sequence[Claim]) -> None:
-        """Give back untouched claims, due as before. Claims whose lease somebody else holds by now are left alone."""
+        """Give back unprocessed claims, due as before. Claims that another claimer has leased since are left alone."""
 
     @abstractmethod
     def postpone(self, claim: Claim, *, due: datetime, attempts: int) -> None:
-        """Give the claim back, not to be handed out before `due`, with its new count of failed tries.
+        """Give the claim back with its new count of failed tries; it is not handed out again before `due`.
 
-        Does nothing when somebody else holds the lease by now.
+        Does nothing if another claimer has leased the event since.
         """
 
     @abstractmethod
     def dead_letter(self, claim: Claim, *, reason: str, attempts: int, now: datetime) -> None:
-        """Set an event aside that keeps failing. It no longer holds up its aggregate. Fenced as `postpone` is."""
+        """Set aside an event that keeps failing. It no longer blocks its aggregate. Fenced like `postpone`."""
 
     @abstractmethod
     def dead_letters(self, *, limit: int) -> list[DeadLetter]:
@@ -89,4 +89,4 @@ class Outbox(Protocol):
 
     @abstractmethod
     def backlog(self) -> Backlog:
-        """How much waits. Reads an index, never the whole store."""
+        """Count what is waiting. Reads an index, never the whole store."""

@@ -1,4 +1,4 @@
-"""Orders of the past, for seeds and bulk loads."""
+"""Orders with a past, for seeding and bulk loads."""
 
 from datetime import datetime
 
@@ -6,12 +6,12 @@ from msgspec.structs import replace
 
 from repositories.money_records import Order, OrderLine, SubOrder, split
 
-# Each change is one more: the payment, and the shipment, the refund or the end after it.
+# Each change adds one: the payment, then the shipment or the refund; or the cancellation.
 _VERSIONS: dict[str, int] = {"placed": 1, "paid": 2, "fulfilled": 3, "refunded": 3, "cancelled": 2}
 
 
 def uniform(order: Order, *, paid_at: datetime | None = None) -> Order:
-    """The order with sub-orders that are all in its state, and lines of which all units were sent or came back."""
+    """The order with all sub-orders in its own state, and with all units of its lines sent, returned, or neither."""
     lines = tuple(_line(order, line, number) for number, line in enumerate(order.lines, 1))
     parts = tuple(_part(order, part, paid_at) for part in split(lines))
     return replace(order, lines=lines, sub_orders=parts)

@@ -1,4 +1,4 @@
-"""The record of a deposit or a payout, and what these are in the ledger."""
+"""The record of a deposit or a payout, and the kinds of their transfers in the ledger."""
 
 from datetime import UTC, datetime
 from typing import Literal
@@ -11,15 +11,15 @@ from repositories.records import Money
 # The kinds of the transfers between a wallet and the payment provider.
 DEPOSIT, PAYOUT = "deposit", "payout"
 
-# When a hold ends that only its own command ends.
+# The expiry of a hold that only a command may end.
 NEVER = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 class Payment(Struct, frozen=True):
-    """Money between a wallet and the payment provider, as the ledger has it, or as the provider does.
+    """A payment between a wallet and the payment provider, as recorded by the ledger or by the provider.
 
-    `reference` is the id of the deposit's transfer, or of the payout's hold. The provider knows no `owner`, and not
-    when the ledger was done with it (`ended_at`).
+    `reference` is the id of the deposit's transfer, or of the payout's hold. The provider's record has neither `owner`
+    nor `ended_at`, the time at which the ledger finished it.
     """
 
     reference: UUID

@@ -15,7 +15,7 @@ class Room(Struct, frozen=True):
 
 
 class Pool(Protocol):
-    """`size` concurrent calls, and `beside` connections of the driver itself. `server` is host and port."""
+    """Allows `size` concurrent calls; `beside` connections are open in addition. `server` is host and port."""
 
     store: str
     lane: str
@@ -26,7 +26,7 @@ class Pool(Protocol):
     def in_use(self) -> int: ...
 
     def room(self) -> Room | None:
-        """Ask the server. None when it does not report its limits. Raises `Unavailable`."""
+        """Ask the server for its limits. None if it does not report them. Raises `Unavailable`."""
 
 
 _guard = threading.Lock()

@@ -1,8 +1,8 @@
 """Read-your-writes over replicas: which writes a client has made, and which reads may be late (decision 27).
 
-A position says how far a store's log was after a write. It is 24 hexadecimal digits, a greater one is of a later
-write, and only the adapter that made it knows more. A request collects the positions of its writes here; its reads
-go to a replica that is as far, or to the primary.
+A position is the end of a store's log after a write: 24 hexadecimal digits, greater for later writes, and otherwise
+opaque outside the adapter that made it. A request collects the positions of its writes here. Its reads go to a replica
+that has reached the client's positions, or to the primary.
 """
 
 import contextlib
@@ -15,14 +15,15 @@ from msgspec import Struct
 from repositories import meter
 
 Positions = Mapping[str, str]
-# Replicas that are later than this are not read, so positions older than `KEPT_SECONDS` are not needed.
+# Replicas with a greater lag are not read, so positions older than `KEPT_SECONDS` are not needed.
 LATEST_SECONDS: Final = 30.0
 KEPT_SECONDS: Final = 3600
 # The longest that a read waits for replicas before it goes to the primary.
 WAIT_SECONDS: Final = 0.1
-# So long a replica that failed is not asked.
+# How long a replica is not asked after it failed.
 REST_SECONDS: Final = 1.0
-# By store, part of the store and method: reads of which nothing is cached, decided or promised to others.
+# The reads that may go to a replica, by store, part of the store and method. Nothing that they return is cached for
+# other clients or decides a write.
 MAY_LAG: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "relational": {"graph": ("following", "followers"), "likes": ("beside_follows",)},
     "documents": {"posts": ("page", "tags"), "comments": ("page", "get"), "products": ("page", "facets")},
@@ -30,28 +31,30 @@ MAY_LAG: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
 
 
 class ReplicaState(Struct, frozen=True):
-    """As it was seen last. The lag is None where it is not known, as of one that does not answer."""
+    """A replica as last seen. The lag is None if it is unknown, for example because the replica does not answer."""
 
     serves: bool
     lag_seconds: float | None = None
     lag_bytes: int | None = None
 
 
-# A `member` is one of equals; a `stale primary` takes writes that would be lost. `not connected`: nothing is known yet.
+# A `member` is a node without a special role; a `stale primary` takes writes that would be lost. `not connected`:
+# nothing is known yet.
 ServerState = Literal["primary", "replica", "member", "stale primary", "away", "not connected"]
 
 
 class HostState(Struct, frozen=True):
-    """A server of a store, as this process has seen it last, for operators: `name` is what it is connected to by."""
+    """A server of a store as this process last saw it, for operators. `name` is the address used to connect."""
 
     name: str
     state: ServerState
 
 
 class Seen:
-    """Of one request. `positions` are those of the client's last writes, by store; `reads`: replicas may be read.
+    """The read-your-writes state of one request.
 
-    `late`: one has answered, so what is made of it is for this client only.
+    `positions` are those of the client's last writes, by store. `reads`: replicas may be read. `late`: a replica has
+    answered, so the result may be shown to this client only.
     """
 
     __slots__ = ("late", "positions", "reads", "wrote")
@@ -62,14 +65,14 @@ class Seen:
         self.wrote = self.late = False
 
     def note(self, store: str, position: str) -> None:
-        """The client has written, or has been shown, what is at this position."""
+        """Record that the client has written, or has been shown, data at this position."""
         if position >= self.positions.get(store, ""):
             self.positions[store] = position
             self.wrote = True
 
 
 class Elsewhere(Exception):
-    """No replica answers this read. `reason` is a label of metrics: `behind`, `away` or `failed`."""
+    """No replica can answer this read. `reason` is a metric label: `behind`, `away` or `failed`."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -80,13 +83,13 @@ _seen: ContextVar[Seen | None] = ContextVar("quartet-seen", default=None)
 
 
 def writing() -> Seen | None:
-    """That of a request that changes something. None without replicas."""
+    """The state of a request that may write; None for other requests, and without replicas."""
     seen = _seen.get()
     return None if seen is None or seen.reads else seen
 
 
 def begin(positions: Positions, *, reads: bool) -> Seen:
-    """For this thread's request. `reads` is for requests that change nothing."""
+    """Start the state of this thread's request. `reads` is True for requests that change nothing."""
     seen = Seen(positions, reads=reads)
     _seen.set(seen)
     return seen
@@ -94,7 +97,10 @@ def begin(positions: Positions, *, reads: bool) -> Seen:
 
 @contextlib.contextmanager
 def primary() -> Iterator[None]:
-    """No replica is read inside, as where something is read to be kept for others. What begins inside ends with it."""
+    """Read only from the primary inside the block, for example to fill a cache that others read.
+
+    A state that begins inside ends with the block.
+    """
     token = _seen.set(None)
     try:
         yield
@@ -107,19 +113,19 @@ def current() -> Seen | None:
 
 
 def is_late() -> bool:
-    """Whether a replica has answered this request, which may lack what others have been shown by now."""
+    """Whether a replica has answered this request: it may lack data that other clients have already been shown."""
     seen = _seen.get()
     return seen is not None and seen.late
 
 
 def reading() -> Seen | None:
-    """That of a request whose reads may go to replicas."""
+    """The state of a request whose reads may go to replicas; None for other requests."""
     seen = _seen.get()
     return seen if seen is not None and seen.reads else None
 
 
 def merged(one: Positions, other: Positions) -> dict[str, str]:
-    """The greater of each."""
+    """The greater position of each store."""
     return {store: max(one.get(store, ""), other.get(store, "")) for store in {*one, *other}}
 
 
@@ -132,6 +138,6 @@ def read(store: str, *, elsewhere: str | None = None) -> None:
 
 
 def notes_of(states: Sequence[ReplicaState]) -> list[str]:
-    """What is amiss with replicas, for people."""
+    """Problems with replicas, one line each, for display."""
     idle = sum(not state.serves for state in states)
     return [f"{idle} of {len(states)} replicas are away or too far behind"] if idle else []

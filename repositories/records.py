@@ -1,4 +1,4 @@
-"""The records every port speaks: immutable, typed, without behaviour.
+"""The data types of the ports: immutable, typed, without behaviour.
 
 Times are aware datetimes in UTC with microseconds. Ids of things ordered by time are UUIDv7 (RFC 9562), so
 that comparing ids compares age. Money is integer minor units with an ISO 4217 code.
@@ -23,7 +23,7 @@ class Account(Struct, frozen=True):
 
 
 class Login(Struct, frozen=True):
-    """The credentials of an account. Views never see them. `verified_at` is when the e-mail address was last proved."""
+    """The credentials of an account. Views never see them. `verified_at`: when the e-mail address was last verified."""
 
     account_id: UUID
     email: str
@@ -32,14 +32,14 @@ class Login(Struct, frozen=True):
 
 
 class TimeCursor(Struct, frozen=True):
-    """A position in a list that is ordered by a time, and then by id: those of the last record of a page."""
+    """A position in a list ordered by time, then id: time and id of the last record of a page."""
 
     at: datetime
     id: UUID
 
 
 class Edge(Struct, frozen=True):
-    """One entry of a follower or following list: the other account, and since when."""
+    """One entry of a follower or following list: the other account, and the time of the follow."""
 
     account_id: UUID
     since: datetime
@@ -52,7 +52,7 @@ class Follow(Struct, frozen=True):
 
 
 class Forgotten(Struct, frozen=True):
-    """Follows that were removed with a deleted account, and whether some may be left."""
+    """Follows that were removed with a deleted account, and whether more may be left."""
 
     follows: list[Follow]
     more: bool
@@ -65,7 +65,7 @@ class Like(Struct, frozen=True):
 
 
 class Relation(Struct, frozen=True):
-    """The relation of a viewer to another account. One that was deleted is `gone`."""
+    """The relation of a viewer to another account. `gone`: that account was deleted."""
 
     following: bool = False
     follows_you: bool = False
@@ -92,7 +92,7 @@ class Post(Struct, frozen=True):
 
 
 class PostRef(Struct, frozen=True):
-    """A post as feeds know it: ids only."""
+    """A post as feeds store it: ids only."""
 
     post_id: UUID
     author_id: UUID
@@ -151,8 +151,8 @@ class FacetValue(Struct, frozen=True):
 class Facets(Struct, frozen=True):
     """Counts over the newest matching products: of each category, and of each attribute's values.
 
-    Most frequent first, ties by value; attributes by name. `counted` products were looked at; it is capped by the
-    caller.
+    Most frequent first, ties by value; attributes by name. `counted` is the number of products examined, which the
+    caller limits.
     """
 
     counted: int
@@ -161,9 +161,10 @@ class Facets(Struct, frozen=True):
 
 
 class Session(Struct, frozen=True, omit_defaults=True):
-    """`used_at` and `address` are of the last use that was noted; None in what an earlier version stored.
+    """`used_at` and `address` are those of the last recorded use; None in sessions stored by earlier versions.
 
-    `seen` is how far a replica has to be that the account reads, by store (see `repositories/read_your_writes.py`).
+    `seen` has, by store, the position that a replica must have reached to serve this account's reads (see
+    `repositories/read_your_writes.py`).
     """
 
     id: UUID
@@ -177,9 +178,10 @@ class Session(Struct, frozen=True, omit_defaults=True):
 
 
 class Ending(Struct, frozen=True):
-    """That a session of the account was ended, or with `session_id` None all made by `ended_at` but `kept_id`.
+    """The record that sessions of an account were ended: `session_id`, or several if that is None.
 
-    It was noted at `noted_at`, and `over_at` all of them would have expired.
+    Then it means all sessions created up to `ended_at` except `kept_id`. `noted_at` is when this was recorded,
+    `over_at` when all these sessions would have expired anyway.
     """
 
     id: UUID
@@ -194,8 +196,8 @@ class Ending(Struct, frozen=True):
 class Event(Struct, frozen=True, gc=False):
     """A domain event as an outbox stores it. `payload` is JSON.
 
-    Events of one `aggregate` are dispatched in the order in which they were written. `traceparent` is that of W3C Trace
-    Context: what the event was written by; empty without one.
+    Events of one `aggregate` are dispatched in the order in which they were written. `traceparent` (W3C Trace Context)
+    is the trace of the work that wrote the event; empty without one.
     """
 
     id: UUID
@@ -207,7 +209,7 @@ class Event(Struct, frozen=True, gc=False):
 
 
 def attribute_text(value: AttributeValue) -> str:
-    """An attribute's value as filters and facets compare it: `true`, `42`, `4.5`, `red`.
+    """An attribute's value in the text form that filters and facets compare: `true`, `42`, `4.5`, `red`.
 
     A float without a fraction is written as the integer it equals, since JSON has one kind of number.
     """

@@ -1,7 +1,7 @@
-"""Statements that took long are logged with their plan, and never with a value.
+"""Logs slow statements with their query plans, and never with parameter values.
 
-One thread has them explained, after the call has ended, and each of them once in a while: a store that is slow is not
-asked much more.
+One thread asks for the plans after the calls have ended, at most once per `AGAIN_SECONDS` for each statement, so that a
+slow store gets little extra load.
 """
 
 import logging
@@ -14,19 +14,19 @@ from queue import Full, Queue
 from typing import NamedTuple
 
 log = logging.getLogger(__name__)
-# What waits to be explained at most, and how often one statement is.
+# How many statements may wait for their plan, and the interval at which one statement is logged again.
 WAITING, AGAIN_SECONDS = 16, 60.0
 
 
 class Explained(NamedTuple):
-    """A statement as its store takes it, with marks in place of values, and how the store goes about it."""
+    """The text of a statement, with placeholders instead of values, and its query plan."""
 
     text: str
     plan: str = ""
 
 
 class Statement(NamedTuple):
-    """What a call sends. `key` tells it from other statements; `explain` asks the store, after the call."""
+    """What a call sends. `key` identifies the statement; `explain` asks the store for its plan, after the call."""
 
     key: Hashable
     explain: Callable[[], Explained]
@@ -48,18 +48,18 @@ _noted: dict[tuple[str, Hashable], float] = {}
 
 
 def log_after(seconds: float) -> None:
-    """Log what takes this long in this process; 0: nothing."""
+    """Log the statements of this process that take at least `seconds`; 0 turns this off."""
     global _threshold  # noqa: PLW0603  one process, one log
     _threshold = seconds or None
 
 
 def of(key: Hashable, explain: Callable[[], Explained]) -> Statement | None:
-    """For `meter.asked`. None while nothing is logged."""
+    """The statement for `meter.asked`; None while logging is off."""
     return None if _threshold is None else Statement(key, explain)
 
 
 def took(store: str, operation: str, seconds: float, statement: Statement) -> None:
-    """Report a call that has ended."""
+    """Report a finished call; it is logged if it was slow."""
     if _threshold is None or seconds < _threshold:
         return
     now = time.monotonic()

@@ -1,9 +1,9 @@
-"""What the adapters of a role need of a database of SQL, so that SQLite's and PostgreSQL's share their statements.
+"""The interface to an SQL database, so that the SQLite and PostgreSQL adapters of a role share their statements.
 
-A statement is written once, with `?` or `:name` for its parameters, and runs on both where both understand it.
-`now_seconds()` in it is the database's own time, in seconds since 1970. It may also have `= ANY (?)`, for a list, and
-`FOR UPDATE`, with `OF` and `SKIP LOCKED`: SQLite's file writes the first in another way, and leaves out the second,
-since a write transaction has the whole file. Ids are given as `UUID`, and read by `id_of`: SQLite returns text.
+A statement is written once, with `?` or `:name` for parameters, in SQL that both engines accept. `now_seconds()` is the
+database's own time, in seconds since 1970. Two constructs of PostgreSQL may be used as well: `= ANY (?)` with a list,
+which `SqliteFile` rewrites, and `FOR UPDATE`, also with `OF` and `SKIP LOCKED`, which it removes, since a write
+transaction of SQLite locks the whole file. Ids are passed as `UUID` and read with `id_of`, because SQLite returns text.
 """
 
 import re
@@ -20,7 +20,7 @@ Row = tuple[Any, ...]
 
 
 class SchemaChange(NamedTuple):
-    """A change of a table that an earlier version made. It is due when `needed` finds a row."""
+    """A change to a table made by an earlier version. It is due if the query `needed` returns a row."""
 
     name: str
     needed: str
@@ -28,7 +28,7 @@ class SchemaChange(NamedTuple):
 
 
 class Result(Protocol):
-    """Of one statement. `rowcount` is how many rows it changed."""
+    """The result of one statement. `rowcount` is the number of rows changed."""
 
     @property
     def rowcount(self) -> int: ...
@@ -46,28 +46,28 @@ class SqlWork(Protocol):
     def execute(self, sql: str, parameters: Parameters = (), /) -> Result: ...
 
     def executemany(self, sql: str, rows: Iterable[Parameters], /) -> object:
-        """The statement, once for each of the rows."""
+        """Run the statement once for each of the rows."""
 
 
 class SqlDatabase(Protocol):
     """Thread-safe. Errors are those of the ports, and each call has a deadline."""
 
     def rows(self, sql: str, parameters: Parameters = ()) -> list[Row]:
-        """What a single statement returns: of the transaction in whose block this is, else on its own."""
+        """The rows of a single statement, run in the transaction of the enclosing block if there is one."""
 
     def change(self, sql: str, parameters: Parameters = ()) -> list[Row]:
-        """As `rows`, of a statement that writes. It ends with `RETURNING`, since it has to return something."""
+        """Like `rows`, for a statement that writes. It must end with `RETURNING`, since it has to return rows."""
 
     def snapshot(self) -> AbstractContextManager[SqlWork]:
-        """A transaction that only reads: all as it is at its first statement. It may take long."""
+        """A read-only transaction that sees the database as of its first statement. It may take long."""
 
     def write(self) -> AbstractContextManager[SqlWork]:
-        """A transaction. It is committed when the block ends, and rolled back when that raises."""
+        """A transaction, committed when the block ends and rolled back if the block raises."""
 
     def migrate(self, statements: Sequence[str], changes: Sequence[SchemaChange], *, dry_run: bool) -> list[str]:
-        """Make the changes that are due, then run those `CREATE ... IF NOT EXISTS name` whose object is missing.
+        """Make the changes that are due, then run each `CREATE ... IF NOT EXISTS name` whose object is missing.
 
-        Returns what was done, by `steps`.
+        Returns what was done (or would be), in the form of `steps`.
         """
 
     def ping(self) -> None:
@@ -110,7 +110,7 @@ class SqlBacked(Store):
 
 
 def name_of(statement: str) -> str:
-    """Of what a `CREATE ... IF NOT EXISTS name` makes."""
+    """The name of the object that a `CREATE ... IF NOT EXISTS name` creates."""
     return re.split(r"[\s(]", statement.split("IF NOT EXISTS ", 1)[1], maxsplit=1)[0]
 
 

@@ -10,7 +10,7 @@ from repositories.read_your_writes import HostState, ReplicaState
 class Store(Protocol):
     # Whether some reads go to replicas.
     replicated: bool = False
-    # None where the role cannot be moved while it serves.
+    # None if the role cannot be moved while it serves.
     place: StorePlace | None = None
 
     @abstractmethod
@@ -19,18 +19,18 @@ class Store(Protocol):
 
     @abstractmethod
     def ping(self) -> None:
-        """Whether it answers and takes writes. Raises `Unavailable`; `ReadOnly` where it answers only."""
+        """Check that the store answers and takes writes. Raises `Unavailable`, or `ReadOnly` if it only answers."""
 
     def notes(self) -> list[str]:
-        """What is amiss although it serves, one line each, without names of hosts. Asks nobody."""
+        """Problems of a store that still serves, one line each, without host names. Makes no call to the store."""
         return []
 
     def replicas(self) -> list[ReplicaState]:
-        """The servers that reads go to beside the primary, in the order of the configuration. Asks nobody."""
+        """The replicas that serve reads, in the order of the configuration. Makes no call to the store."""
         return []
 
     def hosts(self) -> list[HostState]:
-        """The servers behind the URL, none for a file. Asks nobody."""
+        """The servers behind the URL; empty for a file. Makes no call to the store."""
         return []
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""From the errors of a driver to those of the ports."""
+"""Translates a driver's errors into those of the ports."""
 
 from collections.abc import Callable
 
@@ -6,9 +6,9 @@ from repositories.errors import Contention, StoreError
 
 
 class Translation:
-    """Surrounds calls of the driver: raises what `translate` makes of errors of these kinds.
+    """A context manager around driver calls: errors of these kinds are raised as what `translate` returns.
 
-    Has no state, so one serves all. A generator would cost twice as much.
+    It has no state, so one instance serves all calls. A generator-based one would cost twice as much.
     """
 
     def __init__(self, kinds: tuple[type[Exception], ...], translate: Callable[[Exception], StoreError]) -> None:
@@ -24,10 +24,11 @@ class Translation:
 
 
 class Undone(Contention):
-    """The statement has changed nothing, and the transaction that it is in is over: all may be sent again at once."""
+    """The statement changed nothing and its transaction has ended; the whole transaction may be sent again at once."""
 
 
 class Outdated(Undone):
-    """The statement was prepared before the tables changed, or the server has become read-only. It was not run, and its
-    connection is gone.
+    """The statement was not run: it was prepared before the tables changed, or the server has become read-only.
+
+    Its connection is discarded.
     """

@@ -1,8 +1,8 @@
 """Timelines as they are stored, for the drift doctor, which compares them with the documents and repairs them.
 
 Reads include entries that no page shows: in the wrong partition, without an author, of a post that does not exist.
-Writes carry the time of the repair instead of an event's, so that they beat any earlier change. Like all writes of
-the feed store they may be repeated.
+Writes carry the time of the repair instead of an event's, so that they beat any earlier change. Like all writes of the
+feed store they may be repeated.
 """
 
 from abc import abstractmethod
@@ -19,8 +19,8 @@ from repositories.records import PostRef
 class StoredEntry(Struct, frozen=True):
     """An entry of `owner`'s timeline, stored in `bucket`. A page finds it only if `in_place`.
 
-    `author_id` is None if the column is missing. `written_us` is the timestamp of the write in microseconds since
-    1970, None if it is not known.
+    `author_id` is None if the column is empty. `written_us` is the timestamp of the write in microseconds since 1970,
+    None if it is not known.
     """
 
     owner: UUID
@@ -38,30 +38,30 @@ class FeedAudit(Protocol):
     def home(self, owner: UUID) -> Iterator[StoredEntry]:
         """The entries of a home timeline within the retention, in batches; those in place come newest first.
 
-        Without those of buckets that are not marked as filled, as in pages.
+        Like pages, this skips buckets without a marker.
         """
 
     @abstractmethod
     def author(self, author: UUID) -> Iterator[StoredEntry]:
-        """As `home`, of an author's timeline."""
+        """Like `home`, for an author's timeline."""
 
     @abstractmethod
     def restore_home(self, owner: UUID, posts: Sequence[PostRef], at: datetime) -> None:
-        """Add posts as `FeedStore.fill` does, and mark their buckets again.
+        """Add posts like `FeedStore.fill`, and write the markers of their buckets again.
 
         An entry with another author is overwritten if it was written before `at`.
         """
 
     @abstractmethod
     def restore_author(self, posts: Sequence[PostRef], at: datetime) -> None:
-        """Add posts, of any authors, to their authors' timelines, and mark their buckets again."""
+        """Add posts, of any authors, to their authors' timelines, and write the markers of their buckets again."""
 
     @abstractmethod
     def remove_home(self, entries: Sequence[StoredEntry], at: datetime) -> None:
-        """Remove these entries with the timestamp `at`, or that of their own write if it is later.
+        """Remove these entries with the timestamp `at`, or with that of their own write if it is later.
 
-        So an `at` of 1970 removes what was read and nothing that is written later. The tombstone budget does not
-        apply: pass few entries.
+        So with an `at` of 1970 it removes what was read and nothing written since. The tombstone budget does not apply:
+        pass few entries.
         """
 
     @abstractmethod

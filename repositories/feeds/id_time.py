@@ -1,4 +1,4 @@
-"""The time in a UUIDv7, whose first 48 bits are milliseconds since 1970: buckets and bounds use it."""
+"""The time in a UUIDv7, whose first 48 bits are milliseconds since 1970. Buckets and bounds are computed from it."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -16,9 +16,9 @@ def micros(at: datetime) -> int:
 
 
 def millis(post_id: UUID) -> int:
-    """Milliseconds since 1970. `Invalid` for other UUIDs than version 7, which stores order differently."""
+    """Milliseconds since 1970. Raises `Invalid` for UUIDs of other versions, which stores would order differently."""
     number = post_id.int
-    # Its version and variant, by their bits: `UUID.version` takes six times as long, for each entry.
+    # Tests version and variant on the bits: `UUID.version` takes six times as long, and this runs for each entry.
     if number >> 76 & 15 != 7 or number >> 62 & 3 != 2:
         raise Invalid(f"{post_id} is not a UUIDv7")
     return number >> 80

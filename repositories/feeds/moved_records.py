@@ -1,5 +1,6 @@
-"""What a move copies of feeds: entries and removals with their times, which the new place merges. The later one stays,
-so they may come in any order and more than once.
+"""The records that a move copies of feeds: entries and removals with their timestamps.
+
+The new place merges them, the latest timestamp wins, so they may arrive in any order and more than once.
 """
 
 from datetime import timedelta
@@ -13,12 +14,12 @@ from repositories.dump_port import RecordKind
 from repositories.feeds.retention import Retention
 from repositories.moving.places import Key
 
-# What is past the retention sooner is copied and not compared: it may be gone from one place first.
+# Entries that expire sooner are copied but not compared: they may be gone from one place before the other.
 LASTING_MS = timedelta(hours=1) // timedelta(milliseconds=1)
 
 
 class KeptAuthorEntry(Struct, frozen=True, array_like=True):
-    """`stamp` is the time of the write, or of the removal where it is not `live`, in microseconds since 1970."""
+    """`stamp` is the time of the write, or of the removal if it is not `live`, in microseconds since 1970."""
 
     author_id: UUID
     post_id: UUID
@@ -31,7 +32,7 @@ class KeptAuthorEntry(Struct, frozen=True, array_like=True):
 
 
 class KeptHomeEntry(Struct, frozen=True, array_like=True):
-    """`author_id` is None where only the removal is known."""
+    """`author_id` is None if only the removal is known."""
 
     owner_id: UUID
     post_id: UUID
@@ -45,7 +46,7 @@ class KeptHomeEntry(Struct, frozen=True, array_like=True):
 
 
 class KeptTrim(Struct, frozen=True, array_like=True):
-    """What was written to a home timeline up to this time is dropped."""
+    """A trim of a home timeline: what was written up to `stamp` is dropped."""
 
     owner_id: UUID
     stamp: int
@@ -56,7 +57,7 @@ class KeptTrim(Struct, frozen=True, array_like=True):
 
 
 class KeptNotification(Struct, frozen=True, array_like=True):
-    """`activity`: kind, subject, actor, at_us, number and detail; None where only the removal is known."""
+    """`activity`: kind, subject, actor, at_us, number and detail; None if only the removal is known."""
 
     owner_id: UUID
     id: UUID
@@ -90,7 +91,7 @@ KINDS = [RecordKind(name, tuple(one.name for one in fields(record)), record) for
 
 
 def removal(kind: str, key: Key, stamp: int) -> Any:
-    """Of what is not there any more."""
+    """The record of a removed entry or notification."""
     owner, own = key
     if kind == "author timelines":
         return KeptAuthorEntry(owner, own, stamp, live=False)
@@ -100,7 +101,7 @@ def removal(kind: str, key: Key, stamp: int) -> Any:
 
 
 def is_kept(record: Any, retention: Retention) -> bool:
-    """Whether a store still has to have it."""
+    """Whether the record is within the retention, so that a store must have it."""
     match record:
         case KeptHomeEntry(post_id=own) | KeptNotification(id=own):
             return retention.keeps(own)
@@ -109,7 +110,10 @@ def is_kept(record: Any, retention: Retention) -> bool:
 
 
 def compared(record: Any, retention: Retention) -> Any:
-    """What a reader sees of it. No store tells of all removals, nor Cassandra when an author's entry was written."""
+    """What is compared of a record; None for a record that is not compared.
+
+    Removals are not, since no store can list them all. Nor is the time of an author's entry: Cassandra lacks it.
+    """
     match record:
         case KeptAuthorEntry(live=True):
             return replace(record, stamp=0)

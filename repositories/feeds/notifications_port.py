@@ -1,7 +1,7 @@
-"""The notifications of an account: activities in time order, and a marker of what was read.
+"""The notifications of an account: activities in the order of their time, and a read marker.
 
-An activity's id is a UUIDv7 made of its time and a hash of its content, so that a repeated write changes nothing and
-a removal needs no look-up. Timestamps, removals, retention and errors are as in `port`.
+An activity's id is a UUIDv7 made of its time and a hash of its content, so that a repeated write changes nothing and a
+removal needs no look-up. Timestamps, removals, retention and errors are as in `port`.
 """
 
 from abc import abstractmethod
@@ -13,12 +13,12 @@ from msgspec import Struct
 
 from repositories.feed_records import Activity
 
-# After so many withdrawals of the same actor's same activity, in one bucket by one process, it is not added again.
+# After this many withdrawals of one actor's same activity, in one bucket and by one process, it is not added again.
 MAX_REPEATS = 20
 
 
 class StoredActivity(Struct, frozen=True):
-    """`noted` is when it was first added (`moment_id`); None where an earlier version added it."""
+    """An activity with its id. `noted` is when it was first added (`moment_id`), None if by an earlier version."""
 
     id: UUID
     activity: Activity
@@ -26,7 +26,7 @@ class StoredActivity(Struct, frozen=True):
 
     @property
     def since(self) -> UUID:
-        """When it was noted, to be compared with the marker."""
+        """The time at which it was noted, as an id to compare with the read marker."""
         return self.noted or self.id
 
 
@@ -48,12 +48,12 @@ class Notifications(Protocol):
 
     @abstractmethod
     def marker(self, owner: UUID) -> UUID | None:
-        """What was noted up to then is read; None before the first time."""
+        """The read marker: what was noted up to then is read. None if nothing was ever marked."""
 
     @abstractmethod
     def lowest_after(self, owner: UUID, marker: UUID) -> UUID:
-        """No activity noted after the marker has a lower id. An activity may be noted long after it happened."""
+        """A lower bound for the ids of activities noted after the marker, some perhaps long after they happened."""
 
     @abstractmethod
     def mark(self, owner: UUID, noted: UUID) -> None:
-        """Mark as read what was noted up to then. An older one than the present marker changes nothing."""
+        """Mark as read what was noted up to `noted`. A value below the current marker changes nothing."""

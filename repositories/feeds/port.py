@@ -22,7 +22,7 @@ from repositories.feeds.notifications_port import Notifications
 from repositories.records import PostRef
 from repositories.store import Store
 
-# The tombstone budget: entries that one process removes from one bucket of one timeline.
+# The tombstone budget: the most entries that one process removes from one bucket of one timeline.
 MAX_TOMBSTONES = 500
 
 
@@ -82,9 +82,9 @@ class FeedStore(Store, Protocol):
         limit: int,
         low_watermark: UUID | None = None,
     ) -> list[PostRef]:
-        """Without entries older than the retention, by the time in their ids, nor below `low_watermark`.
+        """A page without entries older than the retention (by the time in their ids) or below `low_watermark`.
 
-        The mark spares the scan over rows that were dropped below it and are not compacted yet.
+        The watermark avoids a scan over rows below it that were dropped and are not compacted yet.
         """
 
     @abstractmethod
@@ -99,9 +99,9 @@ class FeedStore(Store, Protocol):
         """Every entry of a home timeline within the retention, newest first, fetched in batches."""
 
     def sweep(self) -> int:
-        """Prepare the room of entries to come and free that of expired ones, where the engine does not do so itself.
+        """Prepare storage for future entries and free that of expired ones, if the engine does not do so by itself.
 
-        For the relay, at any time. Returns the number of changes. Idempotent; may run in several processes at once.
+        The relay calls it at any time. Returns the number of changes. Idempotent; may run in several processes at once.
         """
         return 0
 

@@ -27,7 +27,7 @@ class Retention:
         return below(self.oldest())
 
     def oldest(self) -> int:
-        """The first millisecond of what is kept."""
+        """The oldest millisecond that is kept."""
         return self._now() - self._length
 
     def keeps(self, post_id: UUID, *, longer_ms: int = 0) -> bool:
@@ -47,5 +47,5 @@ class Retention:
 
 
 def seconds_until(left: int) -> int:
-    """The TTL of what has these milliseconds left."""
+    """The TTL in seconds of an entry that expires in `left` milliseconds."""
     return max(1, left // 1000 + 2)

@@ -47,8 +47,8 @@ def open_sessions(
 ) -> SessionStore:
     """`redis://...` (append-only file, noeviction), `postgresql://...` or `sqlite:///...`.
 
-    With `endings`, what was ended stays so when Redis loses its last writes. With `seen`, sessions are found with
-    what their accounts have written.
+    With `endings`, ended sessions stay ended even if Redis loses its last writes. With `seen`, `find` also returns the
+    positions of the account's last writes.
     """
     if url.startswith("sqlite:"):
         from repositories.hot.embedded.sessions import EmbeddedSessions
@@ -64,7 +64,7 @@ def open_sessions(
 
 
 class CacheStores(NamedTuple):
-    """The cache and what lives beside it, at one URL."""
+    """The cache and the other stores at its URL."""
 
     cache: Cache
     streams: Streams
@@ -76,7 +76,8 @@ class CacheStores(NamedTuple):
 def open_cache_stores(url: str, *, timeout: timedelta, pool: int, viewers: int) -> CacheStores:
     """`redis://...`, `redis+cluster://...` (no persistence, LFU eviction), `postgresql://...` or `sqlite:///...`.
 
-    `pool` connections for each, `viewers` for views; of PostgreSQL as many for all together, of which one listens.
+    Each store has `pool` connections, views have `viewers`. With PostgreSQL all of them share `pool`, one of which
+    listens for notifications.
     """
     if url.startswith("sqlite:"):
         from repositories.hot.embedded.cache import EmbeddedCache
@@ -119,15 +120,15 @@ def open_cache_stores(url: str, *, timeout: timedelta, pool: int, viewers: int) 
 
 
 def guarded(cache: Cache, is_outdated: Callable[[], bool] = lambda: False) -> Cache:
-    """The cache behind a breaker: one that does not answer costs a few deadlines, then next to nothing.
+    """Wrap the cache in a breaker: if it does not answer, it costs a few deadlines, then next to nothing.
 
-    Nothing is filled while `is_outdated`.
+    Nothing is filled while `is_outdated()`.
     """
     return Breaker(cache, pay_every=PAY_EVERY, is_outdated=is_outdated)
 
 
 def open_cache(url: str, *, timeout: timedelta, pool: int) -> Cache:
-    """The cache alone; as the next three, for whoever needs no more."""
+    """Open the cache alone. Like the next three functions, for callers that need only one of the stores."""
     return open_cache_stores(url, timeout=timeout, pool=pool, viewers=pool).cache
 
 

@@ -1,8 +1,8 @@
-"""A breaker around the cache: one that is dead or frozen costs its deadline a few times, then next to nothing.
+"""A breaker around the cache: a dead or frozen cache costs its deadline a few times, then next to nothing.
 
-Pattern: decorator. An outage must not bring old values back: a drop that could not be delivered is owed, and this
-process reads nothing until it is delivered. A thread delivers it as soon as the cache is back, for the readers of other
-processes. After a silence nothing of before it is read by those who noticed it.
+Pattern: decorator. An outage must not bring old values back: a drop that failed is owed, and this process reads nothing
+until it is delivered. A thread delivers it as soon as the cache is back, for the readers of other processes. A process
+that had no answer for a while voids the cache before it reads again.
 """
 
 import threading
@@ -20,15 +20,15 @@ BLIP = 0.5
 
 
 class Breaker(Cache):
-    """Opens after `failures` in a row; then one call each `interval` seconds is let through, others fail at once.
+    """Opens after `failures` in a row; then one call per `interval` seconds is let through, and others fail at once.
 
-    Before the first call after failures, what is owed is done: the drops that failed; and `void`, when nothing was
-    heard from the cache for `BLIP` seconds, or more drops are owed than can be remembered. While that fails the
-    call fails, so this process never reads what it owes a drop of. With `pay_every`, a thread tries to deliver what is
-    owed at that interval (seconds), for as long as something is.
+    The first call after failures first delivers what is owed: the drops that failed; and `void`, if the cache has not
+    answered for `BLIP` seconds, or if more drops are owed than can be remembered. If that fails, the call fails, so
+    this process never reads a key whose drop it owes. With `pay_every`, a thread tries to deliver at that interval
+    (seconds) while anything is owed.
 
-    Nothing is filled while `is_outdated`, which says whether what it is loaded from may be a place that was left. It is
-    asked after the load: what is dropped since is fenced off by the lease.
+    Nothing is filled while `is_outdated()`: the value may have been loaded from a place that its role has left. It is
+    called after the load; drops since then are fenced by the lease.
     """
 
     def __init__(
@@ -83,9 +83,9 @@ class Breaker(Cache):
         self._through(lambda: self._inner.release(leases))
 
     def drop(self, keys: Collection[str]) -> None:
-        """Tried once, also while the breaker is open. One that fails is delivered before this process reads again.
+        """Try once, even while the breaker is open. A failed drop is delivered before this process reads again.
 
-        Other processes may hold read leases, so their time is waited for also where the cache is not asked.
+        Other processes may hold read leases; after a failure the drop waits until these have ended.
         """
         try:
             self._through(lambda: self._inner.drop(keys), admitted=True)
@@ -107,7 +107,7 @@ class Breaker(Cache):
         return self._inner.migrate(dry_run=dry_run)
 
     def ping(self) -> None:
-        """The store's own answer, whatever the breaker's state."""
+        """Ping the cache itself, whatever the breaker's state."""
         self._inner.ping()
 
     def notes(self) -> list[str]:
@@ -175,7 +175,7 @@ class Breaker(Cache):
                 self._payer.start()
 
     def _keep_paying(self, every: float) -> None:
-        """Until nothing is owed. What comes to be owed after that starts another thread."""
+        """Run until nothing is owed. A later debt starts a new thread."""
         while not self._closed.wait(every):
             self.pay()
             with self._guard:
@@ -184,7 +184,7 @@ class Breaker(Cache):
                     return
 
     def _settle(self) -> None:
-        """Do what is owed. What comes to be owed meanwhile, also of the same key, stays owed."""
+        """Deliver what is owed. Debts added meanwhile, even for the same key, remain."""
         if not self._delivering.acquire(blocking=False):
             raise Unavailable("cache", "not read before drops are delivered")
         try:

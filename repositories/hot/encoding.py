@@ -1,4 +1,4 @@
-"""How hot data is written down: shared by both adapters, so that they cannot drift apart."""
+"""The storage format of hot data, shared by the adapters so that they cannot diverge."""
 
 import random
 import secrets
@@ -13,12 +13,12 @@ from repositories.errors import Invalid
 from repositories.hot.port import Fill, Value
 from repositories.records import Session
 
-# What a loader that crashed costs others at most: then somebody takes over. A slow one may still fill, within its
+# After this time another caller may take over from a loader that crashed. A slow loader may still fill within its
 # generation, which lasts longer than any load.
 LEASE_SECONDS = 1.0
 GENERATION_SECONDS = 30
 LARGEST = 1 << 20
-# A session is forgotten this much after its lifetime, for application clocks that lag behind the store's.
+# A session is kept this much longer than its lifetime, for application clocks that lag behind the store's.
 SLACK = timedelta(hours=1)
 _JITTER = 0.1
 
@@ -35,7 +35,7 @@ def session_bytes(session: Session) -> bytes:
 
 
 def live_session(raw: bytes | None, now: datetime, seen: Iterable[tuple[str, str]] = ()) -> Session | None:
-    """The session, unless it has expired or cannot be read: what cannot be read signs nobody in."""
+    """The session with its positions `seen`; None if it has expired or cannot be decoded."""
     if raw is None:
         return None
     try:
@@ -48,13 +48,13 @@ def live_session(raw: bytes | None, now: datetime, seen: Iterable[tuple[str, str
 
 
 def live_sessions(raws: list[bytes], now: datetime) -> list[Session]:
-    """The live ones, newest first by id."""
+    """The live sessions, newest first by id."""
     found = [session for session in (live_session(raw, now) for raw in raws) if session is not None]
     return sorted(found, key=lambda session: session.id, reverse=True)
 
 
 def session_seconds(session: Session) -> float:
-    """How long a store keeps it: a length, not a moment, since the application's clock is not the store's."""
+    """How long a store keeps it: a duration, not a point in time, since the application's clock is not the store's."""
     lifetime = max(session.expires_at - session.created_at, timedelta())
     return (lifetime + SLACK).total_seconds()
 
@@ -76,7 +76,7 @@ def value_bytes(value: Value) -> bytes:
 
 
 def value_of(raw: bytes | memoryview) -> Value | None:
-    """None for what cannot be read."""
+    """The decoded value; None if it cannot be decoded."""
     try:
         return _values.decode(raw)
     except msgspec.MsgspecError:
@@ -88,10 +88,10 @@ def new_token() -> bytes:
 
 
 def fresh_of(fill: Fill) -> float:
-    """Seconds from now until it is due. None are left of what took too long to read."""
+    """Seconds from now until it is due: below zero if a fill with `since` comes too late."""
     return spread(fill.fresh) if fill.since is None else fill.fresh + fill.since - time.monotonic()
 
 
 def spread(seconds: float) -> float:
-    """A time with jitter, so that what was cached together is not due together."""
+    """A duration with jitter, so that values cached together are not due together."""
     return max(seconds * random.uniform(1 - _JITTER, 1 + _JITTER), 0.001)  # noqa: S311  no secret

@@ -5,7 +5,7 @@ from repositories.hot.port import Cache, Fill
 
 
 def lease_of(cache: Cache, key: str, seen: bytes = b"") -> bytes | None:
-    """A lease to load the key. None also when it is stored by now, or somebody else is loading it."""
+    """A lease to load the key. None if another value has been stored, if somebody else loads it, or in an outage."""
     try:
         [answer] = cache.lease({key: seen})
     except Unavailable:
@@ -14,7 +14,7 @@ def lease_of(cache: Cache, key: str, seen: bytes = b"") -> bytes | None:
 
 
 def stored_under(cache: Cache, key: str, fill: Fill) -> bool:
-    """Whether it is stored."""
+    """Store the value under its lease. False if it was not stored, also in an outage."""
     try:
         return bool(cache.fill({key: fill}))
     except Unavailable:

@@ -1,4 +1,4 @@
-"""How often somebody may do something: a bucket for each key, shared by all processes."""
+"""Rate limits: one bucket per key, shared by all processes."""
 
 from abc import abstractmethod
 from typing import Protocol
@@ -9,15 +9,16 @@ from repositories.store import Store
 
 
 class Rate(Struct, frozen=True):
-    """So many a second in the long run, and at most `burst` at once. Both are above zero."""
+    """`per_second` requests in the long run, and at most `burst` at once. Both are above zero."""
 
     per_second: float
     burst: int
 
 
 class Verdict(Struct, frozen=True):
-    """`remaining` more would be allowed now; the bucket is full again in `reset` seconds, and the next one is allowed
-    in `retry` seconds, 0 when at once.
+    """`remaining` more requests would be allowed now. The bucket is full again in `reset` seconds.
+
+    The next request is allowed in `retry` seconds, 0 if at once.
     """
 
     allowed: bool
@@ -27,24 +28,24 @@ class Verdict(Struct, frozen=True):
 
 
 class Limits(Store, Protocol):
-    """Generic cell rate algorithm: no bucket is ever filled by anybody, and a key is forgotten once it is full.
+    """Generic cell rate algorithm: no job refills the buckets, and a key is forgotten once its bucket is full.
 
-    Time is the store's own. Losing keys gives away one burst each. Every method may raise `Unavailable`.
+    Time is the store's own. A lost key allows one more burst. Every method may raise `Unavailable`.
     """
 
     @abstractmethod
     def take(self, key: str, rate: Rate, *, spend: bool = True) -> Verdict:
-        """Ask for one more and count it when it is allowed; without `spend` only ask. One round trip."""
+        """Ask for one request and count it if it is allowed; without `spend` only ask. One round trip."""
 
 
 def judged(late: float, rate: Rate, *, spend: bool) -> tuple[Verdict, float]:
-    """The verdict, and how late the bucket is after it. `late`: seconds until the bucket was full, never below zero.
+    """The verdict, and the seconds until the bucket is full after it. `late` is that time before it, at least zero.
 
-    Redis judges by the same arithmetic in `redis_limits`.
+    The script in `redis/limits.py` computes the same.
     """
     each = 1 / rate.per_second
     room = each * rate.burst
-    # A grain of sand, for sums of fractions.
+    # The tolerance is for rounding errors in sums of fractions.
     allowed = late + each <= room + 1e-6
     after = late + each if allowed and spend else late
     return verdict(after, rate, allowed=allowed), after

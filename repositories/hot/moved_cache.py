@@ -1,5 +1,5 @@
-"""The cache as a place of a move. Nothing is copied: the new one begins empty, and the old one gives nothing away and
-takes nothing any more.
+"""The cache as a place of a move. Nothing is copied: the new place begins empty, and the old one neither returns nor
+stores anything any more.
 """
 
 import contextlib
@@ -11,7 +11,8 @@ from typing import Any
 from repositories.dump_port import Load, RecordKind
 from repositories.moving.places import Changed, FrozenPlace, Key, OfKeys, StorePlace
 
-# By then every process has followed. One that had not may have dropped in the old place what others have loaded before.
+# By then every process uses the new place. Until then a process may drop a key in the old place that others have
+# already loaded into the new one, so the new one is voided afterwards.
 FOLLOWED_SECONDS = 1.0
 
 
@@ -22,7 +23,7 @@ class CachePlace(StorePlace):
         raise AssertionError(kind, record)
 
     def is_empty(self) -> bool:
-        """What is there is of no worth."""
+        """Always true: what is stored may be discarded."""
         return True
 
     @contextlib.contextmanager
@@ -30,14 +31,14 @@ class CachePlace(StorePlace):
         yield FrozenPlace(lambda _kind: iter(()), lambda _kind, _keys: [], {})
 
     def forget(self, moment: FrozenPlace) -> None:
-        """Nothing was noted."""
+        """Does nothing: no changes are noted."""
 
     @contextlib.contextmanager
     def loading(self) -> Iterator[Load]:
         yield lambda _kind, _records: None
 
     def apply(self, changed: Changed, of_keys: OfKeys) -> None:
-        """Nothing has changed."""
+        """Does nothing: no changes are copied."""
 
     def tidy(self, move: str = "") -> None:
         mark = self.mark()

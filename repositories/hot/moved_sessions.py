@@ -1,4 +1,4 @@
-"""What a move copies of sessions: the records of both kinds, the same whichever engine they come from."""
+"""The two kinds of records that a move copies of sessions. They are the same for every engine."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,12 +13,12 @@ from repositories.hot.encoding import SLACK
 from repositories.moving.places import Key
 from repositories.records import Session
 
-# What ends sooner is copied and not compared, and so is what a reader was shown, which is kept for an hour.
+# Sessions that expire sooner are copied but not compared. Nor are positions (`seen`), which are kept for an hour.
 LASTING = timedelta(hours=1)
 
 
 class KeptSession(Struct, frozen=True, array_like=True):
-    """`digest` is in hexadecimal digits; `record` is as the store has it."""
+    """`digest` is in hexadecimal digits; `record` is the stored JSON."""
 
     digest: str
     account_id: UUID
@@ -43,7 +43,7 @@ def key_of(kind: str, record: Any) -> Key:
 
 
 def kept(digest: str, record: bytes | str) -> KeptSession | None:
-    """None for what cannot be read, which signs nobody in."""
+    """The record of a session; None if it cannot be decoded, since such a session signs nobody in."""
     try:
         session = msgspec.json.decode(record, type=Session)
     except msgspec.MsgspecError:
@@ -53,12 +53,12 @@ def kept(digest: str, record: bytes | str) -> KeptSession | None:
 
 
 def seconds_left(record: KeptSession, now: datetime) -> float:
-    """As a store counts from `add` on: until it ends, and then some."""
+    """How long the new place keeps the session: until it expires, plus `SLACK` as in `add`."""
     return max((_ends(record) - now + SLACK).total_seconds(), 1.0)
 
 
 def compared(kind: str, record: Any, now: datetime) -> Any:
-    """None for what may be gone from one place before the other."""
+    """The record to compare; None for one that may be gone from one place before the other."""
     return record if kind == "sessions" and _ends(record) - now > LASTING else None
 
 

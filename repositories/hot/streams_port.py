@@ -1,8 +1,8 @@
 """Live events: a bounded stream for each account that listens, numbered without gaps.
 
-Only who listens has a stream. Its events bear consecutive numbers under a random `epoch`; the epoch ends with the
-stream, when nobody has listened for longer than `LISTENING`, or when the store has lost it. So a reader who comes
-back with (epoch, number) either gets every event since, or learns that some are lost. Every method may raise
+Only an account that listens has a stream. Its events have consecutive numbers within a random `epoch`. The epoch ends
+with the stream: when nobody has listened for longer than `LISTENING`, or when the store has lost it. So a reader that
+returns with (epoch, number) either gets every event since then, or learns that some are lost. Every method may raise
 `Unavailable`.
 """
 
@@ -27,7 +27,7 @@ class Position(Struct, frozen=True):
 
 
 class LiveEvent(Struct, frozen=True):
-    """`key` is the id of what happened: an event that is appended twice is kept once (within the last `KEPT`)."""
+    """`key` is the id of what happened: an event that is appended twice is stored once (within the last `KEPT`)."""
 
     key: str
     name: str
@@ -35,9 +35,9 @@ class LiveEvent(Struct, frozen=True):
 
 
 class Delta(Struct, frozen=True):
-    """What came after a position. `lost`: some of it is no longer there, and `events` are empty.
+    """The events after a position. `lost`: some of them no longer exist, and `events` is empty.
 
-    `position` is where to go on from. Its epoch is empty when the account has no stream: `listen` again.
+    `position` is where to continue. Its epoch is empty if the account has no stream: call `listen` again.
     """
 
     position: Position
@@ -54,14 +54,14 @@ def lost(end: Position) -> Delta:
 
 
 def gone() -> Delta:
-    """There is no stream."""
+    """The answer for an account without a stream."""
     return lost(Position("", 0))
 
 
 class Streams(Store, Protocol):
     @abstractmethod
     def listen(self, account_id: UUID) -> Position:
-        """Make the account a listener for `LISTENING` from now, or prolong it. Returns the end of its stream."""
+        """Make the account a listener until `LISTENING` from now. Returns the end of its stream."""
 
     @abstractmethod
     def listeners(self, *, after: UUID | None, limit: int) -> list[UUID]:
@@ -69,21 +69,22 @@ class Streams(Store, Protocol):
 
     @abstractmethod
     def append(self, account_ids: Collection[UUID], event: LiveEvent) -> None:
-        """Add the event to the streams of those of them that listen.
+        """Add the event to the streams of those accounts that listen.
 
-        One round trip to see who listens, for 1,000 accounts, and another when any of them does.
+        One round trip for each 1,000 accounts to find the listeners, and another if there are any.
         """
 
     @abstractmethod
     def since(self, positions: Sequence[tuple[UUID, Position]], *, limit: int) -> list[Delta]:
-        """What came after each account's position, the oldest `limit` events each. An account may be there twice.
+        """What came after each account's position, the oldest `limit` events each. An account may occur twice.
 
-        One round trip when nothing came, two otherwise.
+        One round trip if there are no new events, two otherwise.
         """
 
     def watch(self, appended: Callable[[Collection[UUID]], None]) -> bool:  # noqa: ARG002  a store that cannot tell
-        """Call this, from a thread of the store's, soon after accounts may have got an event; with none, any may have.
+        """Have `appended` called, in a thread of the store, soon after accounts may have got an event.
 
-        False where the store cannot tell. Calls may be missing or too many, so it is looked at now and then as well.
+        Without accounts the call means that any may have. Returns False if the store cannot notify. Notifications may
+        be lost or superfluous, so callers have to poll now and then as well.
         """
         return False

@@ -1,4 +1,4 @@
-"""View counts on their way to the truth: write-back, buffered beside the cache and handed over in batches."""
+"""View counts on their way to the source of truth: write-back, buffered beside the cache and taken in batches."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -11,28 +11,28 @@ from repositories.store import Store
 
 
 class ViewBatch(Struct, frozen=True):
-    """`number` rises from batch to batch, also when the store has lost everything in between."""
+    """`number` rises from batch to batch, even if the store loses everything in between."""
 
     number: int
     counts: Mapping[UUID, int]
 
 
 class ViewCounts(Store, Protocol):
-    """Counts that may be lost: what was added since the last `take` goes with the store, which has no persistence.
+    """Counts that may be lost: the store has no persistence, so it may lose what was added since the last `take`.
 
-    A batch that was taken is handed out again, the same, until it is `done`. So who applies it must know the last
-    number it has applied to each post, and apply no batch that is not above it: then a crash between `take` and
-    `done`, or two who take at once, count nothing twice. Every method may raise `Unavailable`.
+    A taken batch is handed out again, unchanged, until it is `done`. So the caller has to store, for each post, the
+    number of the last batch applied, and skip batches that are not above it. Then neither a crash between `take` and
+    `done` nor two concurrent takers count anything twice. Every method may raise `Unavailable`.
     """
 
     @abstractmethod
     def add(self, counts: Mapping[UUID, int]) -> None:
-        """So many views more of each. One round trip. Of a call that raises it is unknown whether it counted."""
+        """Add this many views to each post. One round trip. If it raises, the views may or may not have been added."""
 
     @abstractmethod
     def take(self, limit: int) -> ViewBatch | None:
-        """The batch that is not done yet; else a new one of at most `limit` posts; None when nothing was viewed."""
+        """The batch that is not done yet; else a new one of at most `limit` posts; None if there are no views."""
 
     @abstractmethod
     def done(self, number: int) -> None:
-        """The batch has been applied and is forgotten. Idempotent; others' batches are left."""
+        """Remove this batch, which has been applied. Idempotent; other batches are left."""
