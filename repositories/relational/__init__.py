@@ -15,8 +15,8 @@ def open_store(
 ) -> RelationalStore:
     """`postgresql://...` or `sqlite:///...`. The driver is imported, and connected, only when used.
 
-    `replicas` names standbys, by hosts or by URLs, whose `BadAddress` names that setting. `clock` is SQLite's in tests;
-    PostgreSQL has its own.
+    `replicas` lists standbys as hosts or URLs; a `BadAddress` for one names the setting `relational_replicas`. `clock`
+    replaces SQLite's clock in tests; PostgreSQL uses its own.
     """
     if url.startswith("sqlite:"):
         if replicas:

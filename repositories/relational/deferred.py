@@ -30,7 +30,7 @@ class SqlDeferredReads(RunnerBacked, DeferredReads):
 
 class SqlDeferredWrites(RunnerBacked, DeferredWrites):
     def put(self, work: Mapping[bytes, bytes], *, at: datetime) -> None:
-        # In the order of their keys, so that two that put the same never deadlock.
+        # Sorted by key, so that two transactions that put the same keys never deadlock.
         rows = [{"key": key, "token": uuid4(), "body": body, "at": at} for key, body in sorted(work.items())]
         if rows:
             self._runner.change(_PUT, rows)

@@ -1,4 +1,4 @@
-"""Deferred work: what waits for the cache's Redis to be back. It outlives the process that deferred it."""
+"""Deferred work: what waits until the cache's Redis is back. It outlives the process that deferred it."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -21,14 +21,14 @@ class Deferred(Struct, frozen=True):
 class DeferredReads(Protocol):
     @abstractmethod
     def first(self, *, limit: int) -> list[Deferred]:
-        """Oldest first."""
+        """The oldest pieces of work, oldest first."""
 
 
 class DeferredWrites(Protocol):
     @abstractmethod
     def put(self, work: Mapping[bytes, bytes], *, at: datetime) -> None:
-        """Keep bodies by their keys. What is deferred already is replaced, with a new token and time."""
+        """Store bodies by their keys. A key that is deferred already gets the new body, token and time."""
 
     @abstractmethod
     def done(self, tokens: Sequence[UUID]) -> None:
-        """Remove what was done. Work that was deferred again meanwhile has another token and stays."""
+        """Remove finished work. Work that was deferred again meanwhile has another token and stays."""

@@ -1,4 +1,4 @@
-"""All rows of the tables that are truths, by the index of their primary keys, and back by the engine's bulk insert."""
+"""Dumps the rows of all tables that hold truth, by primary key, and loads them by the engine's bulk insert."""
 
 import contextlib
 import functools
@@ -28,12 +28,12 @@ from repositories.relational.schema.functions import database_time
 from repositories.relational.statement_runner import AnyRow, Runner, Snapshot
 from repositories.relational.work import Work
 
-# Not copied from a row, but what the rows of a store are that has no feeds yet: their readers' pages are pulled.
+# Dumped instead of the rows' own values: a restored store has no timelines, so its readers' pages are pulled.
 _DORMANT = {"feed_activity": {"state": literal_column("'dormant'", TEXT).label("state")}}
 _NOT_COPIED = {"feed_activity": {"low_watermark"}, "outbox": {"lease", "lease_until"}}
-# Three capitals, and words of lower-case letters: every collation has them in one order.
+# Texts of three capitals, or of lower-case letters: every collation gives them the same order.
 _PLAIN = {"currency", "purpose"}
-# A hold is before what ends it.
+# A hold comes before the transfer that ends it.
 _hold_id = money_tables.transfers.c.hold_id
 _IN_PASSES: dict[str, tuple[ColumnElement[bool], ...]] = {"transfers": (_hold_id.is_(None), _hold_id.is_not(None))}
 COPIED = (
@@ -63,8 +63,10 @@ _AT = select(database_time().label("at"))
 
 
 class Copied(NamedTuple):
-    """`grouped` are the keys before a text, whose order depends on the database's collation: within equal ones it is
-    made here, by code points. That is among one account's keys of requests, and among all handles that are reserved.
+    """How one table is dumped and loaded.
+
+    `grouped` are the key columns before the first text. Since the order of texts depends on the database's collation,
+    rows with equal `grouped` are sorted here, by code points: the request keys of one account, or all reserved handles.
     """
 
     kind: RecordKind
@@ -75,7 +77,7 @@ class Copied(NamedTuple):
 
 
 def copied_whole(of: Table) -> Copied:
-    """With every column as it is."""
+    """The table with all its columns unchanged."""
     return _copied(of, {}, set())
 
 
@@ -106,8 +108,8 @@ def _all() -> Mapping[str, Copied]:
 
 
 class RelationalDump(Dump):
-    """`working` is a transaction that may take long, `insert` the engine's bulk insert, and `finish` what is to be run
-    behind it.
+    """`working` opens a transaction that may take long, `insert` is the engine's bulk insert, and `finish` are the
+    statements to run after it.
     """
 
     def __init__(
@@ -155,7 +157,7 @@ class RelationalDump(Dump):
 def batches(runner: Runner, copied: Copied) -> Iterator[Sequence[tuple[Any, ...]]]:
     batch: list[tuple[Any, ...]] = []
     for row in (row for one in copied.walks for row in _in_order(one.rows(runner), copied)):
-        # What SQLAlchemy sends gives rows that are no tuples to an encoder.
+        # SQLAlchemy's rows are not tuples to an encoder.
         batch.append(tuple(row))
         if len(batch) == BATCH:
             yield batch

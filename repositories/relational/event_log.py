@@ -1,4 +1,4 @@
-"""The log of events as a table, and the cursors of its readers."""
+"""The event log, the sinks' cursors and their dead letters as tables."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta

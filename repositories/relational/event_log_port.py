@@ -1,7 +1,8 @@
 """The log of events that leave the system, and the cursor of each sink in it.
 
-An event is appended before its handlers run, once, whatever becomes of them. Positions are in the order of the commits,
-and so in the order in which the relay was given the events: a sink reads it by "position > mine", which no outbox can.
+An event is appended once, before its handlers run and whether or not they succeed. Positions follow the order of the
+commits, which is the order in which the relay claimed the events. So a sink can read the log by "position > mine",
+which does not work on an outbox.
 """
 
 from abc import abstractmethod
@@ -21,22 +22,22 @@ class Logged(Struct, frozen=True, gc=False):
 
 
 class Envelopes(Struct, frozen=True):
-    """Events as they are sent, but for their positions, by the events' ids. `made_by` names what has made them."""
+    """Envelopes by the ids of their events, complete except for the positions. `made_by` names what built them."""
 
     made_by: str
     of: Mapping[UUID, bytes]
 
 
-# A logged event as it is sent: position, aggregate, envelope. None instead of that where the event came with none, or
-# with one of another maker. A tuple, as the driver has it: thousands are read in a hundredth of a second.
+# A logged event as it is sent: position, aggregate, envelope. The envelope is None if the event was appended without
+# one, or with one of another `made_by`. A tuple, as the driver returns it: thousands are read within 10 ms.
 Ready = tuple[int, str, bytes | None]
 
 
 class Cursor(Struct, frozen=True):
-    """The right to serve a sink, for as long as the lease lasts. It has sent, or set aside, all up to `position`.
+    """The right to serve a sink while the lease lasts. Every event up to `position` was sent or set aside.
 
-    `attempts` counts the failed tries of the event behind it, the first of which was at `tried_since`. Nothing was sent
-    since `failing_since`. Both are None where nothing has failed.
+    `attempts` counts the failed tries of the next event; the first of them was at `tried_since`. Nothing was sent since
+    `failing_since`. Both times are None when nothing has failed.
     """
 
     sink: str
@@ -48,9 +49,9 @@ class Cursor(Struct, frozen=True):
 
 
 class SinkState(Struct, frozen=True):
-    """`waiting` events are behind the cursor, the oldest logged at `oldest`; `reason` is why it does not move.
+    """`waiting` events are still to be sent, the oldest logged at `oldest`; `reason` is why the last try failed.
 
-    One that is disabled is not served, and events are not kept for it.
+    A disabled sink is not served, and no events are kept for it.
     """
 
     sink: str
@@ -64,7 +65,7 @@ class SinkState(Struct, frozen=True):
 
 
 class SinkDeadLetter(Struct, frozen=True):
-    """An event that the sink refuses. The log keeps it as long as this stays. With `again` it is to be sent anew."""
+    """An event that the sink refuses. The log keeps it while this exists. `again`: it is to be sent once more."""
 
     sink: str
     logged: Logged
@@ -74,30 +75,30 @@ class SinkDeadLetter(Struct, frozen=True):
 
 
 class EventLog(Protocol):
-    """Times and leases are by the store's own clock. Every method is one atomic step."""
+    """Times and leases are by the store's clock. Every method is atomic."""
 
     @abstractmethod
     def register(self, sink: str) -> None:
-        """Give a new sink its cursor, before the oldest event that is kept. Idempotent."""
+        """Create the cursor of a new sink, before the oldest event in the log. Idempotent."""
 
     @abstractmethod
     def claim(self, sink: str, *, lease: timedelta) -> Cursor | None:
-        """None while somebody else serves the sink, or it is to wait, or is disabled, or is not registered."""
+        """Lease the sink. None while it is leased, has to wait, is disabled or is not registered."""
 
     @abstractmethod
     def after(self, position: int, *, limit: int) -> list[Logged]:
-        """By ascending position, strictly above this one. Nothing is ever put in before what was returned."""
+        """Events by ascending position, strictly above `position`. None is ever inserted below a returned one."""
 
     @abstractmethod
     def ready(self, position: int, *, limit: int, made_by: str) -> Sequence[Ready]:
-        """The same events as `after`, each as `made_by` has made it."""
+        """The same events as `after`, with the envelopes that `made_by` built."""
 
     @abstractmethod
     def advance(self, cursor: Cursor, position: int, *, lease: timedelta, delivered: bool = True) -> Cursor | None:
-        """All up to `position` are sent: no failed tries any more, and the lease is renewed. Where nothing was
-        `delivered`, they are set aside or of no interest, and the sink fails as it did.
+        """Record that all events up to `position` are done: reset the failed tries and renew the lease.
 
-        None, and nothing done, when the cursor is not ours any more: others serve the sink, or it was rewound.
+        With `delivered` False all of them were set aside or not wanted, so the sink keeps its `failing_since`. Returns
+        None and changes nothing when the lease was lost: another worker serves the sink, or it was rewound.
         """
 
     @abstractmethod
@@ -110,18 +111,18 @@ class EventLog(Protocol):
         reason: str | None = None,
         disabled: bool = False,
     ) -> None:
-        """Give the sink back, not to be claimed before `wait` is over, or not at all. Fenced as `advance` is."""
+        """End the lease. The sink can be claimed after `wait`, or not at all if `disabled`. Fenced as `advance` is."""
 
     @abstractmethod
     def switch(self, sink: str, *, on: bool) -> bool:
-        """Enable it, to be served at once from where it stopped, or disable it. False for an unknown sink."""
+        """Enable the sink, to be served at once from its position, or disable it. False for an unknown sink."""
 
     @abstractmethod
     def rewind(self, sink: str, *, since: datetime) -> int | None:
-        """Send again all that was logged at `since` or later, in order: whoever serves the sink loses it.
+        """Send again all events logged at `since` or later, in order. The worker that serves the sink loses its lease.
 
-        What of it was set aside is so no more. A sink that has not come as far yet stays where it is. Returns its
-        position; None for an unknown sink.
+        The dead letters among these events are removed. A sink that has not reached `since` keeps its position. Returns
+        the position; None for an unknown sink.
         """
 
     @abstractmethod
@@ -130,36 +131,36 @@ class EventLog(Protocol):
 
     @abstractmethod
     def forget(self, sink: str) -> bool:
-        """Remove the cursor and the dead letters of a sink that is no more. Returns whether there was one."""
+        """Remove the cursor and the dead letters of a sink that no longer exists. Returns whether it had a cursor."""
 
     @abstractmethod
     def states(self) -> list[SinkState]:
-        """Of every sink, by name. `waiting` is counted up to 100,000."""
+        """The state of every sink, by name. `waiting` is counted up to 100,000."""
 
     @abstractmethod
     def dead_letters(self, sink: str, *, after: int, limit: int) -> list[SinkDeadLetter]:
-        """By ascending position, strictly above `after`."""
+        """The sink's dead letters by ascending position, strictly above `after`."""
 
 
 class EventLogWrites(Protocol):
     @abstractmethod
     def append(self, events: Sequence[Event], envelopes: Envelopes | None = None) -> None:
-        """Log them in this order, behind all that are there. One that is there already stays where it is, as it is.
+        """Append events in this order. An event that is in the log already stays unchanged, at its position.
 
-        Appends are serialized from here to the commit: let nothing slow follow.
+        Appends are serialized from here to the commit, so do nothing slow in between.
         """
 
     @abstractmethod
     def dead_letter(self, cursor: Cursor, position: int, reason: str) -> bool:
-        """Set an event aside that the sink refuses, for the reason of its last try.
+        """Set an event aside that the sink refuses; `reason` is that of its last try.
 
-        False, and nothing done, when the cursor is not ours any more.
+        Returns False and changes nothing when the lease was lost.
         """
 
     @abstractmethod
     def settle(self, sink: str, positions: Collection[int]) -> None:
-        """Remove dead letters: they were sent after all, or are given up. Idempotent."""
+        """Remove dead letters that were sent after all, or were given up. Idempotent."""
 
     @abstractmethod
     def sweep(self, *, kept: timedelta, limit: int) -> int:
-        """Remove events that are older than this, that every sink has sent and none has set aside. Returns how many."""
+        """Remove events older than `kept` that every enabled sink is past and none has set aside. Returns how many."""

@@ -1,4 +1,4 @@
-"""Counts a change of what a reader's feed shows: `ReaderState.revision`."""
+"""The statement that increments `ReaderState.revision` when what a reader's feed shows has changed."""
 
 from sqlalchemy import bindparam, update
 

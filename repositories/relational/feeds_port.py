@@ -1,6 +1,6 @@
 """The transactional part of the feeds: reader states, pulled authors and the progress of fan-outs.
 
-It lies beside the follow graph, so that a page reads both in one round trip and one commit can change both.
+It is stored beside the follow graph, so that a page reads both in one round trip and one commit can change both.
 """
 
 from abc import abstractmethod
@@ -15,14 +15,14 @@ from repositories.feed_records import Fanout, PulledAuthor, PullReason, ReaderSt
 class FeedActivityReads(Protocol):
     @abstractmethod
     def reader_state(self, account_id: UUID, authors: Collection[UUID] = ()) -> ReaderState:
-        """In one round trip, whose cost does not grow with the number of followees. An unknown account is dormant.
+        """The reader's state, in one round trip whose cost does not grow with the number of followees.
 
-        Says of `authors` which of them the account follows.
+        An unknown account is dormant. `ReaderState.followed` holds those of `authors` that the account follows.
         """
 
 
 class FeedActivityWrites(Protocol):
-    """A row per account, made with the account: awake, seen then, without a low watermark."""
+    """One row per account, created with the account: awake, seen at that time, without a low watermark."""
 
     @abstractmethod
     def seen(self, account_id: UUID, at: datetime) -> None:
@@ -44,12 +44,12 @@ class FeedActivityWrites(Protocol):
     def raise_low_watermark(self, account_id: UUID, low_watermark: UUID) -> None:
         """Declare the timeline below this id incomplete. A lower mark than the present one does not replace it.
 
-        A waking reader always gets the next generation, since the fill that is running does not know of this mark.
+        A waking reader always gets the next generation, since the running fill does not know this low watermark.
         """
 
     @abstractmethod
     def revise(self, account_id: UUID) -> None:
-        """Count one more in `ReaderState.revision`: what is cached of this reader's feed counts no more."""
+        """Increment `ReaderState.revision`, which invalidates what is cached of this reader's feed."""
 
     @abstractmethod
     def sleep(self, *, seen_before: datetime, limit: int) -> list[UUID]:
@@ -59,7 +59,7 @@ class FeedActivityWrites(Protocol):
 class FanoutReads(Protocol):
     @abstractmethod
     def situation(self, post_id: UUID, author_id: UUID) -> Situation:
-        """In one round trip."""
+        """What a fan-out needs to begin or continue, in one round trip."""
 
     @abstractmethod
     def progress(self, post_id: UUID) -> Fanout | None: ...
@@ -83,7 +83,7 @@ class FanoutReads(Protocol):
 
     @abstractmethod
     def audience_size(self, author_id: UUID) -> int:
-        """How many followers are not dormant."""
+        """The number of followers that are not dormant."""
 
     @abstractmethod
     def postponed(self, author_id: UUID, *, limit: int) -> list[Fanout]:
@@ -91,7 +91,7 @@ class FanoutReads(Protocol):
 
     @abstractmethod
     def pulled_authors(self, *, after: UUID | None, limit: int) -> list[PulledAuthor]:
-        """By ascending id, strictly above `after`."""
+        """Pulled authors by ascending id, strictly above `after`."""
 
     @abstractmethod
     def lag(self) -> tuple[int, datetime | None]:
@@ -103,7 +103,7 @@ class FanoutWrites(Protocol):
     def save(self, fanout: Fanout) -> None:
         """Store the progress, unless the stored progress is further. Concurrent workers may call it in any order.
 
-        - Further is: more delivered, then stage `rest`, then the higher cursor.
+        - Progress is compared by `delivered`, then by stage (`rest` is further), then by cursor.
         - `done` needs `finished_at`. It replaces `running` and `pulled`, and is replaced by `retracting` only.
         - `pulled` never becomes `running` again. Saving `pulled` over `running` keeps the further progress of the two.
         - `retracting` replaces every state and is replaced by its own progress only.
@@ -111,7 +111,7 @@ class FanoutWrites(Protocol):
 
     @abstractmethod
     def pull(self, author_id: UUID, *, at: datetime, reason: PullReason) -> None:
-        """From this commit on readers pull this author, also a returning one. For a pulled author nothing changes."""
+        """Make the author, also a returning one, pulled from this commit on. A pulled author stays unchanged."""
 
     @abstractmethod
     def postpone(self, fanout: Fanout) -> bool:
@@ -137,11 +137,11 @@ class FanoutWrites(Protocol):
 
     @abstractmethod
     def lose(self) -> None:
-        """Count one more in `ReaderState.lost`, for every reader: no cached top of a feed is complete now."""
+        """Increment `ReaderState.lost` of every reader: no cached home top is complete any more."""
 
     @abstractmethod
     def count_published(self, author_id: UUID) -> None:
-        """Count one more in `ReaderState.published`, for every reader. Authors seldom wait for one another."""
+        """Increment `ReaderState.published` of every reader. The counter is sharded by author to limit lock waits."""
 
     @abstractmethod
     def sweep(self, *, finished_before: datetime, limit: int) -> int:

@@ -1,4 +1,4 @@
-"""Idempotency keys: each has one effect and one stored answer, also when processes crash."""
+"""Idempotency keys: each key has one effect and one stored answer, even when processes crash."""
 
 from abc import abstractmethod
 from datetime import datetime, timedelta
@@ -17,16 +17,16 @@ class IdempotencyWrites(Protocol):
     it in a later transaction. `complete` fails when the lease was taken over, so the effect of that transaction
     happens once. The steps before it must be idempotent; their ids are derived from the key.
 
-    When a key is claimed in two open transactions, PostgreSQL answers the second with `InFlight` after 20 ms, unless
-    the first has ended by then: whoever tries again while a command hangs would otherwise keep a connection each. Such
-    a transaction is over: nothing but its end works in it, and that raises `Contention`. SQLite has one writer, so the
+    When two open transactions claim the same key, PostgreSQL answers the second with `InFlight` after 20 ms unless the
+    first has ended by then. Otherwise every retry of a hanging command would occupy a connection. The second
+    transaction is aborted: nothing but its end works in it, and that raises `Contention`. SQLite has one writer, so the
     second waits for the first and gets its answer.
     """
 
     @abstractmethod
     def claim(self, key: RequestKey, fingerprint: bytes, lease_time: timedelta) -> Claimed:
-        """`Granted` for a new key, and for one whose lease has ended. `Answer` when one is stored, `Mismatch` for
-        another fingerprint, else `InFlight`. Only `Granted` writes.
+        """Claim a key. `Granted` for a new key and for one whose lease has ended, `Answer` when one is stored,
+        `Mismatch` for another fingerprint, else `InFlight`. Only `Granted` writes.
 
         Age and lease of a key are by the database's clock.
         """
@@ -37,11 +37,11 @@ class IdempotencyWrites(Protocol):
 
     @abstractmethod
     def abandon(self, key: RequestKey, granted: Granted) -> None:
-        """Delete a claim that is not completed; the key is unused again. Idempotent."""
+        """Delete an uncompleted claim; the key is unused again. Idempotent."""
 
     @abstractmethod
     def end_lease(self, key: RequestKey, granted: Granted) -> None:
-        """End the lease of a claim that is not completed now; the key stays claimed. Idempotent."""
+        """End the lease of an uncompleted claim at once; the key stays claimed. Idempotent."""
 
     @abstractmethod
     def sweep(self, *, before: datetime, limit: int) -> int:

@@ -1,4 +1,6 @@
-"""What has a limit, as it was each hour: connections, bytes, the widest partition. For the forecast of the doctor."""
+"""Hourly samples of levels, which have a limit: connections, bytes, the widest partition. The doctor's forecasts
+use them.
+"""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -9,7 +11,7 @@ from msgspec import Struct
 
 
 class LevelSample(Struct, frozen=True):
-    """`level` names it, and the first role that is there. `most` is its limit at that time, where there is one."""
+    """`level` names what was measured and the first role at that place. `most` is the limit at that time, if any."""
 
     level: str
     at: datetime
@@ -20,10 +22,10 @@ class LevelSample(Struct, frozen=True):
 class LevelReads(Protocol):
     @abstractmethod
     def since(self, at: datetime) -> list[LevelSample]:
-        """Of this time or later, by level and time."""
+        """Samples of this time or later, by level and time."""
 
 
 class LevelWrites(Protocol):
     @abstractmethod
     def note(self, samples: Sequence[LevelSample], *, forget: datetime) -> None:
-        """Keep them, and remove all before `forget`. Of one level and time the first stays."""
+        """Store samples, and delete all before `forget`. A sample of the same level and time is not replaced."""

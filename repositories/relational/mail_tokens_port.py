@@ -1,6 +1,7 @@
-"""Tokens that were mailed: found by their digest, which is all that is stored. An account has one for each purpose.
+"""Mailed tokens. Only their digests are stored. An account has at most one token for each purpose.
 
-A token works for the address and the password that it was made for: a change of either ends it, in one transaction.
+A token is valid for the address and the password that it was issued for: a change of either deletes the token in the
+same transaction.
 """
 
 from abc import abstractmethod
@@ -16,21 +17,21 @@ Purpose = Literal["reset", "verify"]
 class MailTokenReads(Protocol):
     @abstractmethod
     def owner(self, digest: bytes, purpose: Purpose, *, now: datetime) -> UUID | None:
-        """Whose token it is. None where it is unknown, of another purpose, replaced, taken, or `now` is its end."""
+        """The token's account. None if it is unknown, of another purpose, replaced, taken or expired at `now`."""
 
 
 class MailTokenWrites(Protocol):
     @abstractmethod
     def put(self, login: Login, purpose: Purpose, digest: bytes, *, expires_at: datetime) -> None:
-        """Store a token in the place of the account's earlier one of this purpose.
+        """Store a token, replacing the account's earlier one of this purpose.
 
-        Raises `Stale` when the account's address or password is not that of `login` any more.
+        Raises `Stale` when the account's address or password is no longer that of `login`.
         """
 
     @abstractmethod
     def take(self, digest: bytes, purpose: Purpose, *, now: datetime) -> UUID | None:
-        """As `owner`, and the token is gone: of two who take it one gets it."""
+        """As `owner`, and delete the token: of two concurrent calls only one gets the account."""
 
     @abstractmethod
     def sweep(self, *, before: datetime, limit: int) -> int:
-        """Forget tokens that have expired. Returns how many."""
+        """Delete up to `limit` tokens that expired at `before` or earlier. Returns how many."""

@@ -5,11 +5,11 @@ owner exists. Transfers and entries are immutable. The database refuses a transf
 an UPDATE or DELETE of these rows, and a balance below the sum of the holds.
 
 A command that raises has aborted its transaction, which can only be rolled back. Lock order for commands that touch
-several accounts, or stock too: `lock` for all accounts, then stock.
+several accounts, or stock as well: `lock` all accounts, then stock.
 
-Times are the database's. That of a transfer and its entries is taken when both accounts are locked, and is later than
-the last entry of either. So the entries of an account are in commit order, their times rise, and what is true at a past
-moment is true of both sides. A caller's clock decides nothing that is stored here but `expires_at`.
+Times are the database's. The time of a transfer and its entries is taken when both accounts are locked, and is later
+than the last entry of either. So an account's entries are in commit order with rising times, and both sides of a
+transfer agree at every past moment. The only stored time that comes from a caller's clock is `expires_at`.
 """
 
 from abc import abstractmethod
@@ -31,13 +31,13 @@ class LedgerReads(Protocol):
     def entries(
         self, owner: UUID, currency: str, *, before: int | None = None, until: datetime | None = None, limit: int
     ) -> list[Entry]:
-        """Newest first, with a `sequence` below `before`, and not after `until`."""
+        """Entries newest first, with a `sequence` below `before` and a time of `until` or earlier."""
 
     @abstractmethod
     def statement(
         self, owner: UUID, currency: str, *, since: datetime, until: datetime, after: int, limit: int
     ) -> list[Entry]:
-        """Entries from `since` on and before `until`, oldest first, with a `sequence` above `after`."""
+        """Entries with `since` <= time < `until`, oldest first, with a `sequence` above `after`."""
 
     @abstractmethod
     def balance_at(self, owner: UUID, currency: str, at: datetime) -> int:
@@ -52,17 +52,19 @@ class LedgerReads(Protocol):
 
 
 class LedgerWrites(Protocol):
-    """Every command has an id chosen by the caller, and says whether it was the first with this id: `Created`, or
-    `Exists` or `Differs`, which have written nothing. Times are not part of the content. `Invalid`: an amount that is
-    not above 0 or not within 64 bits, a balance beyond 64 bits, debit and credit of one owner. `Conflict('id')`: the
-    id by which an open hold should end is that of something else.
+    """Every command has an id chosen by the caller, and returns whether it was the first with this id: `Created` if so;
+    else, having written nothing, `Exists` for the same content or `Differs`. Times are not part of the content.
+
+    Raises `Invalid` for an amount that is not above 0 or not within 64 bits, a balance beyond 64 bits, or the same
+    owner on both sides; `Conflict('id')` when the id of the command that should end an open hold is in use already.
     """
 
     @abstractmethod
     def lock(self, owners: Collection[UUID], currency: str) -> datetime:
         """Create the accounts that are missing and lock all of them, in a fixed order, until the transaction ends.
 
-        Returns the database's time then: whoever locks one of them later writes entries that are later.
+        Returns the database's time at which all were locked: transactions that lock one of them afterwards write later
+        entries.
         """
 
     @abstractmethod
@@ -103,42 +105,43 @@ class LedgerWrites(Protocol):
 class BulkLedger(Protocol):
     @abstractmethod
     def transfers(self, rows: Sequence[Transfer]) -> None:
-        """Post transfers of phase `single` in the order given; ids that exist are skipped. One of kind `REFUND` is
-        recorded as a refund that brought the seller's units back.
+        """Post transfers of phase `single` in the order given; ids that exist are skipped. A transfer of kind
+        `REFUND` is recorded as a refund that also returned the seller's units to stock.
 
-        Their times are kept, or raised to that of the account's last entry. Raises `Insufficient` when an account would
-        fall below 0 at any point.
+        Times are kept, or raised to that of the account's last entry. Raises `Insufficient` when an account would fall
+        below 0 at any point.
         """
 
 
 class Audit(Protocol):
-    """The checks of `quartet doctor`, each in one snapshot: concurrent traffic causes no false alarms.
+    """The checks of `quartet doctor`, each in one snapshot, so that concurrent traffic causes no false alarms.
 
-    Short statements, bounded memory.
+    They use short statements and bounded memory.
     """
 
     @abstractmethod
     def ledger(self, anchored: Iterable[Head] = ()) -> Iterator[Finding]:
         """Recompute accounts, entries, transfers and holds from one another, with times, digests and hash chains.
 
-        The accounts of each currency make 0 in all. The chains lead through `anchored`, which is ordered by owner.
+        Also checks that the accounts of each currency sum to 0, and that the chains contain the heads `anchored`, which
+        are ordered by owner.
         """
 
     @abstractmethod
     def advance(
         self, anchored: Iterable[Head], stocked: Iterable[StockHead] = (), parts: PartsHead = NO_PARTS
     ) -> Iterator[Head | StockHead | Finding]:
-        """Recompute what came after `anchored`, `stocked` and `parts`: entries, their transfers, the orders of these,
-        receipts of stock, and the orders that have moved without money.
+        """Recompute what was added after `anchored`, `stocked` and `parts`: entries, their transfers, the orders of
+        these, receipts of stock, and orders that have moved without a transfer.
 
-        Gives the head of every account as it is by then, ordered by owner, then that of every product's stock, ordered
-        by product, and before each what is wrong with it.
+        Yields the present head of every account, ordered by owner, then that of every product's stock, ordered by
+        product; the findings about each come before its head.
         """
 
     @abstractmethod
     def stock(self, stocked: Iterable[StockHead] = (), parts: PartsHead = NO_PARTS) -> Iterator[Finding]:
-        """Hold orders with their lines against what was held, paid, refunded, reserved, sold and returned, and stock
-        against reservations: received = on hand + sold, reserved = open ones, sold = sold ones minus returned units.
-        The chains of receipts lead through `stocked`, which is ordered by product, that of orders' heads through
+        """Compare orders and their lines with what was held, paid, refunded, reserved, sold and returned, and stock
+        with reservations: received = on hand + sold, reserved = open reservations, sold = sold units minus returned
+        ones. The chains of receipts must contain `stocked`, which is ordered by product, and the chain of orders' heads
         `parts`.
         """

@@ -1,4 +1,4 @@
-"""The statements of a move on the rows of every table, also of those that a backup leaves out, and their keys."""
+"""Keys and statements by which a move copies the rows of every table, including those that a backup leaves out."""
 
 import functools
 from collections import defaultdict
@@ -17,17 +17,17 @@ from repositories.relational.schema import tables
 from repositories.relational.statement_runner import Runner
 from repositories.relational.upserts import insert
 
-# Those of a backup, and what a backup leaves out.
+# The tables of a backup, and those that a backup leaves out.
 TABLES = (*COPIED, *(tables.metadata.tables[name] for name in LEFT_OUT))
 BY_NAME = {of.name: of for of in TABLES}
-# Their rows are never changed, and a trigger sees to that.
+# A trigger refuses changes of their rows.
 APPEND_ONLY = ("transfers", "entries")
 PARENTS = {foreign.column.table.name for one in TABLES for foreign in one.foreign_keys}
 SOME = 500
 
 
 class MovedTable(NamedTuple):
-    """Statements on rows with some keys. `free` lets go of the unique values of a row that stays."""
+    """Statements on the rows with given keys. `free` replaces their unique values, so that other rows can have them."""
 
     copied: Copied
     of_keys: Select[Any]
@@ -58,7 +58,7 @@ def moved(kind: str) -> MovedTable:
 
 
 def noted(binary: str) -> list[Noted]:
-    """`binary` is how an engine writes binary values and ids, for JSON."""
+    """All tables and their keys, for the gate. `binary` is how the engine writes ids and binary values as JSON."""
     return [Noted(of.name, f"'{of.name}'", [_part(one, binary) for one in of.primary_key]) for of in TABLES]
 
 
@@ -71,7 +71,7 @@ def of_keys(runner: Runner, kind: str, keys: Sequence[Key]) -> list[Any]:
     found = [
         tuple(row) for some in batched(keys, SOME) for row in runner.rows(moved(kind).of_keys, {"keys": plain(some)})
     ]
-    # A hold is before what ends it.
+    # A hold comes before the transfer that ends it.
     hold = moved(kind).copied.kind.members.index("hold_id") if kind == "transfers" else None
     return found if hold is None else sorted(found, key=lambda row: row[hold] is not None)
 

@@ -1,4 +1,4 @@
-"""The relational role as a place: all rows of every table, as they are."""
+"""The relational role as a place that a move leaves or fills: all rows of all tables, unchanged."""
 
 import contextlib
 import functools
@@ -21,15 +21,16 @@ from repositories.relational.statement_runner import Runner, Snapshot
 from repositories.relational.work import Work, WorkBacked
 
 ROLE = "relational"
-# Changes that one transaction is short for.
+# The most changes for which one transaction is short enough.
 FEW = 500
 Working = Callable[[], AbstractContextManager[Work]]
 
 
 class RelationalPlace(GatedPlace):
-    """`working` is a transaction that may take long, `filling` one at the new place; `insert` the engine's bulk insert.
+    """`working` opens a transaction that may take long, `filling` one at the new place; `insert_` is the engine's bulk
+    insert.
 
-    `emptying` removes all rows. `numbering` is what new rows need for their numbers, and `finish` follows a load.
+    `emptying` removes all rows, `numbering` prepares the numbers of new rows, and `finish` runs after a load.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class RelationalPlace(GatedPlace):
         filling: Working | None = None,
         apart: bool = False,
     ) -> None:
-        """`apart`: each batch is a transaction of its own, where the engine keeps all other writers waiting."""
+        """`apart`: write each batch in its own transaction, since the engine makes all other writers wait for one."""
         self._gate = SqlGate(_Texts(runner, working), engine, ROLE, noted_)
         self._runner = runner
         self._snapshot = snapshot
@@ -101,7 +102,7 @@ class RelationalPlace(GatedPlace):
                 _run(work, [*self._numbering, *self._finish])
 
     def apply(self, changed: Changed, of_keys: OfKeys) -> None:
-        """Children are removed before their parents, and come after them."""
+        """Remove children before their parents, and insert them after."""
         with self._transactions(few=sum(map(len, changed.values())) <= FEW) as transaction:
             found = {kind: of_keys(kind, list(keys)) for kind, keys in changed.items()}
             for kind in reversed(BY_NAME):
@@ -120,7 +121,7 @@ class RelationalPlace(GatedPlace):
 
     @contextlib.contextmanager
     def _transactions(self, *, few: bool = False) -> Iterator[Callable[[], AbstractContextManager[Work]]]:
-        """All in one transaction, or each in one of its own."""
+        """Yield what opens a transaction: the same one for all batches, or a new one for each."""
 
         @contextlib.contextmanager
         def one() -> Iterator[Work]:
@@ -165,7 +166,7 @@ class _Changed(NamedTuple):
 
 
 class _Texts:
-    """The role's database as the gate wants it."""
+    """The role's database as the gate uses it: SQL as text."""
 
     def __init__(self, runner: Runner, working: Working) -> None:
         self._runner = runner

@@ -1,9 +1,9 @@
-"""Offers: what a server may take for a product without asking the documents.
+"""Offers: digests of product documents, by which an order can use a remembered offer without asking the documents.
 
-A row says of which content the product's document is for sure, by a digest, or that this is not known. A write of the
-document begins here, and what is known of it before is void from then on. Whoever has read the row first and the
-document after it may settle the row, if the document's version is above `changing`: each write that is still to come
-to the document replaces this version or a later one, so it has yet to begin here, or has raised `changing`.
+A row holds the digest of the content that the product's document is known to have, or says that it is unknown. Every
+write of the document first calls `begin` here, which makes the content unknown. A process that has read the row and
+then the document may settle the row if the document's version is above `changing`. That is safe: a write that is still
+to reach the document replaces this version or a later one, so it has not begun here yet, or has raised `changing`.
 """
 
 from abc import abstractmethod
@@ -16,9 +16,9 @@ from msgspec import Struct
 
 
 class OfferState(Struct, frozen=True):
-    """`changing` is the highest version from which a write of the product has begun; 0 of one that has no row.
+    """`changing` is the highest version that a begun write of the product replaces; 0 without a row.
 
-    `digest` is that of the document's content, None where it is not known.
+    `digest` is that of the document's content, None if unknown.
     """
 
     changing: int = 0
@@ -26,7 +26,7 @@ class OfferState(Struct, frozen=True):
 
 
 class Settled(Struct, frozen=True):
-    """What is to be known of a product, of which `changing` was read before its document."""
+    """The digest to store for a product. `changing` was read before the document was."""
 
     product_id: UUID
     changing: int
@@ -36,7 +36,7 @@ class Settled(Struct, frozen=True):
 class OfferReads(Protocol):
     @abstractmethod
     def get(self, product_ids: Collection[UUID]) -> dict[UUID, OfferState]:
-        """Of those that have a row, in one round trip."""
+        """The offers of the products that have a row, in one round trip."""
 
     @abstractmethod
     def page(self, *, after: UUID | None, limit: int) -> Sequence[UUID]:
@@ -44,7 +44,7 @@ class OfferReads(Protocol):
 
     @abstractmethod
     def begun(self, *, before: datetime, limit: int) -> Sequence[UUID]:
-        """Products of which a write has begun before that moment and nothing is known since, longest ago first."""
+        """Products whose last write began before `before` and whose content is still unknown, longest ago first."""
 
 
 class OfferWrites(Protocol):
@@ -52,16 +52,16 @@ class OfferWrites(Protocol):
 
     @abstractmethod
     def begin(self, product_id: UUID, version: int) -> None:
-        """Before the document is changed from this version: nothing is known of the product. Committed first."""
+        """Mark the content as unknown. Must be committed before the document of this version is replaced."""
 
     @abstractmethod
     def settle(self, known: Collection[Settled]) -> None:
-        """Of each, unless a write has begun from a higher version than `changing`. Idempotent."""
+        """Store each digest, unless a write of a version above `changing` has begun. Idempotent."""
 
     @abstractmethod
     def close(self, product_id: UUID) -> None:
-        """Nothing is known, and nobody waits for it: the product is gone."""
+        """Mark the content as unknown and take the product out of `begun`: it is deleted."""
 
     @abstractmethod
     def forget(self, product_id: UUID) -> None:
-        """Remove the row of a product that nobody is changing."""
+        """Remove the row of a product. The caller ensures that no write of it is under way."""

@@ -12,7 +12,7 @@ from repositories.order_choice import EVERY_ORDER, OrderChoice
 from repositories.records import TimeCursor
 
 NO_OFFERS: Mapping[UUID, bytes] = {}
-# What becomes of what was placed.
+# The states that a placed sub-order can move to.
 Outcome = Literal["paid", "cancelled", "refused"]
 
 
@@ -23,17 +23,17 @@ class StockReads(Protocol):
 
     @abstractmethod
     def levels(self, product_ids: Collection[UUID]) -> dict[UUID, Stock]:
-        """Products that never had stock are left out."""
+        """The stock of each product. Products that never had stock are left out."""
 
     @abstractmethod
     def due_reservations(self, *, now: datetime, limit: int) -> list[UUID]:
-        """Orders with an open reservation whose `expires_at` <= `now`, oldest `expires_at` first, each once."""
+        """Orders with an open reservation whose `expires_at` <= `now`, oldest `expires_at` first, without repeats."""
 
 
 class StockWrites(Protocol):
     """Lock order: the order's reservations, then the products by id.
 
-    `touched` are the products whose units this transaction has changed or tried to change.
+    `touched` holds the products whose units this transaction has changed or tried to change.
     """
 
     touched: set[UUID]
@@ -58,31 +58,37 @@ class StockWrites(Protocol):
         expires_at: datetime,
         offers: Mapping[UUID, bytes] = NO_OFFERS,
     ) -> None:
-        """Reserve units of each product, or of none. One conditional update per product. Raises `Short` naming the
-        first product with too few units, `Invalid` for a number below 1, `Conflict('id')` for an order that has
-        reservations, and `Stale` where another digest than that of `offers`, or none, is known of its product.
+        """Reserve units of all the products, or of none. One conditional update per product.
+
+        Raises `Short` naming the first product with too few units, `Invalid` for a number below 1, `Conflict('id')`
+        for an order that has reservations, and `Stale` when the known digest of a product in `offers` is missing or
+        another one.
         """
 
     @abstractmethod
     def commit(self, order_id: UUID, *, at: datetime) -> dict[UUID, int]:
-        """Turn the order's reservations into sales, also after `expires_at`. Returns the units; empty without any."""
+        """Turn the order's reservations into sales, also after `expires_at`.
+
+        Returns the units per product; empty without reservations.
+        """
 
     @abstractmethod
     def release(self, order_id: UUID, products: Collection[UUID] | None = None) -> dict[UUID, int]:
-        """Delete the order's open reservations, or those of these products. Returns the freed units; empty without
-        any. Idempotent.
+        """Delete the order's open reservations, or only those of `products`. Idempotent.
+
+        Returns the freed units per product; empty without reservations.
         """
 
     @abstractmethod
     def return_sold(self, order_id: UUID, units: Mapping[UUID, int] | None = None) -> dict[UUID, int]:
-        """Return sold units to stock: the given ones, or all not yet returned. Returns the units.
+        """Put sold units back into stock: `units`, or all not yet returned. Returns the units per product.
 
         Raises `Invalid` for more units than were sold and not yet returned.
         """
 
 
 class OrderReads(Protocol):
-    """Orders include all their lines and sub-orders, in the order written. One round trip per call."""
+    """Orders include all their lines and sub-orders, in the order of insertion. One round trip per call."""
 
     @abstractmethod
     def get(self, ids: Collection[UUID]) -> dict[UUID, Order]: ...
@@ -124,27 +130,28 @@ class OrderWrites(Protocol):
         by: UUID | None = None,
         reason: str | None = None,
     ) -> Order:
-        """Move the placed sub-orders of the order, or the one of a seller. `by` is the id of the command that ends it.
+        """Move the order's placed sub-orders to state `to`, or only that of `seller_id`.
 
-        Later states come with shipments and refunds. Raises `IllegalMove` when none was placed, and `NotFound`.
+        `by` is the id of the command that ends it. Shipments and refunds set the later states. Raises `NotFound`, and
+        `IllegalMove` when no sub-order is placed.
         """
 
     @abstractmethod
     def unfinished_of(self, seller_id: UUID, *, limit: int) -> list[UUID]:
-        """Orders of which the seller's part is placed, paid or partly fulfilled."""
+        """Orders in which the seller's sub-order is placed, paid or partly fulfilled."""
 
     @abstractmethod
     def note_heads(self, *, limit: int) -> tuple[int, PartsHead]:
-        """Extend the chain of parts' heads by those of up to `limit` parts that have moved since theirs was noted.
+        """Append to the chain of heads those of up to `limit` sub-orders that have moved since theirs was recorded.
 
-        Parts that somebody has locked are left for the next time. Returns how many were noted, and the chain's end.
-        `Conflict` when somebody else has begun the chain meanwhile.
+        Locked sub-orders are skipped until the next call. Returns how many were recorded, and the head of the chain.
+        Raises `Conflict` when a concurrent transaction has begun the chain.
         """
 
 
 class BulkOrders(Protocol):
     @abstractmethod
     def orders(self, rows: Sequence[Order]) -> None:
-        """Insert past orders in any state but `placed`, with their reservations; the units count as received and
+        """Insert past orders in any state except `placed`, with their reservations. The units count as received and
         sold. `BulkLedger` loads their transfers. Orders that exist are skipped.
         """

@@ -71,7 +71,7 @@ _REPLAY_ALL = (
     .values(dead_lettered_at=null(), reason=null(), due_at=bindparam("new_due"), attempts=0)
 )
 _REPLAY = _REPLAY_ALL.where(_among_ids)
-# By its index, and with a bound: nothing bounds how long the cache is away.
+# Counted along the index and up to a maximum, since the cache may be away for any length of time.
 _oldest_deferred = select(deferred.c.at).order_by(deferred.c.at).limit(MOST_COUNTED).subquery("deferred")
 _BACKLOG = select(
     select(func.count()).select_from(outbox).where(_waiting).scalar_subquery(),

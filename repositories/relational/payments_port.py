@@ -1,4 +1,4 @@
-"""Payments: what came from the payment provider and what goes to it, in the ledger. And the sandbox's own list."""
+"""Payments from and to the payment provider, as the ledger has them, and the sandbox provider's own list."""
 
 from abc import abstractmethod
 from collections.abc import Collection
@@ -11,8 +11,8 @@ from repositories.records import TimeCursor
 
 
 class PaymentReads(Protocol):
-    """A deposit is a transfer, approved since it is there. A payout is a hold for the provider: `pending` while it is
-    open, `approved` when it was posted, `declined` when it was voided.
+    """A deposit is a transfer, `approved` as soon as it exists. A payout is a hold in favour of the provider: `pending`
+    while it is open, `approved` when it was posted, `declined` when it was voided.
     """
 
     @abstractmethod
@@ -20,27 +20,30 @@ class PaymentReads(Protocol):
 
     @abstractmethod
     def payouts(self, owner: UUID, *, before: TimeCursor | None, limit: int) -> list[Payment]:
-        """Of one wallet, newest first, ties by id descending; strictly older than `before`."""
+        """Payouts of one wallet, newest first, ties by id descending; strictly older than `before`."""
 
     @abstractmethod
     def between(self, since: datetime, until: datetime, *, after: TimeCursor | None, limit: int) -> list[Payment]:
-        """Made from `since` on and before `until`, oldest first, ties by id; strictly later than `after`."""
+        """Payments with `since` <= time < `until`, oldest first, ties by id; strictly later than `after`."""
 
 
 class OpenPaymentWrites(Protocol):
-    """Payments that were begun, and of which the provider has not said what became of them."""
+    """Payments that were begun and whose outcome the provider has not reported yet."""
 
     @abstractmethod
     def begin(self, owner: UUID, reference: UUID, at: datetime) -> None:
-        """Idempotent. Raises `NotFound` where the account is gone, which it cannot be until the transaction ends."""
+        """Record an open payment. Idempotent. Raises `NotFound` when the account is deleted.
+
+        Keeps the account from being deleted until the transaction ends.
+        """
 
     @abstractmethod
     def end(self, owner: UUID, reference: UUID) -> None:
-        """Idempotent."""
+        """Remove an open payment. Idempotent."""
 
     @abstractmethod
     def forget(self, owner: UUID) -> int:
-        """End all of them. Returns how many. Once the account is locked no more can come."""
+        """Remove all open payments of the account. Returns how many. With the account locked, none can be added."""
 
 
 class SandboxReads(Protocol):
@@ -57,4 +60,4 @@ class SandboxReads(Protocol):
 class SandboxWrites(Protocol):
     @abstractmethod
     def add(self, payments: Collection[Payment]) -> int:
-        """Keep those of which there is none with the same reference. Returns how many were new."""
+        """Store payments whose reference is new. Returns how many were."""

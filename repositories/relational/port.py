@@ -1,9 +1,9 @@
 """The transactional role: accounts, likes and the outbox. The follow graph, money, stock, orders and idempotency keys
 have ports in modules of their own.
 
-Reads are methods of the store and see every committed write; where there are replicas, those of `MAY_LAG`
-(`repositories/read_your_writes.py`) see those of their own client at least. Writes are methods of a `Transaction`. It
-commits when its block ends and rolls back when the block raises; there is no commit call. Text with a NUL or a lone
+Reads are methods of the store and see every committed write. With replicas, the reads listed in `MAY_LAG`
+(`repositories/read_your_writes.py`) see at least the writes of their own client. Writes are methods of a `Transaction`.
+It commits when its block ends and rolls back when the block raises; there is no commit call. Text with a NUL or a lone
 surrogate and integers beyond 64 bits raise `Invalid`. Every method may raise `Unavailable` or `Contention`.
 """
 
@@ -43,18 +43,18 @@ class AccountReads(Protocol):
 
     @abstractmethod
     def by_handle(self, handle: str) -> Account | None:
-        """Handles are compared without ASCII case."""
+        """The account with this handle, compared without ASCII case."""
 
     @abstractmethod
     def login(self, name: str) -> Login | None:
-        """By e-mail when `name` has an @, else by handle; both without ASCII case."""
+        """Find the login by e-mail if `name` contains an @, else by handle; both are compared without ASCII case."""
 
     @abstractmethod
     def login_of(self, account_id: UUID) -> Login | None: ...
 
     @abstractmethod
     def ids(self, *, after: UUID | None, limit: int) -> list[UUID]:
-        """Every account that is not deleted, by ascending id, strictly above `after`."""
+        """The ids of accounts that are not deleted, ascending, strictly above `after`."""
 
 
 class LikeReads(Protocol):
@@ -69,17 +69,17 @@ class LikeReads(Protocol):
 
     @abstractmethod
     def of_account(self, account_id: UUID, *, after: UUID | None, limit: int) -> list[Like]:
-        """What the account likes, by ascending post id, strictly above `after`."""
+        """The account's likes by ascending post id, strictly above `after`."""
 
     @abstractmethod
     def counts(self, post_ids: Collection[UUID]) -> dict[UUID, int]:
-        """Likes of each post, in one round trip. Every one of `post_ids` has an entry."""
+        """The number of likes of each post, in one round trip. Each of `post_ids` has an entry."""
 
 
 class AccountWrites(Protocol):
     @abstractmethod
     def begin_by_handle(self, handle: str) -> Callable[[], Account | None]:
-        """As `AccountReads.by_handle`, in one round trip with what is asked for next, as `GraphWrites.begin_lock`."""
+        """As `AccountReads.by_handle`, but sent with the next statement, as `GraphWrites.begin_lock` is."""
 
     @abstractmethod
     def add(self, account: Account, login: Login) -> None:
@@ -87,44 +87,46 @@ class AccountWrites(Protocol):
 
     @abstractmethod
     def replace(self, account: Account, *, if_version: int) -> None:
-        """Store it when its version is still `if_version`. Raises `Stale`, `NotFound`, `Conflict('handle')`."""
+        """Store the account if its stored version is `if_version`. Raises `Stale`, `NotFound`, `Conflict('handle')`."""
 
     @abstractmethod
     def set_password(self, account_id: UUID, password_hash: str, *, if_hash: str) -> None:
-        """Store it when the hash is still `if_hash`, and end the mailed tokens. Raises `Stale`, `NotFound`."""
+        """Store the hash if the stored one is `if_hash`, and delete the mailed tokens. Raises `Stale`, `NotFound`."""
 
     @abstractmethod
     def set_email(self, account_id: UUID, email: str, *, if_hash: str) -> None:
-        """Store an address that is not verified when the hash is still `if_hash`, and end the mailed tokens.
+        """Store an unverified address if the stored password hash is `if_hash`, and delete the mailed tokens.
 
         Raises `Stale`, `NotFound`, `Conflict('email')`.
         """
 
     @abstractmethod
     def verify(self, account_id: UUID, at: datetime) -> None:
-        """The account's e-mail address was proved. Idempotent."""
+        """Record that the account's e-mail address was verified at `at`. Idempotent."""
 
     @abstractmethod
     def delete(self, account_id: UUID, *, at: datetime, if_hash: str) -> None:
-        """Remove the person: login, mailed tokens, handle and profile. The id stays, for the rows of money. Final.
+        """Remove login, mailed tokens, handle and profile. The id stays, since ledger rows refer to it. Irreversible.
 
-        No read finds the account from the commit on, and `GraphWrites.lock` raises `NotFound` for it. Its edges and
-        likes stay, for `GraphWrites.forget` and `LikeWrites.forget`. Raises `Stale` for another hash, `NotFound`.
+        From the commit on no read finds the account, and `GraphWrites.lock` raises `NotFound` for it. Its follows,
+        blocks and likes stay until `GraphWrites.forget` and `LikeWrites.forget` remove them. Raises `NotFound`, and
+        `Stale` if the stored hash is not `if_hash`.
         """
 
     @abstractmethod
     def reserve(self, handle: str, account_id: UUID, *, until: datetime) -> None:
-        """Keep a handle that this account gives up."""
+        """Reserve a handle that this account gives up for this account until `until`."""
 
     @abstractmethod
     def claim(self, handle: str, account_id: UUID, *, at: datetime) -> None:
-        """After this account took a handle, in the same transaction. Raises `Conflict('handle')` when it is reserved
-        for another one at `at`; ends a reservation for this one.
+        """Check that a handle this account took in this transaction is not reserved for another account at `at`.
+
+        Raises `Conflict('handle')` if it is. Deletes the account's own reservation and one that has ended.
         """
 
     @abstractmethod
     def end_reservations(self, *, before: datetime, limit: int) -> int:
-        """Forget reservations that ended. Returns how many."""
+        """Delete up to `limit` reservations that end at `before` or earlier. Returns how many."""
 
 
 class LikeWrites(Protocol):
@@ -134,7 +136,7 @@ class LikeWrites(Protocol):
 
     @abstractmethod
     def unlike(self, account_id: UUID, post_id: UUID) -> datetime | None:
-        """Remove the like and uncount it. Returns when it was made, or None. Idempotent."""
+        """Remove the like and decrement the count. Returns when the like was made, or None. Idempotent."""
 
     @abstractmethod
     def forget_post(self, post_id: UUID) -> None:
@@ -142,7 +144,10 @@ class LikeWrites(Protocol):
 
     @abstractmethod
     def forget(self, account_id: UUID, *, limit: int) -> list[Like]:
-        """Remove up to `limit` likes of an account and uncount them. Fewer than that were the last."""
+        """Remove up to `limit` likes of an account and decrement their counts. Returns the removed ones.
+
+        Fewer than `limit` means that none are left.
+        """
 
 
 class BulkWrites(BulkLedger, BulkOrders, Protocol):
@@ -150,18 +155,18 @@ class BulkWrites(BulkLedger, BulkOrders, Protocol):
 
     @abstractmethod
     def accounts(self, rows: Sequence[tuple[Account, Login]], *, seen_at: datetime) -> None:
-        """With readers who are awake and were last seen at `seen_at`."""
+        """Insert accounts as readers that are awake and were last seen at `seen_at`."""
 
     @abstractmethod
     def follows(self, rows: Sequence[Follow]) -> None:
-        """Edges with their back-fill done, counted."""
+        """Insert and count follows, with their back-fill marked as done."""
 
     @abstractmethod
     def likes(self, rows: Sequence[Like]) -> None: ...
 
     @abstractmethod
     def stock(self, rows: Mapping[UUID, int]) -> None:
-        """Units on hand."""
+        """Insert the units on hand of each product."""
 
 
 class Transaction(Protocol):
@@ -190,18 +195,18 @@ class Transaction(Protocol):
 
     @abstractmethod
     def now(self) -> datetime:
-        """The database's time, not before the last key, order or ledger account that this transaction has got.
+        """The database's time, not earlier than the last claim or lock by this transaction.
 
-        No round trip behind any of these.
+        Costs no round trip after it has claimed a key, or locked an order or ledger accounts.
         """
 
     @abstractmethod
     def emit(self, *events: Event) -> None:
         """Write events into the outbox: published if and only if this transaction commits. One round trip.
 
-        Those of one aggregate are dispatched in the order in which the transactions commit, where these have locked a
-        row in common before; `[order]` of docs/distribution.toml has that of each event. Where they have not, and write
-        at the same moment, either comes first. Raises `Contention` where two events got the same position.
+        Events of one aggregate are dispatched in commit order if their transactions lock a common row before they
+        emit; `[order]` in docs/distribution.toml names that row for each event. Without one, events written at the same
+        moment are dispatched in either order. Raises `Contention` when two events get the same position.
         """
 
 
@@ -236,4 +241,4 @@ class RelationalStore(Store, Protocol):
 
     @abstractmethod
     def transaction(self) -> AbstractContextManager[Transaction]:
-        """The atomic writes of one command. Call no other store or service inside the block."""
+        """Open a transaction for the writes of one command. Call no other store or service inside the block."""

@@ -33,7 +33,7 @@ NOW = select(database_time().label("now"))
 
 
 class SqlRelational(RelationalStore):
-    """Reads and the outbox. `runner` is in autocommit mode; within `snapshot` one sees what was committed before it."""
+    """Reads and the outbox. `runner` is in autocommit mode; a `snapshot` shows what was committed before it began."""
 
     def __init__(self, runner: Runner, snapshot: Snapshot) -> None:
         self.accounts = SqlAccountReads(runner)

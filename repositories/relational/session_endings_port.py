@@ -12,9 +12,9 @@ from repositories.records import Ending
 class EndingReads(Protocol):
     @abstractmethod
     def since(self, at: datetime, *, after: UUID | None = None, limit: int) -> Sequence[Ending]:
-        """Those noted at `at` or later, in that order, and by their ids where they have one time.
+        """Endings noted at `at` or later, by time and then by id.
 
-        `after` is the id of the last one of before, which was noted at `at`.
+        `after`: the id of the last ending of the previous page, which was noted at `at`.
         """
 
     @abstractmethod
@@ -27,4 +27,4 @@ class EndingWrites(Protocol):
 
     @abstractmethod
     def sweep(self, *, before: datetime, limit: int) -> int:
-        """Forget those whose sessions would have expired by then. Returns how many."""
+        """Delete up to `limit` endings whose sessions would have expired by `before`. Returns how many."""

@@ -1,4 +1,4 @@
-"""Shipments: what the sellers of an order have sent, a part of the units or all of them; and an order's history."""
+"""Shipments, by which a seller sends some or all units of a sub-order, and the history of an order."""
 
 from abc import abstractmethod
 from typing import Protocol
@@ -16,21 +16,23 @@ class ShipmentReads(Protocol):
     def of_order(
         self, order_id: UUID, *, seller_id: UUID | None = None, before: TimeCursor | None, limit: int
     ) -> list[Shipment]:
-        """Of the order, or of one of its sellers. Newest first, ties by id descending; strictly older than `before`."""
+        """Shipments of the order or one seller. Newest first, ties by id descending; strictly older than `before`."""
 
     @abstractmethod
     def history(
         self, order_id: UUID, *, seller_id: UUID | None = None, after: TimeCursor | None, limit: int
     ) -> list[OrderStep]:
-        """What happened to the order, or to it and one seller's part. Oldest first, ties by id; later than `after`."""
+        """Steps of the order and of all its sub-orders, or of one seller's. Oldest first, ties by id; later than
+        `after`.
+        """
 
 
 class ShipmentWrites(Protocol):
     @abstractmethod
     def add(self, shipment: Shipment) -> None:
-        """Record what was sent, and count it on the lines. When nothing is left to send, the sub-order is `fulfilled`,
-        before it `partly_fulfilled`.
+        """Record a shipment and count its units on the order lines. The sub-order becomes `partly_fulfilled`, or
+        `fulfilled` when nothing is left to send.
 
-        Raises `Conflict('id')`, `IllegalMove`, `NotFound`, and `Invalid` for no units, for a line that is not the
-        seller's and for more units than are left to send.
+        Raises `Conflict('id')`, `IllegalMove`, `NotFound`, and `Invalid` for no units, for a line of another seller and
+        for more units than are left to send.
         """

@@ -29,7 +29,7 @@ class Runner(Protocol):
         """How many rows the statement changed."""
 
 
-# Of a store at one moment.
+# Opens a runner that reads the store as of one moment.
 Snapshot = Callable[[], AbstractContextManager[Runner]]
 
 
@@ -43,8 +43,9 @@ class RunnerBacked:
 class AutocommitRunner(Runner):
     """Runs each statement on its own. `guard` surrounds the check-out of a connection and the statement.
 
-    `open` is the engine's `connect`, or its `begin` where a statement has to be a transaction; `direct` sends what it
-    can instead. What is `Undone` is sent again, up to `ATTEMPTS` times in all. `store` is for monitoring.
+    `open_` is the engine's `connect`, or its `begin` where each statement must be a transaction; `direct` sends the
+    statements that it supports instead. A statement that raises `Undone` is sent up to `ATTEMPTS` times in all. `store`
+    is the name in monitoring.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class AutocommitRunner(Runner):
 
 
 def changed(result: Any) -> int:
-    """Of SQLAlchemy's result or of the driver's cursor."""
+    """The number of changed rows, of SQLAlchemy's result or of the driver's cursor."""
     return int(result.rowcount)
 
 

@@ -35,7 +35,7 @@ from repositories.relational.work import Work
 
 class SqlTransaction(Transaction):
     def __init__(self, work: Work, *, emit: Executable, load: Load, patience: int = 0) -> None:
-        """`patience`: for how many milliseconds it waits for a row, where the engine knows such a limit."""
+        """`patience`: how many milliseconds a statement waits for a row lock, if the engine has such a limit."""
         self.accounts = SqlAccountWrites(work)
         self.graph = SqlGraphWrites(work)
         self.likes = SqlLikeWrites(work)
@@ -74,7 +74,7 @@ class SqlTransaction(Transaction):
         return self._work.seen
 
     def emit(self, *events: Event) -> None:
-        """They are due at once, by the database's clock."""
+        """Write the events, due at once by the database's clock."""
         rows = [{name: getattr(event, name) for name in event.__struct_fields__} | {"attempts": 0} for event in events]
         if rows:
             self._work.queue(self._emit, rows)

@@ -1,7 +1,7 @@
-"""INSERT ... ON CONFLICT for either engine, by SQLAlchemy's of SQLite.
+"""INSERT ... ON CONFLICT for both engines, based on SQLAlchemy's dialect for SQLite.
 
-That of PostgreSQL has a constraint's name besides, which SQLite knows nothing of; and whoever imports it imports all
-drivers that SQLAlchemy knows for PostgreSQL, a tenth of a start that needs none of them.
+The dialect for PostgreSQL adds only constraint names, which SQLite does not support. Importing it imports every
+PostgreSQL driver that SQLAlchemy knows, which is a tenth of the start-up time and not needed.
 """
 
 from typing import Any, Self
@@ -12,7 +12,7 @@ from sqlalchemy.dialects.sqlite.dml import Insert, OnConflictDoNothing, OnConfli
 
 class _DoNothing(OnConflictDoNothing):
     inherit_cache = True
-    # What PostgreSQL's compiler asks for.
+    # PostgreSQL's compiler reads this attribute.
     constraint_target = None
 
 
@@ -22,7 +22,7 @@ class _DoUpdate(OnConflictDoUpdate):
 
 
 class InsertOrNot(Insert):
-    """Its conflict is that of `index_elements`, or any."""
+    """An INSERT whose conflict target is `index_elements`, or any unique constraint."""
 
     inherit_cache = True
 

@@ -1,4 +1,4 @@
-"""Webhooks as rows, each with one of its sink."""
+"""Webhooks as rows. Each has a row in `sinks` too."""
 
 from datetime import datetime
 from uuid import UUID

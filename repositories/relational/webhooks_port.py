@@ -1,4 +1,4 @@
-"""Who is sent webhooks. Each is a sink of the event log as well, by its `sink`, from the moment it is added."""
+"""Receivers of webhooks. From the moment it is added each is also a sink of the event log, named `Webhook.sink`."""
 
 from abc import abstractmethod
 from datetime import datetime
@@ -15,15 +15,15 @@ def sink_of(webhook_id: UUID) -> str:
 
 
 def series_of(sink: str) -> str:
-    """How metrics call a sink. There may be any number of receivers of webhooks, which are one together."""
+    """The sink's name in metrics. All receivers of webhooks share one, since there may be any number of them."""
     return "webhooks" if sink.startswith(_PREFIX) else sink
 
 
 class Webhook(Struct, frozen=True):
-    """Gets the events of these types, or all of them. `types` are those of the envelope, in order.
+    """A receiver of the events of `types`, or of all events if it is empty. `types` are sorted types of envelopes.
 
-    Until `former_until` the former secret signs as well. `revision` grows with every change, and wherever its sink is
-    to be served anew.
+    Until `former_until` deliveries are also signed with the former secret. `revision` grows with every change, and
+    whenever workers must start serving the sink anew.
     """
 
     id: UUID
@@ -40,7 +40,7 @@ class Webhook(Struct, frozen=True):
         return sink_of(self.id)
 
     def secrets(self, now: datetime) -> tuple[str, ...]:
-        """Those that sign, the newest first."""
+        """The secrets that sign at `now`, newest first."""
         former = self.former_secret if self.former_until and now < self.former_until else None
         return (self.secret, former) if former else (self.secret,)
 
@@ -48,22 +48,22 @@ class Webhook(Struct, frozen=True):
 class WebhookReads(Protocol):
     @abstractmethod
     def all(self) -> list[Webhook]:
-        """By ascending id, which is the order in which they were made."""
+        """All webhooks by ascending id, which is the order of creation."""
 
 
 class WebhookWrites(Protocol):
     @abstractmethod
     def add(self, webhook: Webhook) -> None:
-        """Its sink begins with what is logged from now on."""
+        """Add a webhook. Its sink begins with the events logged from now on."""
 
     @abstractmethod
     def rotate(self, webhook_id: UUID, secret: str, *, former_until: datetime) -> None:
-        """What was the secret is the former one. Raises `NotFound`."""
+        """Set a new secret and keep the present one as the former one. Raises `NotFound`."""
 
     @abstractmethod
     def touch(self, webhook_id: UUID) -> None:
-        """A new revision. Raises `NotFound`."""
+        """Increment the revision. Raises `NotFound`."""
 
     @abstractmethod
     def remove(self, webhook_id: UUID) -> None:
-        """With its sink and that one's dead letters. Raises `NotFound`."""
+        """Remove the webhook, its sink and the sink's dead letters. Raises `NotFound`."""

@@ -1,4 +1,4 @@
-"""The statements of one transaction, what of them waits for the next one, and the first error among them."""
+"""One transaction: its statements, those queued for the next round trip, and its first error."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
@@ -17,20 +17,20 @@ from repositories.relational.statement_runner import STORE, AnyRow, Guard, Runne
 from repositories.slow_statements import Explained, of
 
 E = TypeVar("E", bound=StoreError)
-# Commits, behind what has waited for it.
+# Sends the queued calls and commits.
 End = Callable[[Connection, Sequence[Call]], None]
 
 
 def _commit(connection: Connection, queued: Sequence[Call]) -> None:
-    assert not queued  # noqa: S101  - whoever sends calls together commits with them
+    assert not queued  # noqa: S101  - an engine that queues calls has an `End` of its own
     connection.commit()
 
 
 class Work(Runner):
     """The statements of one transaction.
 
-    The first error aborts the transaction, also when the caller catches it, as in PostgreSQL. `end` commits it.
-    What is `queue`d waits for the next statement or the commit.
+    The first error aborts the transaction, even if the caller catches it, as in PostgreSQL. `end` commits it.
+    Queued statements wait for the next statement or the commit.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Work(Runner):
         self._failure: StoreError | None = None
         self._open = False
         self._queued: list[Call] = []
-        # The database's time, as an answer of it last had it.
+        # The database's time, as a statement last returned it.
         self.seen: datetime | None = None
 
     def rows(self, statement: Executable, values: Values) -> Sequence[AnyRow]:
@@ -69,8 +69,8 @@ class Work(Runner):
             return self._direct.send(connection, [*self._taken(), Call(plan, values)], changed)
 
     def queue(self, statement: Executable, values: Values) -> None:
-        """A change of which nobody needs to know how many rows it was. Where that is cheaper it is sent with the next
-        statement, in this order, or with the commit, which then raises what it meets.
+        """Make a change whose number of rows is not needed. If the engine can send statements together, it is sent
+        with the next statement, in order, or with the commit; that call then raises its error.
         """
         values = _alone(values)
         plan = self._direct.plan(statement, values) if self._direct.sends_together else None
@@ -81,8 +81,8 @@ class Work(Runner):
             self._queued.append(Call(plan, values))
 
     def begin(self, statement: Executable, values: dict[str, Any]) -> "BegunRows":
-        """Rows that are sent for as `queue` sends, so that they cost no round trip of their own. They are there when
-        the next statement is answered; whoever asks for them before that sends what is queued.
+        """Start a query that is queued as by `queue`, so that it costs no round trip of its own. Its rows arrive with
+        the answer to the next statement; reading them earlier sends the queue.
         """
         plan = self._direct.plan(statement, values) if self._direct.sends_together else None
         if plan is None:
@@ -99,7 +99,7 @@ class Work(Runner):
                 self._direct.send(connection, calls, changed)
 
     def require_sound(self) -> None:
-        """Raises what the transaction has failed with."""
+        """Raise the error that the transaction has failed with, if any."""
         if self._failure is not None:
             raise self._failure
 
@@ -114,7 +114,7 @@ class Work(Runner):
         self._open = False
 
     def close(self) -> None:
-        """Roll back what is not committed, and return the connection to its pool."""
+        """Roll back unless committed, and return the connection to its pool."""
         report = asked(STORE, "rollback") if self._open else contextlib.nullcontext()
         with report, self._guard():
             self._connection.close()
@@ -122,7 +122,7 @@ class Work(Runner):
     def connection(
         self, operation: str = "load", statement: Executable | None = None
     ) -> AbstractContextManager[Connection]:
-        """For what is sent past this. Nothing is waiting then."""
+        """The connection, for statements that bypass this class. Sends the queue first."""
         self.flush()
         return self._call(operation, statement)
 
@@ -138,7 +138,7 @@ class Work(Runner):
         return taken
 
     def _explained(self, statement: Executable) -> Explained:
-        """Outside of the transaction, which may have ended."""
+        """Explain on another connection, since the transaction may have ended."""
         with self._guard(), self._connection.engine.connect() as connection:
             return explained(connection, statement)
 
@@ -151,7 +151,7 @@ class WorkBacked:
 
 
 class BegunRows:
-    """The rows of a statement that goes with the next one."""
+    """The rows of a statement that is sent with the next one."""
 
     __slots__ = ("_rows", "_work")
 
@@ -163,16 +163,16 @@ class BegunRows:
         self._rows = rows
 
     def rows(self) -> Sequence[AnyRow]:
-        """Sends it now, if it still waits. Raises what the transaction has failed with, also where they are here."""
+        """The rows; sends the queue if they have not arrived. Raises if the transaction has failed, in any case."""
         self._work.require_sound()
         if self._rows is None:
             self._work.flush()
-        assert self._rows is not None  # noqa: S101  - what waits is sent, or raises
+        assert self._rows is not None  # noqa: S101  - `flush` has answered it, or raised
         return self._rows
 
 
 class _Call:
-    """Surrounds one call of a transaction, and tells it of the error. A generator would cost twice as much."""
+    """Surrounds one call: measures it, and records its error in the `Work`. A generator would cost twice as much."""
 
     __slots__ = ("_asked", "_connection", "_guard", "_work")
 
@@ -201,7 +201,7 @@ class _Call:
 
 @contextlib.contextmanager
 def transaction(engine: Engine, direct: Direct, guard: Guard, end: End = _commit) -> Iterator[Work]:
-    """Commits when the block ends, rolls back when it raises. Errors of the block itself are not translated."""
+    """Commit when the block ends, roll back when it raises. Errors of the block itself are not translated."""
     with guard():
         connection = engine.connect()
     work = Work(connection, direct, guard, end)
@@ -215,5 +215,5 @@ def transaction(engine: Engine, direct: Direct, guard: Guard, end: End = _commit
 
 
 def _alone(values: Values) -> Values:
-    """A single row as such: for a list psycopg enters its pipeline mode, which costs more than one statement."""
+    """Unwrap a list of one row: for a list psycopg enters its pipeline mode, which costs more than one statement."""
     return values if isinstance(values, dict) or len(values) != 1 else values[0]

@@ -1,6 +1,6 @@
 """Recomputes every ledger account from its entries: balance, number, hash chain and times; and the totals.
 
-Runs in one snapshot. An account's entries are read with it, in batches; what belongs to no account is found between.
+Runs in one snapshot. Accounts and entries are read side by side, in batches, which also finds entries without account.
 """
 
 import heapq
@@ -31,7 +31,7 @@ _held = (
     .scalar_subquery()
 )
 _ACCOUNTS = walk(select(ledger_accounts, _held.label("open")), _account.owner, _account.currency)
-# Where an entry is later than its transfer, as after a bulk load: the time of the other side's entry before.
+# For an entry later than its transfer, as after a bulk load: the time of the entry before that of the other side.
 _other, _before = entries.alias("other"), entries.alias("before")
 _other_before = case(
     (
@@ -69,7 +69,7 @@ Pair = tuple[AnyRow, Head | None]
 
 
 def audit_accounts(runner: Runner, anchored: Iterable[Head]) -> Iterator[Finding]:
-    """The chains are followed from their start, and lead through `anchored`."""
+    """Follow the chains from their start, and check that they lead through the heads `anchored`."""
     totals: Counter[str] = Counter()
     holds = Holds(runner)
     start: Key = (NIL, "")
@@ -99,7 +99,7 @@ def unbalanced(totals: Counter[str]) -> Iterator[Finding]:
 
 
 def paired(runner: Runner, anchored: Iterable[Head]) -> Iterator[tuple[AnyRow | None, Head | None]]:
-    """The accounts in order, each with its anchored head; and heads whose accounts are not there."""
+    """The accounts in order, each with its anchored head, if any; and heads whose accounts are missing."""
     rows = ((row.owner, row, None) for row in _ACCOUNTS.rows(runner))
     heads = ((head.owner, None, head) for head in anchored)
     for _, group in groupby(heapq.merge(rows, heads, key=itemgetter(0)), key=itemgetter(0)):
@@ -124,7 +124,7 @@ def _batch(runner: Runner, start: Key, accounts: list[Pair]) -> Iterator[Finding
 
 
 def _entries(runner: Runner, start: Key, last: AnyRow | None) -> Iterator[AnyRow]:
-    """The entries behind the account `start`, up to and with those of `last`, or all."""
+    """The entries of the accounts after `start`, up to and including `last`, or to the end."""
     values: dict[str, Any] = {"owner": start[0], "currency": start[1], "sequence": _LAST}
     if last is None:
         return read_on(runner, PAGE, values)
@@ -143,7 +143,7 @@ def lost(known: Head | None) -> Iterator[Finding]:
 def account_findings(
     account: AnyRow, rows: Iterator[AnyRow], *, after: Head | None = None, through: Head | None = None
 ) -> Iterator[Finding]:
-    """`rows` are all entries, or those after `after`."""
+    """Check one account. `rows` are all its entries, or those after the head `after`."""
     about = f"ledger account {account.owner} {account.currency}"
     if account.held != account.open:
         yield Finding(about, f"holds {account.held}, its open holds are {account.open}")
@@ -175,7 +175,7 @@ def _next(head: bytes, row: AnyRow) -> bytes:
 
 
 def _entry_problems(row: AnyRow, balance: int, sequence: int, head: bytes, last: datetime | None) -> Iterator[str]:
-    """`last` is the time of the account's entry before."""
+    """`last` is the time of the account's previous entry."""
     if row.sequence != sequence:
         yield f"should be number {sequence}"
     if row.balance != balance:
@@ -185,7 +185,8 @@ def _entry_problems(row: AnyRow, balance: int, sequence: int, head: bytes, last:
         return
     if bytes(row.hash) != head:
         yield "breaks the hash chain"
-    # A loaded transfer keeps its time, or gets that of the last entry of either side; the provider's side its own.
+    # An entry has its transfer's time, raised by a bulk load to that of the last entry of either side; in transfers
+    # with the provider, of its own side only.
     at = row.created_at if last is None or last < row.created_at else last
     if row.at != at and not row.provided and row.other_before is not None:
         at = max(at, row.other_before)

@@ -1,4 +1,4 @@
-"""Follows each account's chain of holds: the transfers that set its money aside, or free it, and move nothing."""
+"""Follows each account's chain of holds: the transfers that reserve or free its money without moving it."""
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby
@@ -33,7 +33,7 @@ HOLDS: Select[Any] = (
 
 
 class Holds:
-    """The chains, side by side with the accounts, which are asked for in their order."""
+    """Reads the chains side by side with the accounts. Call `of` in the order of the accounts."""
 
     def __init__(self, runner: Runner) -> None:
         rows = read_on(runner, HOLDS, {"owner": NIL, "currency": "", "sequence": 0})
@@ -49,7 +49,7 @@ class Holds:
             yield from hold_findings(account, (), through=through)
 
     def until(self, key: Key | None = None) -> Iterator[Finding]:
-        """Of what belongs to no account, before this one or at the end."""
+        """Report chains without an account, up to the account `key`, or to the end."""
         while self._next and (key is None or self._next[0] < key):
             (owner, currency), rows = self._next
             yield Finding(f"ledger account {owner} {currency}", f"is not there, {sum(1 for _ in rows)} holds are")
@@ -59,7 +59,7 @@ class Holds:
 def hold_findings(
     account: AnyRow, rows: Iterable[AnyRow], *, after: Head | None = None, through: Head | None = None
 ) -> Iterator[Finding]:
-    """`rows` are all, or those after `after`."""
+    """Check one account's chain. `rows` are all its holds, or those after the head `after`."""
     about = f"ledger account {account.owner} {account.currency}"
     number, head = (after.holds, after.holds_head) if after else (0, START)
     is_met = through is None or through.holds == 0

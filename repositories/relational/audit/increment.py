@@ -1,6 +1,6 @@
 """Recomputes what came after an anchor: entries, their transfers, and the orders of these.
 
-What is older is compared by its accounts' heads alone; the whole audit reads it again.
+Older rows are compared by their accounts' heads alone; the whole audit reads them again.
 """
 
 from collections import Counter
@@ -31,7 +31,7 @@ from repositories.relational.schema.columns import ID, TEXT
 from repositories.relational.schema.money_tables import entries, transfers
 from repositories.relational.statement_runner import AnyRow, Runner
 
-# Accounts whose new entries one statement reads.
+# The number of accounts whose new entries one statement reads.
 TOGETHER = 100
 _AFTER: dict[str, TypeEngine[Any]] = {"owner": ID, "currency": TEXT, "entries": BigInteger(), "holds": BigInteger()}
 _NOBODY = Head(NIL, "", 0, 0, UNWRITTEN, START)
@@ -78,7 +78,7 @@ def audit_since(runner: Runner, anchored: Iterable[Head]) -> Iterator[Head | Fin
             changed |= own
             pending += new
         else:
-            # Nothing has come, or less is there than was.
+            # There are no new entries, or fewer than when it was anchored.
             yield from account_findings(account, iter(()), after=before)
         if account.holds > before.holds:
             held |= own
@@ -109,7 +109,7 @@ def _of_one(runner: Runner, account: AnyRow, before: Head) -> Iterator[AnyRow]:
 
 
 def _of_some(runner: Runner, changed: Changed) -> Iterator[AnyRow]:
-    """A few entries of each of a few accounts: the database sorts what a page has, not what all of them have."""
+    """The new entries of some accounts. They are few in all, so the database never sorts much for a page."""
     if not changed:
         return iter(())
     return read_on(runner, _NEW, _places(changed))
@@ -123,7 +123,7 @@ def _places(changed: Changed) -> dict[str, Any]:
 
 
 def _held(runner: Runner, held: Changed) -> Iterator[Finding]:
-    """The new holds of some accounts, and their orders."""
+    """Check the new holds of some accounts, and the orders of these."""
     if not held:
         return
     moved, left = Moved(runner), dict(held)

@@ -1,4 +1,4 @@
-"""Follows the chain of parts' heads. What each row says of its part is held against the part with its order."""
+"""Follows the chain of sub-orders' heads. The audit of an order compares its rows in the chain with the sub-orders."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -27,14 +27,14 @@ _UNNOTED = walk(
 
 
 class _Noted(NamedTuple):
-    """A part of this order, and the chain up to its row."""
+    """A row of the chain: the order of its sub-order, and the end of the chain up to it."""
 
     order_id: UUID
     end: PartsHead
 
 
 def audit_heads(runner: Runner, anchored: PartsHead) -> Iterator[Finding]:
-    """From its start, through `anchored`."""
+    """Follow the chain from its start, and check that it leads through `anchored`."""
     is_met = anchored.count == 0
     for one in _followed(_FROM.rows(runner, **{"from": _LOWEST}), NO_PARTS):
         if isinstance(one, Finding):
@@ -46,7 +46,7 @@ def audit_heads(runner: Runner, anchored: PartsHead) -> Iterator[Finding]:
 
 
 def heads_since(runner: Runner, anchored: PartsHead) -> Iterator[Finding]:
-    """What of it came after `anchored`, with the orders of that, and those that have moved since."""
+    """Follow the chain after `anchored`. Audit the orders of these rows, and those that have moved since."""
     rows = _FROM.rows(runner, **{"from": anchored.count or _LOWEST})
     if anchored.count:
         first = next(rows, None)
@@ -58,7 +58,7 @@ def heads_since(runner: Runner, anchored: PartsHead) -> Iterator[Finding]:
 
 
 def _followed(rows: Iterable[AnyRow], end: PartsHead) -> Iterator[_Noted | Finding]:
-    """What is noted behind `end`, up to the first row that is not what its digest was made of."""
+    """The rows after `end`, up to the first one that does not match its digest."""
     for row in rows:
         leg = leg_of_head(row.order_id, row.seller_id, row.version, bytes(row.head))
         end = PartsHead(end.count + 1, chain(end.head, leg))
@@ -69,7 +69,7 @@ def _followed(rows: Iterable[AnyRow], end: PartsHead) -> Iterator[_Noted | Findi
 
 
 def _orders(runner: Runner, parts: Iterable[_Noted | AnyRow | Finding]) -> Iterator[Finding]:
-    """What is wrong with the orders of these parts, a batch at a time."""
+    """Audit the orders of these sub-orders, a batch at a time."""
     batch: set[UUID] = set()
     for one in parts:
         if isinstance(one, Finding):

@@ -1,6 +1,6 @@
-"""Holds every order against its lines, sub-orders, reservations, shipments, refunds and transfers.
+"""Compares every order with its lines, sub-orders, reservations, shipments, refunds and transfers.
 
-All are read side by side along their order's id, so rows that belong to no order are found too.
+All are read side by side, ordered by the order's id, so rows that belong to no order are found too.
 """
 
 import heapq
@@ -31,20 +31,20 @@ from repositories.relational.schema.order_tables import (
 from repositories.relational.schema.tables import stock
 from repositories.relational.statement_runner import AnyRow, Runner
 
-# How soon a placed order is due, and how long it may wait: a test compares them with the service's.
+# How soon a placed order is due, and how long it may wait. A test compares both with the service's values.
 GRACE, PATIENCE = timedelta(seconds=2), timedelta(minutes=15)
-# How the holds of a part have ended, where it was not paid.
+# How the holds of an unpaid sub-order may have ended, by its state.
 _ENDS: dict[str, set[str | None]] = {
     "placed": {None},
     "cancelled": {"void", "expire"},
     "refused": {"void", "expire"},
 }
-# The state of an order is that of the part that is furthest behind.
+# The state of an order by that of its least advanced sub-order.
 _BEHIND = {"placed": "placed", "paid": "paid", "partly_fulfilled": "paid", "fulfilled": "fulfilled"}
 
 
 def _of(whole: Walk) -> Select[Any]:
-    """The same of some orders, also in the order of their ids."""
+    """The same statement for some orders only, also ordered by their ids."""
     order_id = whole.columns[0]
     return whole.statement.where(among(order_id, bindparam("ids", type_=IDS))).order_by(*whole.columns)
 
@@ -111,7 +111,7 @@ def _named(name: str, rows: Iterator[AnyRow]) -> Iterator[tuple[str, AnyRow]]:
 
 
 class Whole:
-    """An order with all that belongs to it. Each method yields what is wrong with one part."""
+    """An order with all that belongs to it. Each method yields the problems of one aspect."""
 
     def __init__(self, found: dict[str, list[AnyRow]]) -> None:
         self._found = found
@@ -158,7 +158,7 @@ class Whole:
             yield f"is {order.state} and due at {order.due_at} instead of {due}"
 
     def _whole(self, order: AnyRow) -> Iterator[str]:
-        """What it says against what its parts are."""
+        """Compare the order with its sub-orders."""
         parts = list(self._parts.values())
         states = {part.row.state for part in parts}
         behind = next((whole for state, whole in _BEHIND.items() if state in states), None)
@@ -170,7 +170,7 @@ class Whole:
             yield f"says {order.refunded} were refunded, its transfers make {given}"
         if strange := {one.debit for one in self._found["transfers"] if one.kind == REFUND} - self._parts.keys():
             yield f"was refunded by {len(strange)} who have no part in it"
-        # What is paid, or cancelled, is so at once for all parts.
+        # Payment, and cancellation, is one step for all sub-orders together.
         together = any(part.is_paid for part in parts) + ("cancelled" in states)
         alone = sum(part.steps - part.is_paid - (part.row.state == "cancelled") for part in parts)
         if order.version != 1 + together + alone:
@@ -192,7 +192,7 @@ class Whole:
         for product in sorted(taken.keys() | wanted.keys()):
             if taken[product] != wanted[product]:
                 yield f"wants {wanted[product]} of product {product}, reserved or sold are {taken[product]}"
-        # Free orders have no holds, so it is not seen whether they were loaded.
+        # Free orders have no holds, so whether they were bulk-loaded is unknown.
         ends = {order.created_at, order.created_at + PATIENCE}
         if any(part.row.total for part in self._parts.values()):
             ends = {order.created_at if self._is_loaded else order.created_at + PATIENCE}
@@ -208,7 +208,7 @@ class Whole:
                 yield f"product {one.product_id} was not reserved until {one.expires_at}"
 
     def _paid(self, order: AnyRow) -> Iterator[str]:
-        """Each seller's share is held, paid or freed, by transfers between buyer and seller, and nothing else is."""
+        """Check that each seller's share, and nothing else, is held, paid or freed between buyer and seller."""
         ends = {one.hold_id: one for one in self._payments if one.hold_id}
         heads = {seller: part.heads(order) for seller, part in self._parts.items()}
         paid: Counter[UUID] = Counter()
@@ -217,7 +217,7 @@ class Whole:
             if part is None or (one.debit, one.currency, one.kind) != (order.buyer_id, order.currency, "order"):
                 yield f"transfer {one.id} of it is not between its buyer and a seller, or in another currency"
                 continue
-            # Money is held when the part is placed, and paid or freed with its next step.
+            # Money is held when the sub-order is placed, and paid or freed with its next step.
             if not is_of(one, heads[one.credit][:1] if one.phase == "hold" else heads[one.credit][1:2]):
                 yield f"transfer {one.id} was made when {one.credit}'s part was something else"
             if one.phase in {"single", "hold"}:
@@ -235,7 +235,7 @@ class Whole:
 
 
 def _at_once(part: AnyRow, kind: str) -> Any:
-    """What all parts that are paid, or cancelled, have in common."""
+    """What all sub-orders that are paid, or cancelled, must have in common."""
     if kind == "paid_at":
         return part.paid_at
     return (part.ended_at, part.ended_by) if part.state == "cancelled" else None

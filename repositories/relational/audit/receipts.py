@@ -1,6 +1,6 @@
-"""Follows each product's chain of receipts: what had been received of it, each time somebody put its stock.
+"""Follows each product's chain of receipts: the total received, recorded each time its stock was put.
 
-Since an anchor only newer receipts are read: reservations follow from orders, which the entries lead to.
+After an anchor only newer receipts are read. Reservations are audited with their orders, which new entries lead to.
 """
 
 import heapq
@@ -22,7 +22,7 @@ from repositories.relational.schema.money_tables import stock_receipts
 from repositories.relational.schema.tables import stock
 from repositories.relational.statement_runner import AnyRow, Runner
 
-# Products whose new receipts one statement reads.
+# The number of products whose new receipts one statement reads.
 TOGETHER = 100
 
 
@@ -61,7 +61,7 @@ Changed = dict[UUID, tuple[AnyRow, StockHead]]
 
 
 def by_product(*streams: Iterable[Any]) -> Iterator[tuple[UUID, list[list[Any]]]]:
-    """What each of the streams, which are ordered by product, has of one."""
+    """For each product, its rows in each of the streams. These must be ordered by product."""
     for product, group in groupby(heapq.merge(*map(_numbered, range(len(streams)), streams)), key=itemgetter(0)):
         found: list[list[Any]] = [[] for _ in streams]
         for _, turn, _, row in group:
@@ -85,7 +85,7 @@ def received(row: AnyRow) -> Iterator[str]:
 def chained(
     row: AnyRow, receipts: Iterable[AnyRow], *, after: StockHead | None = None, through: StockHead | None = None
 ) -> Iterator[str]:
-    """`receipts` are all of the product whose stock is `row`, or those after `after`."""
+    """Check a product's chain. `row` is its stock; `receipts` are all of them, or those after `after`."""
     number, head, last = (after.receipts, after.head, 0) if after else (0, START, 0)
     is_met = through is None or through.receipts == 0
     for one in receipts:
@@ -111,7 +111,7 @@ def _unreceived(row: AnyRow, last: int) -> str:
 
 
 def receipts_since(runner: Runner, stocked: Iterable[StockHead]) -> Iterator[StockHead | Finding]:
-    """The head of every product's receipts, and before it what is wrong with those that came after `stocked`."""
+    """The head of every product's receipts, preceded by the findings about those after `stocked`."""
     changed: Changed = {}
     heads: list[StockHead] = []
     for product, (own, known) in by_product(_LAST.rows(runner), iter(stocked)):

@@ -35,7 +35,7 @@ _RECEIPTS = walk(select(stock_receipts), stock_receipts.c.product_id, stock_rece
 
 
 def audit_stock(runner: Runner, stocked: Iterable[StockHead]) -> Iterator[Finding]:
-    """The chains of receipts lead through `stocked`."""
+    """Check all stock. The chains of receipts must lead through the heads `stocked`."""
     for product, (own, made, known) in by_product(_STOCK.rows(runner), _RECEIPTS.rows(runner), stocked):
         problems = _problems(own[0], made, known[0] if known else None) if own else _lost(made, known)
         yield from about(product, problems)

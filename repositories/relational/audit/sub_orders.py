@@ -1,4 +1,4 @@
-"""Checks one seller's part of an order against the rows of everything that happened to it."""
+"""Checks a sub-order against the rows of everything that happened to it."""
 
 import itertools
 from collections import Counter
@@ -12,7 +12,7 @@ from repositories.relational.statement_runner import AnyRow
 
 
 def is_of(transfer: AnyRow, heads: Sequence[bytes]) -> bool:
-    """Whether the part was at one of these when the transfer was made. Earlier versions did not write it down."""
+    """Whether the sub-order had one of these heads when the transfer was made. Earlier versions stored none."""
     return transfer.order_head is None or bytes(transfer.order_head) in heads
 
 
@@ -24,7 +24,7 @@ class PartStep(NamedTuple):
 
 class Part(NamedTuple):
     """A sub-order with what belongs to it. `sent` are the lines of its shipments, `moved` its refund transfers, `noted`
-    what the chain of all heads has of it.
+    its rows in the chain of all heads.
     """
 
     row: AnyRow
@@ -55,7 +55,7 @@ class Part(NamedTuple):
         return sorted([*first, *sent, *back], key=lambda step: step.version)
 
     def heads(self, order: AnyRow) -> list[bytes]:
-        """Of its chain, after each version."""
+        """The heads of its chain, after each version."""
         row = self.row
         first = opening(order.id, order.buyer_id, row.seller_id, order.currency, order.created_at, self.lines)
         return list(itertools.accumulate((step.digest for step in self.history()), chain, initial=first))
@@ -66,12 +66,12 @@ class Part(NamedTuple):
 
     @property
     def is_ended(self) -> bool:
-        """Before it was paid: nothing of it is held, reserved or sold."""
+        """Whether it ended before it was paid: nothing of it is held, reserved or sold."""
         return self.row.ended_at is not None and not self.is_paid
 
     @property
     def steps(self) -> int:
-        """Changes of it since it was placed. A refusal of what is paid is one with its refund."""
+        """The number of steps since it was placed. A refusal after payment is one step with its refund."""
         return self.is_paid + self.is_ended + len(self.shipments) + len(self.refunds)
 
     def problems(self, order: AnyRow) -> Iterator[str]:

@@ -15,7 +15,7 @@ from repositories.relational.schema.functions import among
 from repositories.relational.schema.money_tables import entries, open_holds, transfers
 from repositories.relational.statement_runner import AnyRow, Runner
 
-# What the end of a hold has of the hold.
+# The columns in which the end of a hold equals the hold.
 _INHERITED = ("kind", "debit", "credit", "currency", "order_id")
 _debit, _credit, _hold, _end = (table.alias() for table in (entries, entries, transfers, transfers))
 _its = transfers.c
@@ -25,7 +25,7 @@ def _equal(other: FromClause, *names: str) -> ColumnElement[bool]:
     return and_(*(other.c[name].is_not_distinct_from(_its[name]) for name in names))
 
 
-# What is compared by the database need not be sent.
+# Compared in the database, so that less is sent.
 _SELECTED = (
     select(
         *TRANSFER_COLUMNS,
@@ -110,7 +110,7 @@ def _as_hold(row: AnyRow) -> Iterator[str]:
 
 
 def _as_payment(row: AnyRow) -> Iterator[str]:
-    """Deposits and payouts are what passes the provider's accounts, and nothing else does."""
+    """Check that deposits and payouts, and nothing else, have the provider on one side."""
     if (row.kind == DEPOSIT) != (row.debit == PROVIDER) or (row.kind == DEPOSIT and row.phase != "single"):
         yield "is no deposit from the provider, or something else from it"
     if (row.kind == PAYOUT) != (row.credit == PROVIDER) or (row.kind == PAYOUT and row.phase in {"single", "expire"}):

@@ -1,4 +1,4 @@
-"""Reads a table from one end to the other, in batches along an index: memory is bounded by a batch."""
+"""Reads a table from one end to the other, in batches along an index, so that memory is bounded by a batch."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -15,9 +15,9 @@ Key = tuple[UUID, str]
 
 
 class Walk(NamedTuple):
-    """`statement` reads all, along `columns`, whose names are `keys`.
+    """`statement` reads all rows; `columns`, whose names are `keys`, order them.
 
-    `first` reads the first batch of it, `further` the one behind the row whose keys are given as `after_<key>`.
+    `first` reads the first batch, `further` the one after the row whose keys are given as `after_<key>`.
     """
 
     statement: Select[Any]
@@ -39,14 +39,14 @@ class Walk(NamedTuple):
 
 
 def walk(statement: Select[Any], *keys: Column[Any]) -> Walk:
-    """Along `keys`, which are unique together, selected under their own names, and have an index."""
+    """Walk along `keys`, which must be unique together, indexed, and selected under their own names."""
     page = statement.order_by(*keys).limit(LIMIT)
     after = tuple_(*(bindparam(f"after_{key.name}", type_=key.type) for key in keys))
     return Walk(statement, keys, page, page.where(tuple_(*keys) > after), tuple(key.name for key in keys))
 
 
 def read_on(runner: Runner, page: Select[Any], values: dict[str, Any]) -> Iterator[AnyRow]:
-    """What accounts have, by pages: rows with `owner`, `currency` and `sequence`, from the place in `values` on."""
+    """Rows with `owner`, `currency` and `sequence`, page by page, after the position that `values` has in these."""
     values = values | {"limit": BATCH}
     while rows := runner.rows(page, values):
         yield from rows

@@ -113,7 +113,7 @@ class SqlFanoutWrites(RunnerBacked, FanoutWrites):
     def save(self, fanout: Fanout) -> None:
         self._runner.change(_SAVE, fanout_row(fanout))
         if fanout.state == "pulled":
-            # The stored progress was further, so the upsert did not apply: only the state changes.
+            # If the stored progress was further, the upsert did not apply. Then only the state changes.
             self._runner.change(_LEAVE, {"its_post": fanout.post_id})
 
     def pull(self, author_id: UUID, *, at: datetime, reason: PullReason) -> None:
@@ -130,7 +130,7 @@ class SqlFanoutWrites(RunnerBacked, FanoutWrites):
         return bool(self._runner.change(_RETURNING, {"its_author": author_id, "at": at}))
 
     def end_pull(self, author_id: UUID, *, changed_at: datetime) -> bool:
-        # Two statements: the lock may have waited for a transaction that left a fan-out, and the delete must see it.
+        # Two statements: the lock may have waited for a transaction that postponed a fan-out; the delete must see it.
         if not self._runner.rows(_LOCK_TURN, {"its_author": author_id, "its_change": changed_at}):
             return False
         return bool(self._runner.change(_PUSHED, {"its_author": author_id}))

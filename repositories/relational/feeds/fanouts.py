@@ -50,7 +50,7 @@ _seen: dict[Stage, ColumnElement[bool]] = {
 
 
 def _stage(condition: ColumnElement[bool]) -> Select[UUID]:
-    """Followers by id, each one's state by a scalar subquery: the planner may start a join with all feed activity."""
+    """Followers by id, filtered by a scalar subquery: for a join the planner might scan all feed activity first."""
     reads = (
         select(condition).where(feed_activity.c.account_id == follows.c.follower).correlate(follows).scalar_subquery()
     )

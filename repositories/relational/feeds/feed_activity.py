@@ -41,8 +41,8 @@ _following = select(account_counters.c.following).where(account_counters.c.accou
 _all_pulled = select(func.count()).select_from(pulled_authors).scalar_subquery()
 _is_pulled = select(true()).where(pulled_authors.c.author_id == follows.c.followee)
 _is_followed = select(true()).where(follows.c.follower == _reader, follows.c.followee == pulled_authors.c.author_id)
-# The smaller set, the reader's followees or all pulled authors, is probed against the other row by row. By subqueries,
-# since a join gets one generic plan for every reader, chosen for those who follow few.
+# Each row of the smaller set, the reader's followees or all pulled authors, is looked up in the other one. By
+# subqueries, since a join gets one generic plan for all readers, chosen for those with few followees.
 _READER_STATE = union_all(
     select(
         feed_activity.c.state,
@@ -80,7 +80,7 @@ _FINISH = _this.where(_waking, feed_activity.c.generation == bindparam("its_gene
     state=constant("awake"), low_watermark=_low_watermark
 )
 _is_lower = or_(feed_activity.c.low_watermark.is_(None), feed_activity.c.low_watermark < _low_watermark)
-# The stored mark of a waking reader belongs to a former generation, so also a lower one must fence the running fill.
+# A waking reader's stored low watermark is of an earlier generation, so even a lower one must fence the running fill.
 _RAISE_LOW_WATERMARK = _this.where(or_(_is_lower, _waking)).values(
     low_watermark=case((_is_lower, _low_watermark), else_=feed_activity.c.low_watermark),
     generation=feed_activity.c.generation

@@ -1,8 +1,8 @@
 """Tamper evidence for the ledger: a digest of each transfer, and a hash chain over each account's entries.
 
 hash(entry) = SHA-256(hash of the previous entry + leg); leg = SHA-256(digest of the transfer + owner + amount).
-Sequence, running balance and time of an entry can be recomputed from these, so they are not hashed. What an account
-holds, and frees again, is in a second chain: SHA-256(hash of the hold or the end before + digest of the transfer).
+Sequence, running balance and time of an entry can be recomputed from these, so they are not hashed. An account's holds,
+and the transfers that free them, form a second chain: SHA-256(previous hash + digest of the transfer).
 """
 
 import hashlib
@@ -15,7 +15,7 @@ START = bytes(32)
 
 
 def digest_of(transfer: Transfer, order_head: bytes | None = None) -> bytes:
-    """`order_head` is what the order's part was when the transfer was made, see `order_chain.py`."""
+    """`order_head` is the head of the sub-order when the transfer was made, see `order_chain.py`."""
     parts = (
         transfer.id.hex,
         transfer.phase,
@@ -28,7 +28,7 @@ def digest_of(transfer: Transfer, order_head: bytes | None = None) -> bytes:
         _id(transfer.hold_id),
         "" if transfer.expires_at is None else _time(transfer.expires_at),
         transfer.kind,
-        # As long as there was neither, transfers had no such lines.
+        # Left out without both, as in the digests of transfers older than these columns.
         *((f"memo {transfer.memo!r}", f"reference {transfer.reference!r}") if _annotated(transfer) else ()),
         *(() if order_head is None else (f"order {bytes(order_head).hex()}",)),
     )

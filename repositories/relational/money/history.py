@@ -1,4 +1,4 @@
-"""An order's history: read from the rows of what happened, so nothing is kept beside them."""
+"""An order's history, read from its rows, its sub-orders, shipments and refunds; nothing else is stored for it."""
 
 from functools import lru_cache
 from typing import Any

@@ -1,6 +1,7 @@
-"""Idempotency keys as rows. The port says why whoever has a key is waited for so briefly.
+"""Idempotency keys as rows. The port explains why a claim waits only briefly for another transaction.
 
-What waits for a key gets `wait_briefly`, and its row gives the transaction its usual patience back.
+A statement that may wait for a key shortens the lock timeout (`wait_briefly`); the row that it returns restores the
+transaction's usual one (`wait_usually`).
 """
 
 import json
@@ -77,10 +78,10 @@ def _its(key: RequestKey) -> dict[str, Any]:
 
 class SqlIdempotencyWrites(IdempotencyWrites):
     def __init__(self, work: Work, patience: int) -> None:
-        """`patience`: for how many milliseconds this transaction waits for a row."""
+        """`patience`: this transaction's usual lock timeout in milliseconds."""
         self._work = work
         self._patience = {"patience": str(patience)}
-        # Open claims of this transaction, which has their rows locked: nobody can take them over before its end.
+        # The leases that this transaction claimed. Their rows are locked, so none can be taken over before its end.
         self._own: set[UUID] = set()
 
     def claim(self, key: RequestKey, fingerprint: bytes, lease_time: timedelta) -> Claimed:

@@ -66,7 +66,7 @@ def valid(transfer: Transfer, phase: Phase) -> bool:
 
 
 class SqlLedgerWrites(LedgerWrites):
-    """`heads` are those of the orders' parts locked in the transaction; a transfer of one has it in its digest."""
+    """`heads`: the heads of the sub-orders locked in the transaction. Digests of their transfers cover them."""
 
     def __init__(self, work: Work, heads: Heads) -> None:
         self._work = work
@@ -128,7 +128,7 @@ class SqlLedgerWrites(LedgerWrites):
             raise self._work.refused(Invalid(f"no valid {phase} transfer"))
 
     def _row(self, transfer: Transfer) -> dict[str, Any]:
-        """Of a transfer whose account is locked."""
+        """The row of a transfer whose debit account is locked."""
         number, head = None, None
         if not moves_money(transfer.phase):
             number = self._accounts.next_hold(transfer.debit, transfer.amount.currency)
@@ -137,13 +137,13 @@ class SqlLedgerWrites(LedgerWrites):
         return transfer_row(transfer, hold_sequence=number, order_head=head)
 
     def _add(self, transfer: Transfer) -> dict[str, Any]:
-        """Insert the transfer, unless its id is there. Whoever moves its money sees whether it was. Returns its row."""
+        """Queue the transfer's INSERT and return its row. Moving its money tells whether its id existed already."""
         row = self._row(transfer)
         self._work.queue(_ADD, row)
         return row
 
     def _known(self, transfer: Transfer) -> Exists | Differs:
-        """What was there before it."""
+        """Compare the transfer with the stored one of the same id."""
         known = read_transfers(self._work, [transfer.id])[transfer.id]
         for field in _CONTENT:
             if getattr(known, field) != getattr(transfer, field):
@@ -171,7 +171,7 @@ class SqlLedgerWrites(LedgerWrites):
         return self._first(end, self._accounts.set_aside(end, digest, -hold.amount.amount))
 
     def _timed(self, transfer: Transfer, owners: set[UUID]) -> Transfer:
-        """With the database's time, when these owners' accounts are locked, and later than their last entries."""
+        """Lock the owners' accounts, and set the database's time or a later one: later than their last entries."""
         return replace(transfer, created_at=self._accounts.next_time(owners, transfer.amount.currency))
 
     def _record(
@@ -184,7 +184,7 @@ class SqlLedgerWrites(LedgerWrites):
         return end, self._add(end)["digest"]
 
     def _ended(self, transfer_id: UUID, hold_id: UUID, phase: Phase, amount: int | None) -> Exists | Differs:
-        """Compares with the transfer that has this id, which may have ended the hold."""
+        """The hold is not open: compare with the stored transfer of this id, which may have ended it."""
         known = read_transfers(self._work, {transfer_id, hold_id})
         end, hold = known.get(transfer_id), known.get(hold_id)
         if end is not None:

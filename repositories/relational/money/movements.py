@@ -1,7 +1,8 @@
 """Changes of ledger accounts. They are locked, then one conditional UPDATE checks and changes both of a transfer.
 
-The transfer's INSERT goes to the server with the UPDATE, so this asks whether the row is there that was just written:
-one with its digest, which has a time later than the last entries of either account, or its place in the chain of holds.
+The transfer's INSERT, which does nothing if the id exists, is sent together with the UPDATE. So the UPDATE requires the
+row with the new digest. No older row has it: it covers a time later than the last entries of both accounts. For a hold,
+which has no entries, the UPDATE also requires its number in the chain of holds.
 """
 
 from collections.abc import Collection
@@ -45,8 +46,8 @@ _SET_ASIDE = (
         holds_head=chained(_account.holds_head, bindparam("digest", type_=LargeBinary())),
     )
 )
-# Both accounts in one statement. What neither may do is a condition, so that no order of the two decides the answer.
-# They have to be locked before: an UPDATE from a UNION ALL misses rows that changed while it waited (see findings/).
+# Both accounts in one statement. All limits are conditions, so the result does not depend on which is updated first.
+# They must be locked before: an UPDATE from a UNION ALL misses rows that changed while it waited (see findings/).
 _numbers = dict.fromkeys(("step", "held_step", "need", "room"), BigInteger())
 _LEG: dict[str, TypeEngine[Any]] = {"owner": ID, "leg": LargeBinary(), **_numbers}
 _legs = union_all(
@@ -77,12 +78,14 @@ _locked = (
     .with_for_update()
     .subquery("locked")
 )
-# Outside of what locks: the time of the last row is read when the last account is locked.
+# The time is selected outside of the locking subquery: that of the last row is read when all accounts are locked.
 LOCK = select(_locked.c.owner, _locked.c.last_at, _locked.c.holds, database_time().label("now"))
 
 
 def lock_order(owner: UUID) -> tuple[bool, UUID]:
-    """By id, the payment provider last. Every deposit locks its account, so the lock should be held briefly."""
+    """The sort key for locking: by id, the payment provider last. Every deposit locks the provider's account, so that
+    lock should be held briefly.
+    """
     return owner == PROVIDER, owner
 
 
@@ -101,15 +104,15 @@ class Leg(Struct, frozen=True):
     held_step: int = 0
 
     def values(self, turn: int) -> dict[str, Any]:
-        """For `_MOVE`: `need` must be available before, and `room` is the most that may be owned before."""
+        """Parameters of `_MOVE`: before the change, at least `need` must be available and at most `room` be posted."""
         own = {"owner": self.owner, "step": self.step, "held_step": self.held_step, "leg": self.leg}
         own |= {"need": self.held_step - self.step, "room": _LARGEST - max(self.step, 0)}
         return {f"{name}_{turn}": value for name, value in own.items()}
 
 
 class LedgerAccounts:
-    """The ledger accounts in one transaction. Of those that are locked, `_last` are the times of the last entries, and
-    `_holds` the numbers of holds and of what freed them.
+    """The ledger accounts in one transaction. For the locked ones, `_last` has the times of the last entries and
+    `_holds` the lengths of the chains of holds.
     """
 
     def __init__(self, work: Work) -> None:
@@ -121,7 +124,7 @@ class LedgerAccounts:
     def lock(self, owners: Collection[UUID], currency: str) -> datetime:
         """Lock the accounts, in `lock_order`; missing ones are opened.
 
-        Returns the database's time after that, or that of their last entry where it is later.
+        Returns the database's time after locking, or that of their last entry if it is later.
         """
         ids = sorted({owner for owner in owners if (owner, currency) not in self._last}, key=lock_order)
         if ids:
@@ -140,13 +143,13 @@ class LedgerAccounts:
         return max(self._now, *(self._last[owner, currency] + _MICROSECOND for owner in owners))
 
     def next_hold(self, owner: UUID, currency: str) -> int:
-        """The place in the chain of holds of an account that is locked."""
+        """The next number in the chain of holds of a locked account."""
         return self._holds[owner, currency] + 1
 
     def move(self, transfer: Transfer, digest: bytes, legs: tuple[Leg, Leg]) -> bool:
-        """Change both accounts, which are locked, and write their entries, at the transfer's time.
+        """Change both accounts, which must be locked, and write their entries, with the transfer's time.
 
-        Returns False, and has changed nothing, when the transfer was not written because its id was there before.
+        Returns False and changes nothing when the transfer was not written because its id existed.
         """
         currency, at, written = transfer.amount.currency, transfer.created_at, _named(transfer, digest)
         values = legs[0].values(0) | legs[1].values(1) | written | {"its_currency": currency, "now": at}
@@ -172,7 +175,7 @@ class LedgerAccounts:
         return True
 
     def set_aside(self, transfer: Transfer, digest: bytes, amount: int) -> bool:
-        """Add `amount` to what its debit account holds; a negative amount frees it. False as `move`.
+        """Add `amount` to `held` of the debit account; a negative amount frees money. Returns False as `move` does.
 
         Raises `Insufficient`.
         """

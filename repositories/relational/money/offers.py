@@ -1,4 +1,4 @@
-"""Rows of offers. The port says when which may be written."""
+"""Offers as rows. The port says when a row may be written."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime

@@ -1,8 +1,8 @@
-"""Tamper evidence for orders: a hash chain over what was ordered of a seller, and what happened to it.
+"""Tamper evidence for orders: each sub-order has a hash chain over what was ordered and what happened to it.
 
-The first head is a digest of what was ordered. Each step makes the next one of it: head = SHA-256(head before + step).
-A transfer of the order has the head of its seller's part by then in its own digest. Digests are stored for ever, so
-what they are made of cannot change.
+The first head is a digest of what was ordered. Each step makes the next one: head = SHA-256(previous head + step).
+The digest of a transfer of the order covers the head that the sub-order had at that time. Digests are stored for ever,
+so what they are made of cannot change.
 """
 
 import hashlib
@@ -16,14 +16,14 @@ import msgspec
 from repositories.money_records import Order, SubOrder
 from repositories.relational.money.digests import chain
 
-# Of each part that a transaction has locked or added, by order and seller.
+# The heads of the sub-orders that a transaction has locked or added, by order and seller.
 Heads = dict[tuple[UUID, UUID], bytes]
 
 
 def opening(
     order_id: UUID, buyer_id: UUID, seller_id: UUID, currency: str, at: datetime, lines: Iterable[Any]
 ) -> bytes:
-    """`lines` are the seller's, in the order of their numbers."""
+    """The first head. `lines` are the seller's, ordered by number."""
     ordered = [
         [line.number, line.product_id.hex, line.product_version, line.title, line.unit_price, line.quantity]
         for line in lines
@@ -32,12 +32,12 @@ def opening(
 
 
 def moved(to: str, at: datetime, by: UUID | None = None, reason: str | None = None) -> bytes:
-    """A part was paid, cancelled or refused."""
+    """The step of a sub-order that was paid, cancelled or refused."""
     return _digest(to, _time(at), by and by.hex, reason)
 
 
 def shipped(shipment_id: UUID, reference: str, at: datetime, units: Iterable[tuple[int, int]]) -> bytes:
-    """`units` are pairs of a line's number and units, in the order of the numbers."""
+    """The step of a shipment. `units` are pairs of line number and units, ordered by number."""
     return _digest("shipped", shipment_id.hex, reference, _time(at), [list(pair) for pair in units])
 
 
@@ -46,7 +46,7 @@ def refunded(refund_id: UUID, reason: str, *, restock: bool, units: int, at: dat
 
 
 def beginning(order: Order, part: SubOrder) -> bytes:
-    """The head after what stands in the part itself: that it was placed, and paid or ended."""
+    """The head after the steps that the sub-order itself records: placed, then paid or ended."""
     own = [line for line in order.lines if line.seller_id == part.seller_id]
     head = opening(order.id, order.buyer_id, part.seller_id, order.total.currency, order.created_at, own)
     for step in stated(part):
@@ -55,7 +55,7 @@ def beginning(order: Order, part: SubOrder) -> bytes:
 
 
 def stated(part: Any) -> Iterable[bytes]:
-    """The steps that stand in the part, a record or a row. A refusal of what was paid is one with its refund."""
+    """The step that the sub-order, a record or a row, itself records. A refusal after payment is part of its refund."""
     if part.paid_at is not None:
         yield moved("paid", part.paid_at)
     elif part.ended_at is not None:

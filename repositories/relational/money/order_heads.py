@@ -1,7 +1,8 @@
-"""The chain of all parts' heads, written when an anchor is made, so that the anchor's end of it covers every step.
+"""One chain over the heads of all sub-orders. It is extended when an anchor is made, which stores its end and so covers
+every step.
 
-A part's head changes with each of its steps, and there are too many parts to have them all in an anchor. So each head
-that is new since the anchor before gets a row in one chain. Commands do nothing for it.
+A sub-order's head changes with each of its steps, and there are too many sub-orders to list them all in an anchor. So
+each head that is new since the previous anchor gets a row in this chain. Commands do nothing for it.
 """
 
 import hashlib
@@ -19,7 +20,7 @@ from repositories.relational.work import Work
 _part = sub_orders.c
 _LAST = select(order_heads.c.number, order_heads.c.digest).order_by(order_heads.c.number.desc()).limit(1)
 _LOCK_LAST = _LAST.with_for_update()
-# A part that a command has locked is not waited for, so nobody waits in a circle.
+# Skips sub-orders that a command has locked, so that this cannot deadlock.
 _UNNOTED = (
     select(_part.order_id, _part.seller_id, _part.version, _part.head)
     .where(IS_UNNOTED)
@@ -40,7 +41,7 @@ _NOTED = (
 
 
 def note(work: Work, limit: int) -> tuple[int, PartsHead]:
-    # Who waited for another's lock reads the end anew, and what that one has noted is not there to be noted.
+    # Two statements: after a wait for a concurrent call, the second reads the end which that call has written.
     work.rows(_LOCK_LAST, {})
     before, digest = next(((one, bytes(digest)) for one, digest in work.rows(_LAST, {})), (0, START))
     added: list[dict[str, Any]] = []
@@ -55,5 +56,5 @@ def note(work: Work, limit: int) -> tuple[int, PartsHead]:
 
 
 def leg_of_head(order_id: UUID, seller_id: UUID, version: int, head: bytes) -> bytes:
-    """What a row says, without those before it. Digests are stored for ever, so this cannot change."""
+    """The digest of a row's own content, without the rows before it. It is stored for ever, so this cannot change."""
     return hashlib.sha256(f"{order_id.hex} {seller_id.hex} {version} {head.hex()}".encode()).digest()

@@ -1,7 +1,7 @@
-"""Pages of a buyer's and of a seller's orders, by age, all of them or some. An index serves each choice.
+"""Pages of a buyer's and of a seller's orders by age, filtered or not. An index serves each filter.
 
-A statement drives from the table whose index is in the order of the page: a product's lines for a seller, sub-orders
-for a seller and for a buyer at one seller, else the buyer's orders.
+A statement starts at the table whose index is in the order of the page: order lines for a seller's orders of one
+product, sub-orders for a seller and for a buyer's orders from one seller, else the buyer's orders.
 """
 
 from functools import lru_cache
@@ -58,7 +58,7 @@ def _of_seller(names: frozenset[str]) -> tuple[Select[Any], Any, Any]:
 
 @lru_cache(maxsize=256)
 def page_of(role: Role, names: frozenset[str], *, later: bool) -> Select[Any]:
-    """Ids of a page: `key` is the buyer or the seller, and `names` are the members of the choice that are given."""
+    """Select the ids of a page: `key` is the buyer or the seller, `names` are the fields of the choice that are set."""
     found, at, one = (_of_buyer if role == "buyer" else _of_seller)(names)
     if "since" in names:
         found = found.where(at >= _given("since"))

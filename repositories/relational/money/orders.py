@@ -1,4 +1,4 @@
-"""Orders with their lines and sub-orders, and what ends their being placed."""
+"""Orders with their lines and sub-orders, and the moves out of state `placed`."""
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
@@ -53,10 +53,10 @@ def _listing(role: Role, names: frozenset[str], *, later: bool) -> Select[Any]:
 
 _ADD, _ADD_LINES, _ADD_SUB_ORDERS = insert(orders), insert(order_lines), insert(sub_orders)
 _GET = _whole(None, orders.c.id).where(among(orders.c.id, bindparam("ids", type_=IDS)))
-# All rows of it, the order's first: PostgreSQL reads only those rows again that it locks and had to wait for.
+# Locks the rows of all three tables, the order's first: after a wait PostgreSQL reads only locked rows again.
 _whole_one = _whole(None).add_columns(sub_orders.c.head).where(orders.c.id == bindparam("id"))
 _locked = _whole_one.with_for_update().subquery("locked")
-# Outside of what locks, as of ledger accounts: the time of the last row is read when all are locked.
+# The time is selected outside of the locking subquery, as for ledger accounts: the last row's when all are locked.
 _LOCK = select(*_locked.c, database_time().label("now"))
 _due = (
     select(orders)
@@ -144,7 +144,7 @@ class SqlOrderReads(RunnerBacked, OrderReads):
 
 
 class SqlOrderWrites(OrderWrites):
-    """`heads` are filled with those of the parts that are added and locked."""
+    """Adds the heads of the sub-orders that are added or locked to `heads`."""
 
     def __init__(self, work: Work, heads: Heads) -> None:
         self._work = work

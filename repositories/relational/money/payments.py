@@ -41,7 +41,7 @@ _OF_SANDBOX: Select[Any] = select(
 _ids = bindparam("ids", type_=IDS)
 _GET = _PAYMENTS.where(among(_its.id, _ids))
 _GET_OF_SANDBOX = _OF_SANDBOX.where(sandbox_payments.c.reference == bindparam("reference", type_=ID))
-# The counters of who is gone are gone too. Their row may be counted on meanwhile, not removed.
+# A deleted account has no counters. The lock prevents deletion of their row, but not updates.
 _there = (
     select(
         account_counters.c.account_id,
@@ -69,7 +69,7 @@ _PAYOUTS = {False: _payouts, True: _payouts.where(tuple_(_its.created_at, _its.i
 
 
 def _between(listed: Select[Any], table: Table, at: str, reference: str) -> dict[bool, Select[Any]]:
-    """Without and with a mark."""
+    """The statements for the first page (False) and for later pages (True)."""
     time, one = table.c[at], table.c[reference]
     first = listed.where(time >= bindparam("since", type_=TIME), time < bindparam("until", type_=TIME))
     first = first.order_by(time, one).limit(LIMIT)

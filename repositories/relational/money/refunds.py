@@ -1,4 +1,4 @@
-"""Refunds: the rows beside the ledger's transfers, and the sums of these."""
+"""Refunds: rows that complement the ledger's refund transfers, and the sums of these."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Shipments with their lines, and what they make of a sub-order."""
+"""Shipments with their lines, and the moves of sub-orders that they cause."""
 
 from collections.abc import Iterable
 from itertools import groupby

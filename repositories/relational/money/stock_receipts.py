@@ -1,6 +1,6 @@
-"""Receipts of stock: what had been received of a product, each time somebody put its stock.
+"""Receipts of stock: the total received of a product, recorded each time its stock is put.
 
-The audit holds stock against them, so that units cannot appear on hand. Each is chained to the one before.
+The audit compares stock with them, so that units cannot appear on hand unnoticed. Each is chained to the previous one.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from repositories.relational.schema.functions import chained
 from repositories.relational.schema.money_tables import stock_receipts
 from repositories.relational.schema.tables import stock
 
-# Versions of stock go from 1 to that and begin again, because one order may have nearly as many units as 64 bits count.
+# Versions of stock go from 1 to this and start over: one order may have nearly as many units as 64 bits can count.
 MOST_VERSIONS = 2**40
 _most = literal_column(str(MOST_VERSIONS), BigInteger)
 
@@ -41,17 +41,17 @@ ADD_RECEIPT = insert(stock_receipts).from_select(
 
 
 def receipt(now: Stock) -> dict[str, Any]:
-    """The values of `ADD_RECEIPT` for the stock as it is right after it was put."""
+    """The values of `ADD_RECEIPT` for the stock right after it was put."""
     received = now.on_hand + now.sold
     values = {"its_id": now.product_id, "all_received": received, "start": START}
     return values | {"leg": leg_of_receipt(now.product_id, received)}
 
 
 def leg_of_receipt(product_id: UUID, received: int) -> bytes:
-    """What the receipt says, without those before it."""
+    """The digest of the receipt's own content, without the receipts before it."""
     return hashlib.sha256(f"{product_id.hex} {received}".encode()).digest()
 
 
 def version_after(steps: ColumnElement[int]) -> ColumnElement[int]:
-    """A receipt is one step; each unit that is sold or comes back is one too. So the audit can count them."""
+    """The version after `steps`. A receipt is one step, and so is each unit sold or returned: the audit counts them."""
     return (stock.c.version - 1 + steps % _most) % _most + 1

@@ -94,11 +94,11 @@ _LEFT = (
     .outerjoin(offers, offers.c.product_id == stock.c.product_id)
     .where(among(stock.c.product_id, bindparam("ids", type_=IDS)))
 )
-# No digest is empty.
+# Accepts every offer: no digest is empty.
 ANY_OFFER = b""
-# Of one statement. Orders of more products need several.
+# In one statement. Orders with more products need several.
 _MOST_PRODUCTS = 8
-# Before the UPDATE: one from a UNION ALL misses rows that changed while it waited for them (see findings/).
+# Run before the UPDATE, since one from a UNION ALL misses rows that changed while it waited (see findings/).
 _LOCK = (
     select(stock.c.product_id)
     .where(among(stock.c.product_id, bindparam("ids", type_=IDS)))
@@ -109,7 +109,7 @@ _LOCK = (
 
 @cache
 def _reserve(products: int) -> Executable:
-    """Units of so many products, which are locked where there are several."""
+    """The UPDATE that reserves units of this many products. Several products must be locked before it."""
     each = (
         select(
             bindparam(f"its_id_{turn}", type_=ID).label("its_id"),
@@ -119,7 +119,7 @@ def _reserve(products: int) -> Executable:
         for turn in range(products)
     )
     wanted = union_all(*each).subquery("wanted")
-    # A subquery that has one value: an EXISTS under OR may be planned as one over all rows.
+    # A scalar subquery: an EXISTS under OR may be planned as a scan of all rows.
     known = select(offers.c.digest).where(offers.c.product_id == wanted.c.its_id).scalar_subquery()
     as_known = or_(wanted.c.offer == bindparam("any_offer", ANY_OFFER, type_=LargeBinary()), wanted.c.offer == known)
     enough = stock.c.on_hand - stock.c.reserved >= wanted.c.units
@@ -209,7 +209,7 @@ class SqlStockWrites(StockWrites):
             raise self._work.refused(Stale() if stale else Short(next(iter(missing))))
 
     def _changed(self, units: Mapping[UUID, int], offers: Mapping[UUID, bytes]) -> bool:
-        """Whether one of the products may have had enough units, and another offer."""
+        """Whether one of the products may have been refused for another offer, not for too few units."""
         if not units:
             return False
         short = {

@@ -1,6 +1,6 @@
-"""Sub-orders: their moves, and what the order as a whole becomes of them.
+"""Sub-orders: their moves, and the state of the whole order that follows from them.
 
-Whoever changes a sub-order holds the lock of its order, so what one statement reads the next one can rely on.
+Every change of a sub-order holds the lock of its order, so what one statement reads is still true for the next one.
 """
 
 from datetime import datetime
@@ -40,14 +40,14 @@ MOVE_ALL = (
 )
 MOVE_ONE = MOVE_ALL.where(THIS[1])
 
-# Of one sub-order, or of the row of `sub_orders` that a statement is about.
+# Correlated to the row of `sub_orders` that the statement reads or changes.
 _its_lines = (order_lines.c.order_id == _part.order_id, order_lines.c.seller_id == _part.seller_id)
 _unsent = order_lines.c.fulfilled + order_lines.c.returned < order_lines.c.quantity
 NOTHING_TO_SEND = ~exists().where(*_its_lines, _unsent).correlate(sub_orders)
 
 
 def movable(to: SubOrderState) -> ColumnElement[bool]:
-    """Whether the sub-order is in a state from which it gets into this one."""
+    """Whether the sub-order is in a state from which it can move to this one."""
     return _part.state.in_(SUB_ORDER_MOVES[to])
 
 
@@ -62,7 +62,7 @@ def _some(condition: ColumnElement[bool]) -> ColumnElement[bool]:
     return exists().where(sub_orders.c.order_id == orders.c.id, condition).correlate(orders)
 
 
-# Decision 23: the furthest behind of those that are to be fulfilled says it; where there are none, what became of them.
+# Decision 23: the state of the least advanced sub-order that is not ended; if all are, whether any of them was paid.
 ORDER_STATE: ColumnElement[str] = case(
     (_some(_part.state == "placed"), "placed"),
     (_some(_part.state.in_(("paid", "partly_fulfilled"))), "paid"),
@@ -84,6 +84,6 @@ _SUM_UP = (
 
 
 def sum_up(work: Work, order_id: UUID, at: datetime) -> None:
-    """What the order is as a whole, after a change of a sub-order."""
+    """Update the order as a whole after a change of one of its sub-orders."""
     values: dict[str, Any] = {"its_id": order_id, "now": at}
     work.change(_SUM_UP, values)

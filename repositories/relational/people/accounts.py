@@ -51,7 +51,7 @@ _SET_EMAIL = (
     .values(email=bindparam("new_email"), email_key=bindparam("new_key"), verified_at=null())
 )
 _END_LOGIN = delete(logins).where(*_its_login)
-# A key that no handle has. What is left says nothing of the person.
+# `no_handle` is a key that no handle has. The row keeps no personal data.
 _EMPTY = (
     update(accounts)
     .where(accounts.c.id == bindparam("its_id"))
@@ -170,7 +170,7 @@ class SqlAccountWrites(WorkBacked, AccountWrites):
         self._work.change(_RESERVE, {"handle_key": fold(handle), "account_id": account_id, "until": until})
 
     def claim(self, handle: str, account_id: UUID, *, at: datetime) -> None:
-        """Who has taken the handle holds the lock of its unique key, so a reservation is there or cannot come."""
+        """This transaction holds the handle's unique key, so a reservation is visible by now or cannot be added."""
         key = fold(handle)
         for reserved_for, until in self._work.rows(_RESERVED, {"key": key}):
             if reserved_for != account_id and until > at:
@@ -181,14 +181,14 @@ class SqlAccountWrites(WorkBacked, AccountWrites):
         return self._work.change(_END_RESERVATIONS, {"before": before, "limit": limit})
 
     def _change_login(self, statement: Executable, account_id: UUID, if_hash: str, new: dict[str, str]) -> None:
-        """With the mailed tokens, which were for the login as it was."""
+        """Also delete the mailed tokens: they were issued for the previous login."""
         its = {"its_id": account_id}
         if not self._work.change(statement, its | new | {"if_hash": if_hash}):
             self._refuse(account_id)
         self._work.change(_END_TOKENS, its)
 
     def _refuse(self, account_id: UUID) -> NoReturn:
-        """Whether it has changed meanwhile, or is not there."""
+        """Raise `Stale` if the account exists, so it has changed meanwhile, else `NotFound`."""
         if self._work.rows(_EXISTS, {"id": account_id}):
             raise Stale
         raise NotFound

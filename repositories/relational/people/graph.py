@@ -41,7 +41,7 @@ _Page = Select[UUID, datetime]
 def _listing(
     of: ColumnElement[UUID], other: ColumnElement[UUID], since: ColumnElement[datetime] = follows.c.since
 ) -> tuple[_Page, _Page]:
-    """The first page and the pages after it."""
+    """The statements for the first page and for the later pages."""
     first = select(other, since).where(of == bindparam("id")).order_by(since.desc(), other.desc()).limit(LIMIT)
     end = tuple_(bindparam("before_since", type_=TIME), bindparam("before_id", type_=ID))
     return first, first.where(tuple_(since, other) < end)
@@ -75,7 +75,7 @@ _ROWS = (
     .where(among(account_counters.c.account_id, bindparam("ids", type_=IDS)))
     .order_by(account_counters.c.account_id)
 )
-# With who of the pair is there.
+# Also returns which accounts of the pair exist.
 _THERE = 5
 _RELATIONS_OF_PAIR = union_all(
     *_KINDS,
@@ -83,7 +83,7 @@ _RELATIONS_OF_PAIR = union_all(
         among(account_counters.c.account_id, bindparam("ids", type_=IDS))
     ),
 )
-# Against one another, and not against those who only keep the rows from being removed.
+# FOR NO KEY UPDATE: these locks exclude one another, but not `_KEEP`, which only prevents the rows' deletion.
 LOCK_COUNTERS = _ROWS.with_for_update(key_share=True)
 _KEEP = _ROWS.with_for_update(read=True, key_share=True)
 _FOLLOW = insert(follows).on_conflict_do_nothing().returning(true())
@@ -195,7 +195,7 @@ class SqlGraphWrites(GraphWrites):
         pair = frozenset((one, other))
         if pair not in self._locked:
             self._runner.queue(LOCK_COUNTERS, {"ids": list(pair)})
-        # The second statement begins once the first has its locks, and sees what was committed by then.
+        # The second statement starts when the first has its locks, so it sees what was committed by then.
         begun = self._runner.begin(_RELATIONS_OF_PAIR, {"viewer": one, "others": [other], "ids": list(pair)})
 
         def related() -> Relation:

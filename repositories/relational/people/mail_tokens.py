@@ -1,4 +1,4 @@
-"""Mailed tokens as rows. The login is locked before its tokens, as by whoever changes an address or a password."""
+"""Mailed tokens as rows. The login is locked before its tokens, as in changes of an address or a password."""
 
 from datetime import datetime
 from uuid import UUID
