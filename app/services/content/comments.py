@@ -1,4 +1,4 @@
-"""Comments, numbered per post. Refused when the author of the post or the commenter has blocked the other."""
+"""Comments, numbered per post. A comment is refused if the post's author or the commenter has blocked the other."""
 
 from uuid import UUID
 
@@ -35,8 +35,8 @@ class Comments:
     def add(self, author: UUID, post_id: UUID, body: str, reserved: ReservedId | None = None) -> Comment:
         """Raises `Missing`, `Forbidden` with code `blocked`.
 
-        A comment's id is its number, which the store assigns. So a retry after a crash returns the author's newest
-        comment with this body, if it is younger than keys are stored.
+        A comment's id is its number, which the store assigns, so it cannot be reserved. A retry after a crash returns
+        the author's newest comment with this body instead, if it was written within the retention of keys (`KEPT`).
         """
         if reserved and reserved.resumed and (known := self._written(author, post_id, body)):
             return known

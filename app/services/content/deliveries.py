@@ -46,7 +46,7 @@ class Deliveries:
     def of(self, caller: UUID, post_id: UUID) -> Delivery:
         """Raises `Missing`, and `Forbidden` for everybody but the author.
 
-        Reads whether the post is in flight before its progress: a post dispatched in between has progress.
+        Whether the post is in flight is read before its progress: if it is dispatched in between, progress is found.
         """
         post = self._posts.read(post_id)
         if post.author_id != caller:

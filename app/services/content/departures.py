@@ -1,7 +1,7 @@
-"""What a deleted account has left behind, removed in slices, as if the person had undone each thing.
+"""Removal of a deleted account's content, follows and likes, in slices, as if the owner had undone each action.
 
-Each removal has the event of its kind, so that counts, caches, timelines and notifications follow. A slice removes
-what is there: it may be repeated, by several processes at once, and goes on where one that died has stopped.
+Each removal emits the event of its kind, so that counts, caches, timelines and notifications follow. A slice removes
+what it finds, so slices may be repeated, may run in several processes at once, and continue after a crash.
 """
 
 import logging
@@ -30,14 +30,14 @@ class Departures:
         self._pack = kit.emitter
 
     def begin(self, account_id: UUID) -> None:
-        """Remove a slice, which is all of most accounts, before the caller is answered. The event does the rest."""
+        """Remove one slice before the request is answered; most accounts have no more. The event's handler goes on."""
         try:
             self.clean_up(account_id)
         except StoreError as error:
             log.warning("what a deleted account left is left to its event: %s", error)
 
     def follow_up(self, account_id: UUID) -> None:
-        """Remove what came to be after the rest was removed."""
+        """Remove what was written after the clean-up of a deleted account. Does nothing if the account exists."""
         if not self._relational.accounts.get([account_id]):
             self.clean_up(account_id)
 

@@ -62,9 +62,10 @@ class Posts:
         self._pack = kit.emitter
 
     def publish(self, author: UUID, draft: PostDraft, reserved: ReservedId | None = None) -> Post:
-        """Raises `Unprocessable` when a product does not exist. A `reserved` post that exists is returned.
+        """Raises `Unprocessable` if a product does not exist. Returns the stored post if the `reserved` id has one.
 
-        Feeds find a post in flight once it is counted, so that comes after the post and before the answer.
+        The count of published posts tells feeds to look for posts in flight, so it is raised after the post is stored
+        and before the request is answered.
         """
         post = self._stored(author, draft, reserved)
         self._retry(lambda: self._count(author))
@@ -105,7 +106,10 @@ class Posts:
         return edited
 
     def delete(self, author: UUID, post_id: UUID, condition: Precondition) -> None:
-        """The post is on no page from the next request on. The event's handlers clean up timelines."""
+        """Raises what `edit` does, except `Unprocessable`. No page shows the post from the next request on.
+
+        The event's handlers remove it from timelines.
+        """
         current = self._own(author, post_id, condition)
         event = self._pack(PostDeleted(post_id, author, current.tags))
         try:
@@ -161,7 +165,7 @@ class Posts:
 
     def _stored(self, author: UUID, draft: PostDraft, reserved: ReservedId | None) -> Post:
         if reserved and reserved.resumed and (known := self._documents.posts.get([reserved.id]).get(reserved.id)):
-            # Whoever stored it may have died before this.
+            # The process that stored the post may have crashed before the invalidation.
             self._invalidation.forget(self._invalidation.published(known.id, author, known.tags))
             return known
         self._check_products(draft.product_ids)

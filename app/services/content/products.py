@@ -59,13 +59,13 @@ class Products:
         self._retry = kit.retry
 
     def clear_stock(self, product_id: UUID) -> None:
-        """Of a withdrawn product nothing can be ordered. Idempotent."""
+        """Close the offer and clear the stock of a withdrawn product, so that it cannot be ordered. Idempotent."""
         with self._invalidation.transaction() as tx:
             tx.offers.close(product_id)
             tx.stock.clear(product_id)
 
     def offer(self, seller: UUID, draft: ProductDraft, reserved: ReservedId | None = None) -> Product:
-        """A `reserved` product that exists is returned."""
+        """List a product. Returns the stored product if the `reserved` id has one."""
         now = self._clock()
         product = Product(
             reserved.id if reserved else self._ids(),
@@ -117,10 +117,10 @@ class Products:
             raise PreconditionFailed("the product has changed meanwhile") from stale
 
     def end_write(self, product_id: UUID) -> None:
-        """Of a product whose last write began long ago: see to it that it came to its end, or never will.
+        """Resolve a write of a product that began long ago and whose outcome was not recorded. Idempotent.
 
-        Where the document is as it was before, it is written once more with nothing changed, so that its next version
-        is there and whoever still wants to make that one is too late. Idempotent.
+        If the document still has the version from before that write, it is rewritten unchanged under the next version.
+        Should the old write still arrive, it fails its version check.
         """
         state = self._relational.offers.get([product_id]).get(product_id, UNKNOWN)
         product = self._documents.products.get([product_id]).get(product_id)
@@ -141,10 +141,11 @@ class Products:
         return self._level(self._own(seller, product_id).id)
 
     def put_stock(self, before: Stock, on_hand: int, *, if_version: int | None) -> Stock:
-        """Set the units on hand, reserved ones included, of what `stock` has given.
+        """Set the units on hand, including reserved ones. `before` is what `stock` has returned.
 
-        Raises `RuleBroken` with code `stock_reserved` below what orders have reserved, `too_much` where these and those
-        sold are more than can be counted, `PreconditionFailed` where units were sold or put since `if_version`.
+        Raises `RuleBroken` with code `stock_reserved` if orders have reserved more than `on_hand`, and with `too_much`
+        if `on_hand` and the units sold exceed 64 bits together; `PreconditionFailed` if units were sold or put since
+        `if_version`.
         """
         if on_hand + before.sold > MOST:
             raise RuleBroken("with those sold these are more units than can be counted", code="too_much")
@@ -158,9 +159,10 @@ class Products:
             raise PreconditionFailed("the stock has changed meanwhile") from stale
 
     def add_stock(self, before: Stock, delta: int, *, anyhow: bool) -> Stock:
-        """So many units more, or fewer, than `before`; with `anyhow` than there are, whatever else changed meanwhile.
+        """Add `delta` units to those of `before`; a negative `delta` removes units.
 
-        Raises what `put_stock` does.
+        If the stock has changed since `before`, raises `PreconditionFailed`; with `anyhow` it adds to the current
+        level instead, and raises `Contention` after `TRIES` attempts. Otherwise raises what `put_stock` does.
         """
         for _ in range(TRIES):
             try:
@@ -187,7 +189,7 @@ class Products:
         return product
 
     def _there(self, product_id: UUID) -> Product:
-        """From the store, because the client's precondition is compared with it."""
+        """Read from the store, not the cache: the client's precondition is compared with its version."""
         found = self._documents.products.get([product_id]).get(product_id)
         if found is None:
             raise Missing("there is no such product")

@@ -1,4 +1,4 @@
-"""Full-text search: ids from a service that events keep, and cards from the truth."""
+"""Full-text search: a separate service, which is fed by events, returns ids; the cards are built here."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -14,7 +14,7 @@ from repositories.search import Found, Kind, SearchIndex
 
 
 class Search:
-    """`index` is None where this system has no search."""
+    """`index` is None if search is not configured."""
 
     def __init__(self, index: SearchIndex | None, cards: Cards, viewers: Viewers) -> None:
         self._index = index
@@ -22,13 +22,13 @@ class Search:
         self._viewers = viewers
 
     def find(self, query: str, kind: Kind | None, *, before: UUID | None, limit: int) -> Sequence[Found]:
-        """Newest first, and possibly gone. Raises `SearchOff`, `Unavailable`."""
+        """Hits, newest first; some may have been deleted since. Raises `SearchOff`, `Unavailable`."""
         if self._index is None:
             raise SearchOff
         return self._index.find(query, kind, before=before, limit=limit)
 
     def cards(self, found: Sequence[Found], viewer: UUID | None) -> list[tuple[Kind, bytes]]:
-        """In the order given, without those that are gone."""
+        """The kind and card of each hit, in the order given, without those that no longer exist."""
         shown = self._posts([one.id for one in found if one.kind == "post"], viewer)
         shown |= self._products([one.id for one in found if one.kind == "product"])
         return [(one.kind, shown[one.id]) for one in found if one.id in shown]
@@ -51,6 +51,6 @@ class _Id(Struct):
 
 
 class _Offer(Struct):
-    """Of a product's card."""
+    """The part of a product's card that is decoded: the product's id."""
 
     product: _Id

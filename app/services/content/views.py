@@ -1,8 +1,8 @@
-"""View counts of posts, write-back in three stages: in the process, beside the cache, in the documents.
+"""View counts of posts, written back in three stages: process memory, the buffer beside the cache, the documents.
 
-A view costs its reader no round trip. Each process adds its counts to the store beside the cache once a second. The
-relay moves them to the documents, in numbered batches that are applied once. The first two stages may lose what they
-hold; `docs/caching.md` says how much.
+A view costs its reader no round trip. Each process adds its counts to the buffer once a second. The relay moves them
+to the documents in numbered batches, each of which is applied once. The first two stages may lose counts;
+`docs/caching.md` says how many.
 """
 
 import logging
@@ -18,7 +18,7 @@ from repositories.hot import ViewCounts
 log = logging.getLogger(__name__)
 GATHERED = timedelta(seconds=1)
 BATCH = 1000
-# Per flush, so that the sweeper's other jobs are not delayed.
+# Batches per flush at most, so that the sweeper's other jobs are not delayed.
 BATCHES = 10
 
 
@@ -72,7 +72,7 @@ class Views:
         return sum(self._carry() for _ in range(BATCHES))
 
     def close(self) -> None:
-        """Send what is left."""
+        """End the sending thread and send the remaining counts."""
         with self._guard:
             sender, self._sender = self._sender, None
         if sender is not None:
@@ -91,7 +91,7 @@ class Views:
         return len(batch.counts)
 
     def _send_on(self) -> None:
-        """Wait for a view, collect for a second, send. Without views nothing is sent."""
+        """Loop: wait for a view, collect views for `gathered`, send. Without views nothing is sent."""
         while self._any.wait() and not self._ended.wait(self._gathered):
             self._any.clear()
             self.send()

@@ -1,4 +1,4 @@
-"""What a follow, its end and a block do to a home timeline: posts of one author are copied in or removed."""
+"""Changes of a home timeline after a follow, an unfollow or a block: one author's posts are copied in or removed."""
 
 from datetime import datetime
 from uuid import UUID
@@ -12,7 +12,7 @@ from repositories.relational import RelationalStore
 
 
 class BackFill:
-    """`limit` is the most posts that are copied for a new follow."""
+    """`limit` is how many posts are copied for a new follow at most."""
 
     def __init__(
         self,
@@ -29,13 +29,13 @@ class BackFill:
         self._limit = limit
 
     def fill(self, follow: Follow, at: datetime) -> None:
-        """Copy the newest posts into the follower's timeline, then mark the edge: from now on it need not be pulled.
+        """Copy the newest posts into the follower's timeline, then mark the edge as filled: it is no longer pulled.
 
-        What an earlier follow has left is removed first: a fan-out that found the follower before that follow ended may
-        push afterwards, and a deletion that came in between did not find them.
+        Entries left by an earlier follow are removed first. A fan-out that read the followers before that follow ended
+        may push after it, and the deletion of such a post may have missed this follower.
 
-        If there are more posts than are copied, the low watermark rises to the oldest copied one in the same
-        transaction, and what is below it is pulled.
+        If `limit` posts were copied, there may be more: the low watermark rises to the oldest copied post in the same
+        transaction, and posts below it are pulled.
         """
         self.clear(follow.follower, follow.followee, follow.since - MICROSECOND)
         refs = self._documents.posts.by_authors([follow.followee], limit=self._limit)
@@ -46,6 +46,6 @@ class BackFill:
                 tx.feed_activity.raise_low_watermark(follow.follower, refs[-1].post_id)
 
     def clear(self, owner: UUID, author: UUID, at: datetime) -> None:
-        """Remove the author's posts. Where that exceeds the budget of tombstones the timeline is rebuilt instead."""
+        """Remove the author's posts. If that exceeds the tombstone budget, the timeline is rebuilt instead."""
         if not self._feeds.purge(owner, author, at):
             self._feed_activity.rebuild_and_trim(owner)

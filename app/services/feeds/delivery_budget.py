@@ -8,7 +8,7 @@ BURST_SECONDS = 2.0
 
 
 class DeliveryBudget:
-    """`rate` tokens a second; the bucket holds those of `BURST_SECONDS`. A rate of 0 is no limit.
+    """`rate` tokens a second; the bucket holds `BURST_SECONDS` worth of them. A rate of 0 means no limit.
 
     A chunk that is larger than the bucket passes when the bucket is full, and makes its level negative.
     """
@@ -22,7 +22,7 @@ class DeliveryBudget:
         self._guard = threading.Lock()
 
     def take(self, deliveries: int) -> bool:
-        """Take as many tokens. False, and nothing taken, when there are not enough."""
+        """Take `deliveries` tokens. Returns False, and takes none, if there are not enough."""
         if not self._rate:
             return True
         with self._guard:

@@ -129,8 +129,8 @@ class Fanouts:
     def retract(self, post: PostRef, at: datetime) -> None:
         """Remove a post that was deleted at `at` from home timelines. Raises `Unfinished` after a slice.
 
-        A deletion commits a little after the time it bears, and a back-fill that began in between copies the post with
-        a later time. So entries are removed with the time of now. The id never comes back, so that loses nothing.
+        A deletion commits a little after the time of its event, and a back-fill that begins in between writes the post
+        with a later timestamp. So entries are removed with the current time. Ids are not reused: nothing else is lost.
         """
         at = max(at, self._clock())
         self._feeds.remove_from_author(post, at)
@@ -192,7 +192,7 @@ class Fanouts:
         return replace(self._begun(post, at, Situation(None, None, 0)), state="retracting")
 
     def _is_postponed(self, fanout: Fanout, situation: Situation) -> bool:
-        """Whether the author is pulled or becomes so now. True: the fan-out was saved as pulled."""
+        """Whether the author is pulled, or becomes pulled now. If True, the fan-out was saved as postponed."""
         post = PostRef(fanout.post_id, fanout.author_id)
         if situation.pulled is not None and situation.pulled.state == "pulled":
             self._announcer.left(post)
@@ -212,7 +212,7 @@ class Fanouts:
         return replace(fanout, audience=self._relational.fanouts.audience_size(fanout.author_id))
 
     def _run(self, fanout: Fanout) -> None:
-        """Chunk by chunk until it is done, the budget is spent, or the slice is over (`Unfinished`)."""
+        """Push chunk by chunk until it is done, the budget is spent, or the slice's time is up (`Unfinished`)."""
         post = PostRef(fanout.post_id, fanout.author_id)
         deadline = time.monotonic() + self._limits.slice_seconds
         while fanout.finished_at is None:
@@ -269,7 +269,7 @@ class Fanouts:
         return replace(fanout, stage=following, cursor=None)
 
     def _shed(self, fanout: Fanout, deliveries: int) -> None:
-        """Over budget: pull the author and save the fan-out with its cursor. One that is made up for waits instead."""
+        """Over budget: pull the author and save the fan-out with its cursor. A fan-out in `make_up` waits instead."""
         if fanout.state == "pulled":
             raise Unfinished(OUT_OF_BUDGET)
         self._announcer.left(PostRef(fanout.post_id, fanout.author_id))

@@ -59,7 +59,7 @@ class FeedActivity:
             log.warning("feed activity of %s not recorded: %s", account_id, error)
 
     def awake_until(self, reader_state: ReaderState) -> datetime:
-        """A reader of this state, who is awake, is not put to sleep before, whichever server's clock it goes by."""
+        """The time until which an awake reader with this state is not put to sleep, given clock skew up to `SKEW`."""
         return reader_state.seen_at + self._dormant_after - SKEW
 
     def rebuild(self, account_id: UUID) -> bool:
@@ -95,8 +95,9 @@ class FeedActivity:
         reader_state = self._relational.feed_activity.reader_state(account_id)
         if reader_state.state != "waking":
             return
-        # This may end a later request too, whose trim hides what is written as of `SKEW` before it. Removals that come
-        # from now on are later than this, also by a clock that is behind.
+        # This fill may complete a later request too, whose trim hides entries up to `SKEW` older than that request: so
+        # they get a recent time. It is a bit in the past, so that a removal from now on has a later time than they
+        # have, even by a clock that is behind.
         at = max(at, self._clock() - SKEW / 2)
         self._feeds.trim(account_id, at - SKEW)
         authors = [account_id, *self._relational.graph.followees(account_id)]
@@ -109,8 +110,8 @@ class FeedActivity:
                 raise Contention("the feed changed while it was filled")
 
     def _remove_deleted(self, account_id: UUID) -> None:
-        """Entries of posts that are gone: young ones, which a trim spares, of deletions that the tombstone budget kept
-        from removing them; and what was deleted while the timeline was filled, where that passed the reader over.
+        """Remove entries of deleted posts: recent ones, which a trim spares, if the tombstone budget was spent when
+        they were to be removed; and posts deleted while the timeline was filled, if the retraction skipped the reader.
         """
         for batch in batched(self._feeds.audit.home(account_id), CHECKED_BATCH):
             there = self._documents.posts.authors([entry.post_id for entry in batch])

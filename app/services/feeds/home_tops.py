@@ -1,17 +1,17 @@
 """The cached top of each home feed: the newest posts of readers who are awake, as ids.
 
-Fan-out puts a post into the tops right after the feed store has it. A top that is not there is filled from the feed
-store, which stays the timeline, and below the low watermark from the documents: for a first page with no more than that
-page reads, and with all that is kept of a feed once somebody reads on. Why a top is never wrong (decision 21):
+A fan-out adds a post to the tops right after writing it to the feed store, which remains the timeline. A missing top is
+filled from the feed store, and below the low watermark from the documents: with only what the page reads if it is a
+first page, and with up to `entries` once the reader pages on. Why a top is never wrong (decision 21):
 
-- Pushed posts. A post is put into the tops before its event is acknowledged, and until then it is in flight, which is
-  read first. A fill that began before the post was put in is refused, as every fill that a write overtook. Where the
-  cache cannot be written, `lose` is counted in the relational store instead, before the acknowledgement.
-- All else. Whoever follows, unfollows, blocks, is back-filled or rebuilt changes the reader state in the same
-  transaction. A top bears the state it was filled under, and counts only under that state.
+- Pushed posts. A post is added to the tops before its event is acknowledged; until then it is in flight, and posts in
+  flight are read first. A fill that began before the post was added is refused, like every fill that a write overtook.
+  If the cache cannot be written, the counter `lost` in the relational store is raised before the acknowledgement.
+- Everything else. A follow, unfollow, block, back-fill or rebuild changes the reader state in its own transaction. A
+  top is stored with the state it was filled under, and is used only under that state.
 
-So a page compares the top with what it has read from the truth. A cache that was flushed, was away, or holds what is
-old makes it slower and not wrong.
+So a page compares the top with what it has read from the truth. A cache that was flushed, was unavailable, or holds old
+values makes the page slower, not wrong.
 """
 
 from bisect import bisect_left, bisect_right
@@ -33,18 +33,18 @@ from repositories.hot import Cache, Fill, Held, Value, lease_of, stored_under
 from repositories.records import PostRef
 from repositories.relational import RelationalStore
 
-# Entries that are pushed into a top before it is filled anew, at most.
+# Entries that are added to a top at most before it is filled anew.
 ADDED = 160
 FRESH_SECONDS = 3600.0
 ENTRY, ID = 32, 16
-# Entries, of half a kilobyte as records.
+# Decoded entries that a process keeps, at half a kilobyte each.
 REMEMBERED = 8192
-# What nobody asks for: before `asked` was noted, a top was filled with all that is kept.
+# The default for tops stored before `asked` existed: they were filled with all entries. No fill asks for as many.
 MANY = 1 << 31
 
 
 class Basis(Struct, frozen=True, array_like=True):
-    """What of a reader state all that is cached of a feed depends on."""
+    """The members of a reader state on which everything cached of a feed depends."""
 
     generation: int
     revision: int
@@ -57,8 +57,8 @@ class Basis(Struct, frozen=True, array_like=True):
 
 
 class TopNote(Struct, frozen=True, array_like=True):
-    """Under which state a top was filled, and with how many entries at most. It is complete down to `end`, None: the
-    whole timeline.
+    """The state under which a top was filled, and the `asked` number of entries. The top is complete down to `end`;
+    None means that it is the whole timeline.
     """
 
     basis: Basis
@@ -66,7 +66,7 @@ class TopNote(Struct, frozen=True, array_like=True):
     asked: int = MANY
 
     def covers(self, part: Window, most: int) -> bool:
-        """Whether a fill with `most` entries need not be tried for this part."""
+        """Whether this top is enough for `part`, so that it need not be filled again with `most` entries."""
         if self.end is None or self.asked >= most:
             return True
         if part.start is None:
@@ -75,8 +75,8 @@ class TopNote(Struct, frozen=True, array_like=True):
 
 
 class Top(NamedTuple):
-    """`entries` are post and author, newest first. Whom they are by the reader followed under the basis' state.
-    `grows`: more may be kept, and are once they are asked for.
+    """`entries` are a post's id and its author's, newest first. The reader followed all these authors when the top was
+    filled. `grows`: there may be more; a part that needs them fills the top again.
     """
 
     entries: Sequence[bytes]
@@ -85,7 +85,7 @@ class Top(NamedTuple):
     grows: bool = False
 
     def segment(self, part: Window) -> Segment | None:
-        """What it has of this part; None where it does not reach that far."""
+        """The entries within `part`; None if the top does not reach that far down."""
         if self.end is not None and part.start is not None and part.start <= self.end:
             return None
         if part.after is not None:
@@ -101,7 +101,7 @@ class Top(NamedTuple):
 
 
 class HomeTops:
-    """`entries` is how many a top is filled with, at most, and for a first page fewer."""
+    """`entries` is how many a top is filled with at most; a first page asks for fewer."""
 
     def __init__(
         self, relational: RelationalStore, documents: DocumentStore, feeds: FeedStore, cache: Cache, entries: int
@@ -113,7 +113,7 @@ class HomeTops:
         self._entries = entries
 
     def add(self, post: PostRef, owners: Collection[UUID]) -> None:
-        """Put a post that the feed store has into these feeds' tops. From its return on, no top lacks it."""
+        """Add a post that the feed store has to these readers' tops. Once this returns, no valid top lacks it."""
         try:
             self._cache.extend([key(owner) for owner in owners], _entry(post), most=ADDED * ENTRY)
         except Unavailable:
@@ -123,12 +123,12 @@ class HomeTops:
     def of(
         self, reader: UUID, state: ReaderState, low_watermark: UUID, part: Window, likes: Likes | None = None
     ) -> Top | None:
-        """The reader's top under this state, filled for this part where there is none. None while the cache is away.
+        """The reader's top under this state, filled for `part` if the cached one does not do. None without a cache.
 
-        The pushed timeline is complete down to `low_watermark`, that of the state or of the retention. `likes` learn of
-        the posts of a first part, where the relational store is asked anyway.
+        The pushed timeline is complete down to `low_watermark`, the later of the state's and the retention's. If the
+        relational store is asked anyway, `likes` looks up the posts of a first part in the same round trip.
 
-        Raises `Unavailable` where it is to be filled and the feed store is away.
+        Raises `Unavailable` if the top has to be filled and the feed store is unavailable.
         """
         name = key(reader)
         try:
@@ -146,7 +146,7 @@ class HomeTops:
         return self._stored(reader, entries, note, lease if isinstance(lease, bytes) else None)
 
     def _checked(self, reader: UUID, held: Held, note: TopNote) -> Top:
-        """Authors of what was added since need not be followed any more: a push may be late."""
+        """The top with the posts added since its fill. Their authors are checked: a push may come after an unfollow."""
         entries = _split(held.value.body or b"")
         if not held.more:
             return self._top(entries, note, held.stamp)
@@ -162,7 +162,9 @@ class HomeTops:
     def _read(
         self, reader: UUID, low_watermark: UUID, asked: int, part: Window, likes: Likes
     ) -> tuple[list[bytes], UUID | None]:
-        """Entries, and down to where. The timeline comes before whom the reader follows; the state came before both."""
+        """The entries, and the id down to which they are complete. Reads the timeline before the follows; the caller
+        has read the state before both.
+        """
         refs = self._feeds.home_page(reader, limit=asked, low_watermark=low_watermark)
         if len(refs) == asked:
             entries = [_entry(ref) for ref in refs]
@@ -190,7 +192,7 @@ class HomeTops:
 def _of_followees(
     reader: UUID, entries: Sequence[bytes], doubtful: Collection[bytes], likes: Likes, posts: Collection[UUID] = ()
 ) -> list[bytes]:
-    """The entries whose authors are not doubtful, or followed, or the reader."""
+    """The entries without those of `doubtful` authors who are neither followed nor the reader."""
     others = {UUID(bytes=one) for one in doubtful if one != reader.bytes}
     strange = {one.bytes for one in others - likes.beside(posts, others)}
     return [one for one in entries if one[ID:] not in strange]
@@ -220,7 +222,7 @@ def _entry(ref: PostRef) -> bytes:
     return (ref.post_id.int << 8 * ID | ref.author_id.int).to_bytes(ENTRY)
 
 
-# Many readers have the same posts.
+# Cached because many readers have the same posts.
 @lru_cache(REMEMBERED)
 def _ref(entry: bytes) -> PostRef:
     return PostRef(UUID(bytes=entry[:ID]), UUID(bytes=entry[ID:]))

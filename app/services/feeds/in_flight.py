@@ -1,7 +1,7 @@
-"""Posts in flight: published, and not yet in every follower's timeline. The documents know them.
+"""Posts in flight: published, but not yet in every follower's timeline. They are read from the documents.
 
-A process remembers what it has read for as long as the reader state says that no other post was published. Posts only
-leave; one that has left is in the timeline, and a page shows it once.
+A process remembers them for as long as the reader state shows that no other post was published. In that time posts can
+only leave the set. A post that has left is in the timelines too, and a page shows it once.
 """
 
 import time
@@ -13,14 +13,14 @@ from msgspec import Struct
 from app.services.feeds.page_windows import Segment, Window, segment_of
 from repositories.documents import DocumentStore
 
-# Up to so many are read whoever their authors are; if there are more, only those of followees.
+# Posts in flight of all authors that are read at most; if there are more, only those of followees are read.
 MOST = 200
-# Those that have left meanwhile make pages dearer, so all are read anew now and then.
+# How long they are remembered: posts that have left in the meantime make pages slower.
 SECONDS = 0.25
 
 
 class Remembered(Struct, frozen=True):
-    """All posts in flight when `published` had been counted, read at `at`."""
+    """All posts in flight, read at `at` (monotonic seconds) after the count of published posts was `published`."""
 
     posts: Segment
     published: int
@@ -34,17 +34,17 @@ class InFlightPosts:
         self._last: Remembered | None = None
 
     def remembered(self) -> Remembered | None:
-        """To be used only if the reader state, read after this, has the same count."""
+        """The remembered posts, if they are recent. Valid only if a reader state read after this has the same count."""
         last = self._last
         return last if last is not None and self._seconds() - last.at < SECONDS else None
 
     def read(self, published: int) -> Segment:
-        """All posts in flight; incomplete if there are too many. `published` was read before."""
+        """Read all posts in flight; incomplete if there are more than `MOST`. `published` was read before this call."""
         at = self._seconds()
         found = segment_of(self._documents.posts.in_flight(None, limit=MOST), MOST)
         self._last = Remembered(found, published, at) if found.end is None else None
         return found
 
     def by(self, authors: Collection[UUID], part: Window) -> Segment:
-        """Of these authors, within this part."""
+        """Posts in flight of these authors, within `part`."""
         return segment_of(self._documents.posts.in_flight(authors, **part.bounds), part.limit)

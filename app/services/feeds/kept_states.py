@@ -1,13 +1,13 @@
-"""What a poll is checked against without asking the truth: two kept values, which the cache gives with the page.
+"""Checks a kept page of a home feed without asking the truth, by two cached values that are read along with the page.
 
-*Flight*, one for all: the authors of posts in flight, and what concerns every reader. Whoever publishes drops it before
-the 201. *A reader's state*: under which basis pages count, and whom the reader follows. Whoever follows, unfollows,
-blocks, likes or unlikes drops it before the answer. They are read before the page, as the truth is.
+*Flight*, one value for all readers: the authors of posts in flight, and what concerns every feed. Publishing drops it
+before the 201. *A reader's state*: the basis under which pages are valid, and the accounts the reader follows. Follow,
+unfollow, block, like and unlike drop it before they answer. Both are read before the page, as the truth is.
 
-A drop may fail while others still read the cache. So flight is trusted for `SECONDS` from when its reading began, by
-the clock of the cache's server, and whoever could not drop waits that long (`lost_drops.py`). All else that changes is
-found in the next flight: a post that tops lack and a drop that failed in `lost`, an author who is pulled in `pulled`.
-Of a reader who might be put to sleep nothing is kept.
+A drop may fail while other processes still read the cache. So flight is trusted for `SECONDS` from when its reading
+began, by the clock of the cache's server, and a writer whose drop failed waits that long (`lost_drops.py`). Every other
+change shows in the next flight: a post that tops lack and a failed drop raise `lost`, a newly pulled author changes
+`pulled`. A state is trusted only as long as the reader cannot be put to sleep.
 """
 
 import contextlib
@@ -31,11 +31,11 @@ from repositories.read_your_writes import primary
 from repositories.relational import RelationalStore
 
 T = TypeVar("T")
-# For how long flight is trusted: while nothing is in flight, and otherwise.
+# How long flight is trusted: if no post is in flight, and otherwise.
 SECONDS, BUSY_SECONDS = 1.0, 0.25
-# Flight is not kept until `lost` has been the same for so long: whoever counts there need not wait each time.
+# Flight is not kept until `lost` has not changed for this long, so that writers who raise it often seldom have to wait.
 STEADY_SECONDS = 5.0
-# The truth is asked this often at least, which notes that the reader is there.
+# The longest time a state is kept. Then the truth is asked, which also records that the reader reads.
 STATE_SECONDS = timedelta(minutes=15)
 MOST_FOLLOWED = MOST_PULLED = 1000
 ID = 16
@@ -43,7 +43,7 @@ FLIGHT, STATE = "in-flight@1", "home-state@1:"
 
 
 class Flight(Struct, frozen=True, array_like=True):
-    """`authors` are ids side by side. `pulled` stands for who is pulled, and since when."""
+    """`authors` are concatenated ids. `pulled` is a digest of the pulled authors and since when they are pulled."""
 
     lost: int
     pulled: bytes
@@ -51,7 +51,9 @@ class Flight(Struct, frozen=True, array_like=True):
 
 
 class KeptState(Struct, frozen=True, array_like=True):
-    """Of a reader of whom nothing is to be pulled. `until` counts seconds since 1970; `followed` is None for many."""
+    """The state of an awake reader for whom no author is pulled. `until` is in seconds since 1970. `followed` are
+    concatenated ids, or None if there are more than `MOST_FOLLOWED`.
+    """
 
     basis: Basis
     pulled: bytes
@@ -60,8 +62,9 @@ class KeptState(Struct, frozen=True, array_like=True):
 
 
 class Glance(Struct, frozen=True):
-    """Under which `basis` a page may be answered; if under none, which `key` is to be kept for that, `stamp` if it is
-    stored. `flight` is what a state has to agree with. `absent`: there is no such page."""
+    """The result of a check. A page with this `basis` may be answered. If it is None, `key` is the value to load, and
+    `stamp` that of its stored version; a loaded state has to agree with `flight`. `absent`: no page is kept.
+    """
 
     basis: Basis | None = None
     key: str | None = None
@@ -71,7 +74,7 @@ class Glance(Struct, frozen=True):
 
 
 class Begun(Struct, frozen=True):
-    """A key that is being loaded since `at`, by `time.monotonic`."""
+    """A load of `key` under a lease, begun at `at` (`time.monotonic`)."""
 
     key: str
     lease: bytes
@@ -84,7 +87,7 @@ class Begun(Struct, frozen=True):
 
 
 class KeptStates:
-    """Never fails for the cache's sake. `steady` are `STEADY_SECONDS`, but in tests."""
+    """Never raises because of the cache. `steady` is `STEADY_SECONDS` except in tests."""
 
     def __init__(
         self,
@@ -99,12 +102,12 @@ class KeptStates:
         self._timelines = timelines
         self._clock = clock
         self.steady = steady
-        # What `lost` was when it was last read, and since when this process knows it to be that.
+        # `lost` when it was last read, and since when this process has seen that value.
         self._lost = (-1, 0.0)
         self._asked = -SECONDS
 
     def glance(self, reader: UUID, kept: Sequence[Held | None]) -> Glance:
-        """What is said by what was read of `keys_of` the reader."""
+        """Check the cached values of `keys_of(reader)`."""
         flight, state = kept
         known = _decoded(flight, _FLIGHTS)
         if known is None:
@@ -117,12 +120,12 @@ class KeptStates:
         return Glance(own.basis)
 
     def begin(self, glance: Glance) -> Begun | None:
-        """Before the truth is looked at, for `keep` after it."""
+        """Take a lease on the key to load, before the truth is read; pass the result to `keep` afterwards."""
         at = time.monotonic()
         if glance.key is None:
             return None
         if glance.key == FLIGHT:
-            # It ends before it is asked for again where few read.
+            # With fewer requests than one in `SECONDS`, it would expire before its first use.
             last, self._asked = self._asked, at
             if at - last >= SECONDS or at - self._lost[1] < self.steady:
                 return None
@@ -130,7 +133,7 @@ class KeptStates:
         return Begun(glance.key, lease, at, glance.flight) if lease else None
 
     def keep(self, reader: UUID, begun: Begun | None, look: PageTruth) -> None:
-        """What was looked at since then."""
+        """Store what was read since `begin`, or release the lease if it may not be kept."""
         lost = look.state.lost
         if self._lost[0] != lost:
             self._lost = (lost, time.monotonic())
@@ -144,7 +147,7 @@ class KeptStates:
             self._cache.release({begun.key: begun.lease})
 
     def _flight(self, begun: Begun, look: PageTruth) -> Fill | None:
-        """Posts in flight were read before the rest of it."""
+        """The value of flight, or None if it may not be kept. Its posts in flight were read before the rest."""
         known, since = self._lost
         if look.in_flight.end is not None or known != look.state.lost or begun.at - since < self.steady:
             return None
@@ -172,7 +175,7 @@ class KeptStates:
 
 
 def keys_of(reader: UUID) -> list[str]:
-    """In the order in which `KeptStates.glance` takes them."""
+    """The keys whose values `KeptStates.glance` takes, in this order."""
     return [FLIGHT, state_key(reader)]
 
 

@@ -7,7 +7,7 @@ from repositories.relational import RelationalStore
 
 
 class Likes:
-    """Each post is looked up once: beside whom the reader follows, where that is asked for too, or by itself."""
+    """Looks each post up once: together with follows if those are looked up too, or else alone."""
 
     def __init__(self, relational: RelationalStore, reader: UUID) -> None:
         self._relational = relational
@@ -15,7 +15,7 @@ class Likes:
         self._known: dict[UUID, bool] = {}
 
     def beside(self, posts: Collection[UUID], others: Collection[UUID]) -> set[UUID]:
-        """Whom of the others the reader follows. Learns of the posts in the same round trip."""
+        """The accounts among `others` that the reader follows. Looks up `posts` in the same round trip."""
         if not posts and not others:
             return set()
         liked, followed = self._relational.likes.beside_follows(self._reader, posts, others)

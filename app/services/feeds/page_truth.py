@@ -1,4 +1,4 @@
-"""What a page of a home feed reads of the truth, once, before it reads anything that is cached."""
+"""What a page of a home feed reads from the truth, once, before it reads anything cached."""
 
 from collections import defaultdict
 from collections.abc import Collection
@@ -11,8 +11,8 @@ from app.services.feeds.page_windows import Segment
 from repositories.feed_records import ReaderState
 from repositories.relational import RelationalStore
 
-# How a post comes into a page: pushed, and found in the cached top or in the feed store; not pushed yet; pulled,
-# because the author is, or because the pushed timeline is not complete there.
+# How a post got into a page: pushed, and found in the cached top or in the feed store; in flight; pulled because its
+# author is pulled; or pulled because the pushed timeline is not complete there.
 Way = Literal["top", "timeline", "in_flight", "author_pulled", "all_pulled"]
 
 
@@ -31,7 +31,7 @@ class Follows:
         return self._all
 
     def note(self, authors: Collection[UUID], followed: Collection[UUID]) -> None:
-        """It is known of `authors` which of them are followed."""
+        """Record which of `authors` are followed."""
         self._known |= {author: author in followed for author in authors if author != self._reader}
 
     def among(self, authors: set[UUID]) -> set[UUID]:
@@ -45,7 +45,7 @@ class Follows:
 
 
 class Ways:
-    """For people who ask why a post is in a feed. Whoever looks so does not count as the reader."""
+    """How each post got into a page, for the question why a post is in a feed. Asking does not count as reading."""
 
     def __init__(self) -> None:
         self.of: defaultdict[UUID, list[Way]] = defaultdict(list)
@@ -57,11 +57,11 @@ class Ways:
 
 
 class PageTruth:
-    """Posts in flight, and then the reader state. `low_watermark` is where the pushed timeline ends. Whom the reader
-    follows and what they like is learned as the page is made.
+    """The posts in flight and the reader state, read in this order. The pushed timeline is complete down to
+    `low_watermark`. The reader's follows and likes are looked up while the page is made.
 
-    `top` is the cached top that was read, if any; `was_beyond`, whether the page was made of anything else, too. `ways`
-    are noted where somebody asks for them.
+    `top` is the cached top that was read, if any; `was_beyond`, whether the page also needed pushed posts from
+    elsewhere. `ways` are recorded if they are given.
     """
 
     __slots__ = ("follows", "in_flight", "likes", "low_watermark", "state", "top", "was_beyond", "ways")
@@ -86,17 +86,17 @@ class PageTruth:
 
     @property
     def only_top(self) -> Top | None:
-        """The cached top, where the page was made of nothing else."""
+        """The cached top, if all pushed posts of the page came from it."""
         return None if self.was_beyond else self.top
 
     def via(self, way: Way, segment: Segment) -> Segment:
-        """The segment, as a part of the page."""
+        """The segment, after recording the way of its posts."""
         if self.ways is not None:
             self.ways.note(segment, way)
         return segment
 
     def is_quiet(self) -> bool:
-        """Whether the pushed timeline is all there is: nothing of it is in flight or to be pulled."""
+        """Whether the pushed timeline is the whole feed: nothing in the feed is in flight or has to be pulled."""
         if self.state.state != "awake" or self.state.pulled or self.in_flight.end is not None:
             return False
         return not self.follows.among({ref.author_id for ref in self.in_flight.refs})

@@ -45,11 +45,11 @@ class Window(Struct, frozen=True):
         return {"before": self.before, "after": self.after, "limit": self.limit}
 
     def first_part(self) -> Self:
-        """What to read first: the page, the hidden posts and one more."""
+        """The window to read first: the page, the hidden posts and one more, but at least `FEWEST`."""
         return replace(self, limit=max(self.limit + 1 + len(self.hidden), FEWEST))
 
     def next_part(self, end: UUID) -> Self:
-        """What to read after a segment that ended at `end`: `GROWTH` times as much."""
+        """The window to read after a segment that ended at `end`: `GROWTH` times as long."""
         part = replace(self, limit=self.limit * GROWTH)
         return replace(part, after=end) if self.upward else replace(part, before=end)
 
@@ -70,7 +70,7 @@ class Segment(Struct, frozen=True):
     end: UUID | None
 
     def is_passed(self, part: Window) -> bool:
-        """Whether the part starts where this ends, or further on."""
+        """Whether `part` starts at the end of this segment or beyond it."""
         if self.end is None or part.start is None:
             return False
         return part.start >= self.end if part.upward else part.start <= self.end
@@ -85,7 +85,7 @@ class Segment(Struct, frozen=True):
 
 
 def segment_of(refs: list[PostRef], limit: int) -> Segment:
-    """A store's answer as a segment. One that is shorter than `limit` reaches the end of the timeline."""
+    """A store's answer as a segment. An answer shorter than `limit` reaches the end of the timeline."""
     return Segment(refs, refs[-1].post_id if len(refs) == limit else None)
 
 

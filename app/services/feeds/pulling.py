@@ -33,7 +33,7 @@ class Pulling:
         self._after: UUID | None = None
 
     def return_batch(self, now: datetime) -> int:
-        """Check the next batch of pulled authors, in a cycle over all. Returns how many return."""
+        """Check the next batch of pulled authors, cycling through all of them. Returns how many began to return."""
         if not self._budget.idle():
             return 0
         some = self._relational.fanouts.pulled_authors(after=self._after, limit=BATCH)

@@ -1,10 +1,10 @@
 """Reading timelines. The pull path defines the feed, the push path makes it fast (decision 3).
 
 home(A) = posts by A and by the accounts A follows, newest first by id, without deleted ones. Pushed posts are read from
-the cached top, and below it from the feed store, whose timeline is complete down to the low watermark. What may not be
-pushed yet is pulled from the documents and merged in: posts in flight, and posts of the authors that the reader state
-names. Everything is pulled below the low watermark, for a reader who is not awake, and while the feed store is
-unavailable. So a post is in every follower's feed from its 201 on.
+the cached top, and below it from the feed store, whose timeline is complete down to the low watermark. Posts that may
+not have been pushed are pulled from the documents and merged in: posts in flight, and posts of the authors that the
+reader state lists as pulled. Everything is pulled below the low watermark, for a reader who is not awake, and while the
+feed store is unavailable. So a post is in every follower's feed from its 201 on.
 
 The order of reads matters: posts in flight, then the reader state, then the timeline. A post is pushed, or its author
 marked as pulled, before its event is acknowledged; in any other order it could be in none of the three.
@@ -34,13 +34,13 @@ from repositories.records import PostRef
 from repositories.relational import RelationalStore
 
 T = TypeVar("T")
-# Segments read from the timeline for one page, each four times as long as the one before; then from the documents.
+# Segments read for one page: from the timeline, each four times as long as the one before; then from the documents.
 ROUNDS = 3
 PULLED_ROUNDS = 5
 NOTHING = Segment([], None)
 # Entries this close to the end of the retention may have expired already.
 EXPIRY_MARGIN = timedelta(hours=1)
-# The items of some posts. Posts that are gone, or whose author is not that of the reference, are left out.
+# Loads the items of some posts. Leaves out posts that are gone or whose author is not that of the reference.
 Show = Callable[[Sequence[PostRef]], Mapping[UUID, T]]
 Visible = Callable[[set[UUID]], Collection[UUID]]
 
@@ -74,21 +74,21 @@ class Timelines:
         self._kept = retention - EXPIRY_MARGIN
 
     def look(self, reader: UUID, window: Window, ways: Ways | None = None, *, anew: bool = False) -> PageTruth:
-        """The truth that a page of the home feed depends on. Records that the reader reads.
+        """Read the truth that a page of the home feed depends on, and record that the reader has read the feed.
 
-        Not so where `ways` are asked for, which are complete once the page is made. `anew`: posts in flight are read
-        now, also where it is remembered what they were.
+        With `ways`, the reading is not recorded; `ways` are complete once the page is made. `anew`: read the posts in
+        flight even if they are remembered.
         """
         return self._look(Follows(self._relational, reader), reader, window.first_part(), ways, anew=anew)
 
     def awake_until(self, state: ReaderState) -> datetime:
-        """A reader of this state, who is awake, is not put to sleep before."""
+        """The time until which an awake reader with this state is not put to sleep."""
         return self._feed_activity.awake_until(state)
 
     def home(self, reader: UUID, window: Window, show: Show[T], look: PageTruth | None = None) -> TimelinePage[T]:
         """A page of the home feed. Unfollows, blocks and deletions take effect with the next request.
 
-        `look` is of this window, and learns what the page is made of.
+        `look`, if given, was made for the same window; it records what the page is made of.
         """
         look = look or self.look(reader, window)
         page, rounds = _filled(window, self._home_segments(reader, look, window), look.follows.among, show)
@@ -160,7 +160,7 @@ class Timelines:
             in_flight = self._in_flight.read(state.published)
             if in_flight.end is not None:
                 in_flight = self._in_flight.by(follows.everybody(), part)
-            # In flight comes before the state, also where the count was asked for first.
+            # The state has to be read after the posts in flight; the first one was read for its count.
             state = self._state(reader, follows, in_flight)
         if ways is None:
             self._feed_activity.record_read(reader, state)
@@ -175,7 +175,9 @@ class Timelines:
         return state
 
     def _pushed(self, reader: UUID, look: PageTruth, part: Window) -> Segment | None:
-        """The top or the timeline, and what may be missing in it. None if it is not complete here, or unavailable."""
+        """The top or the timeline, merged with posts that may not have been pushed. None if the pushed timeline is not
+        complete here, or unavailable.
+        """
         state, low = look.state, look.low_watermark
         if state.state != "awake":
             return None
@@ -195,7 +197,7 @@ class Timelines:
     def _of_top(self, reader: UUID, look: PageTruth, part: Window) -> Segment | None:
         found = look.top.segment(part) if look.top else None
         if look.top is None or (found is None and look.top.grows):
-            # Of two tops of different times no page is kept.
+            # A page made of two tops, filled at different times, may not be kept.
             look.was_beyond = look.was_beyond or look.top is not None
             look.top = self._tops.of(reader, look.state, look.low_watermark, part, look.likes)
             found = look.top.segment(part) if look.top else None
@@ -213,7 +215,7 @@ def _filled(
 ) -> tuple[TimelinePage[T], int]:
     """Read segments until they yield the page and one post more; load the items once there are enough references.
 
-    Returns the page, and the number of segments read. That is bounded: a page may be short and still have an `onward`.
+    Returns the page and the number of segments read. `segments` is finite, so a short page may have an `onward`.
     """
     shown: dict[UUID, T] = {}
     waiting: list[PostRef] = []

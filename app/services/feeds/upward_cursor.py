@@ -1,8 +1,8 @@
 """The cursor of a reader who pages upward, towards newer posts.
 
-A post's id is made before the post is stored, so for some seconds a post may appear below a newer one that was shown
-already. A cursor is therefore a position far enough back that nothing is inserted below it any more, and the ids above
-it that the reader has seen.
+A post's id is made before the post is stored, so for some seconds a post may appear below a newer one that was already
+shown. A cursor is therefore a position so far back that nothing is inserted below it any more, and the ids above it
+that the reader has seen.
 """
 
 from collections.abc import Sequence

@@ -20,7 +20,9 @@ from app.stores import Stores
 
 
 class FeedLimits(Struct, frozen=True):
-    """`rebuild_posts` fill a feed anew, `top_entries` a cached top; an author is pulled for `pulled_for` at least."""
+    """`rebuild_posts`, `backfill_posts` and `top_entries` are the most posts that a rebuild, a new follow and the fill
+    of a cached top read. An author stays pulled for `pulled_for` at least.
+    """
 
     retention: timedelta
     dormant_after: timedelta

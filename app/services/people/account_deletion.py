@@ -1,7 +1,7 @@
-"""Deletion of one's own account (decision 19): the person is gone with the commit, the id stays for the rows of money.
+"""Deletion of one's own account (decision 19): the account is gone with the commit; its id stays in the rows of money.
 
-Whatever shows a person, or a thing by its owner, looks the account up and leaves out what it does not find. So posts,
-comments, products and edges vanish from every read with the account; `Departures` then removes them.
+Every read that shows an account, or something with its owner, looks the account up and leaves out what it does not
+find. So posts, comments, products and edges vanish from all reads with the account; `Departures` then removes them.
 """
 
 from uuid import UUID
@@ -38,13 +38,13 @@ class AccountDeletion:
         self._pack = kit.emitter
 
     def delete(self, session: Session, password: str, *, forfeit: bool = False) -> None:
-        """Raises `WrongPassword`, also when the password was changed meanwhile, and `Missing`.
+        """Raises `WrongPassword`, also if the password was changed concurrently, and `Missing`.
 
-        `RuleBroken` with code `orders_unfinished` while a buyer waits for something. Unless what is in the wallet, or
-        may still come, is forfeited: with `payments_open` while the payment provider has not said what became of a
-        deposit or a payout, and `money_left`.
+        Raises `RuleBroken` with code `orders_unfinished` while a buyer waits for goods or a refund. Without `forfeit`
+        also with `payments_open` while the payment provider has not reported the outcome of a deposit or a payout, and
+        with `money_left` if the wallet is not empty.
 
-        A store of sessions that is away signs nobody in; the event ends them as soon as it is back.
+        While the session store is unavailable, no token is accepted; the event ends the sessions once it is back.
         """
         account = self._accounts.own(session.account_id)
         login = self._relational.accounts.login_of(account.id)
@@ -71,7 +71,10 @@ class AccountDeletion:
 
 
 def _refuse_leftovers(tx: Transaction, account_id: UUID, *, forfeit: bool) -> None:
-    """Once the account is locked, so that nobody sends it money meanwhile. Nobody can act for it afterwards."""
+    """Raises `RuleBroken` for orders, payments or money that nobody could act on after the deletion.
+
+    The account has to be locked already, so that it cannot be sent money in the meantime.
+    """
     if tx.orders.unfinished_of(account_id, limit=1):
         raise RuleBroken("there are orders to fulfil or to refund", code="orders_unfinished")
     if tx.open_payments.forget(account_id) and not forfeit:

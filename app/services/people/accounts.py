@@ -1,6 +1,7 @@
 """Accounts: register, and change one's own profile.
 
-A change is written through the cache: with its answer the new profile is in there, unless others changed it too.
+A change is written through the cache: when it is answered, the cache has the new profile, unless there was a concurrent
+change.
 """
 
 from datetime import timedelta
@@ -24,7 +25,7 @@ from repositories.errors import Conflict, Stale
 from repositories.records import Account, Login
 from repositories.relational import RelationalStore
 
-# How long a handle that was given up is kept for whoever had it: nobody else can pass for them at once.
+# How long a former handle stays reserved for its former owner, so that nobody can impersonate them at once.
 RESERVED = timedelta(days=30)
 
 
@@ -63,7 +64,7 @@ class Accounts:
     def register(self, wanted: Registration, reserved: ReservedId | None = None) -> Account:
         """Raises `RuleBroken` (`handle_taken`, `email_taken`), and `Unprocessable` for a password easy to guess.
 
-        A `reserved` account that exists is returned.
+        Returns the stored account if the `reserved` id has one.
         """
         check(wanted.password, words(wanted.handle, wanted.email, wanted.display_name), "/password")
         account = Account(
@@ -120,14 +121,14 @@ class Accounts:
         return found
 
     def login(self, account_id: UUID) -> Login:
-        """With the account's e-mail address, which is shown to its owner only."""
+        """Includes the account's e-mail address, which is shown to its owner only. Raises `Missing`."""
         login = self._relational.accounts.login_of(account_id)
         if login is None:
             raise Missing("there is no such account")
         return login
 
     def by_handle(self, handle: str) -> Account:
-        """By the truth; for readers there is `Handles`."""
+        """From the truth, for business rules; reads use `Handles`. Raises `Missing`."""
         found = self._relational.accounts.by_handle(handle)
         if found is None:
             raise Missing("there is no account with this handle")

@@ -1,7 +1,8 @@
-"""Sessions of operators at the console that were ended before their time.
+"""Console sessions of operators that were ended before they expired.
 
-Their cookie is signed and asks no store, because the console is wanted most while stores are away. What ends one is
-noted in the relational store, for every process to see. A process that cannot see it goes by what it has seen.
+The cookie is signed and is checked without a store, because the console is needed most while stores are unavailable. An
+ending is recorded in the relational store for all processes. A process that cannot read it there goes by the endings
+that it has seen.
 """
 
 import logging
@@ -16,9 +17,9 @@ from repositories.records import Ending
 from repositories.relational import RelationalStore
 
 log = logging.getLogger(__name__)
-# A look at it is a small part of what a page may take.
+# Deadline of a look-up: a small part of what a page may take.
 SECONDS = 1.0
-# A store that did not answer is not waited for again by each panel of a page.
+# No look-up for this long after the store did not answer, so that not every panel of a page waits for it.
 PAUSE = 5.0
 
 
@@ -30,7 +31,7 @@ class ConsoleSessions:
         self._asks_again = 0.0
 
     def end(self, session: UUID, lifetime: timedelta) -> None:
-        """Idempotent. Raises `StoreError` where other processes cannot know; this one does in any case."""
+        """Idempotent. Raises `StoreError` if other processes cannot learn of it; this process knows in any case."""
         self._ended.add(session)
         now = self._kit.clock()
         ending = Ending(session, session, session, None, now, now, now + lifetime)
@@ -40,7 +41,7 @@ class ConsoleSessions:
             log.debug("a session of the console was ended twice")
 
     def is_over(self, session: UUID) -> bool | None:
-        """None where it cannot be said: it is not known here to be over, and the store does not answer."""
+        """Whether it was ended. None if unknown: this process has not seen it end, and the store does not answer."""
         if session in self._ended:
             return True
         if time.monotonic() < self._asks_again:

@@ -1,4 +1,4 @@
-"""A change of one's own e-mail address. The new one is not verified, and the former one gets a mail."""
+"""A change of one's own e-mail address. The new address is unverified, and the former one gets a mail."""
 
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -14,7 +14,7 @@ from repositories.errors import Conflict, Stale
 from repositories.records import Login
 from repositories.relational import RelationalStore
 
-# A mail that cannot be sent for so long is not sent.
+# A mail that could not be sent for this long is given up.
 WORTH_SENDING = timedelta(days=2)
 SUBJECT = "Your e-mail address was changed"
 TEXT = """Hello,
@@ -39,9 +39,9 @@ class EmailChanges:
         self._pack = kit.emitter
 
     def change(self, account_id: UUID, password: str, email: str) -> None:
-        """Raises `WrongPassword`, also when it was changed meanwhile, and `RuleBroken` (`email_taken`).
+        """Raises `WrongPassword`, also if the password was changed concurrently, and `RuleBroken` (`email_taken`).
 
-        Idempotent: the address that the account has already stays as it is.
+        Idempotent: does nothing if the account already has this address.
         """
         login = self._accounts.login(account_id)
         if not self._hasher.verify(login.password_hash, password):
@@ -56,7 +56,7 @@ class EmailChanges:
             raise taken(conflict) from conflict
 
     def report(self, former: str, at: datetime) -> None:
-        """Mail to the former address. Raises `Unfinished` while the mail server is away."""
+        """Send the mail to the former address. Raises `Unfinished` while the mail server is unavailable."""
         if self._clock() < at + WORTH_SENDING:
             self._delivery.send(Mail(former, SUBJECT, TEXT))
 

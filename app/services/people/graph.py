@@ -83,7 +83,7 @@ def refuse_blocked(tx: Transaction, one: UUID, other: UUID) -> None:
 
 
 def refuse_any_blocked(relations: Mapping[UUID, Relation]) -> None:
-    """Raises `Forbidden` when one of them is to an account that has blocked the other, or is blocked."""
+    """Raises `Forbidden` if any of the relations has a block in either direction."""
     if any(relation.blocking or relation.blocked_by for relation in relations.values()):
         raise Forbidden("one of you has blocked the other", code="blocked")
 

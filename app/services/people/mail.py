@@ -1,4 +1,4 @@
-"""Mail: its port, and what prints it in development. `smtp.py` sends it, `mailers.py` chooses."""
+"""Mail: the port, and a mailer for development that prints. `smtp.py` sends mail, `mailers.py` chooses by URL."""
 
 import sys
 from abc import abstractmethod
@@ -16,17 +16,17 @@ class Mail(Struct, frozen=True):
 
 
 class Undeliverable(Exception):
-    """The server will never take this mail, or not for this recipient."""
+    """The server will never accept this mail, or not for this recipient."""
 
 
 class Mailer(Protocol):
     @abstractmethod
     def send(self, mail: Mail) -> None:
-        """Returns when a server has taken the mail. Raises `Unavailable` within the deadline, `Undeliverable`."""
+        """Returns once a server has accepted the mail. Raises `Unavailable` within the deadline, `Undeliverable`."""
 
 
 class PrintingMailer(Mailer):
-    """For development: nothing is sent."""
+    """Prints mails instead of sending them, for development. `stream` is standard error by default."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream

@@ -1,4 +1,4 @@
-"""How the relay sends mail: one that waits for its server holds up nothing else."""
+"""How the relay sends mail: while the mail server is unavailable, other events are not held up."""
 
 import logging
 from datetime import datetime, timedelta
@@ -10,7 +10,7 @@ from app.services.people.mail import Mail, Mailer, Undeliverable
 from repositories.errors import Unavailable
 
 log = logging.getLogger(__name__)
-# After a mail server did not answer, mail waits so long: each try could take its whole deadline from other events.
+# After the mail server did not answer, mail waits this long: each try could cost other events its whole deadline.
 AWAY = timedelta(seconds=30)
 
 
@@ -21,17 +21,19 @@ class MailDelivery:
         self._away_until: datetime | None = None
 
     def require(self) -> None:
-        """Raises `NoMail` where there is no mailer."""
+        """Raises `NoMail` if there is no mailer."""
         if self._mailer is None:
             raise NoMail
 
     def check(self) -> None:
-        """Raises `Unfinished` while the server is taken to be away."""
+        """Raises `Unfinished` while the server is assumed to be unavailable."""
         if self._away_until and (left := self._away_until - self._clock()) > timedelta():
             raise Unfinished(left)
 
     def send(self, mail: Mail) -> None:
-        """Raises `Unfinished` while the server is away. What it refuses for good is given up; without a mailer, all."""
+        """Raises `Unfinished` while the server is unavailable. Drops a mail that the server refuses for good, and every
+        mail if there is no mailer.
+        """
         self.check()
         try:
             if self._mailer:

@@ -1,8 +1,8 @@
-"""What is done with a token that came by mail: a new password, and the proof of an e-mail address.
+"""Tokens sent by mail: to set a new password, and to verify an e-mail address.
 
-Whether an address is known cannot be seen: each request writes an event, and the relay looks for somebody to write to.
-It makes the token when it sends the mail, so that nothing but its SHA-256 is ever stored. A mail that was sent twice
-has two tokens, of which the last one counts.
+A request does not reveal whether an address is known: each request writes an event, and the relay looks up the account.
+The relay makes the token when it sends the mail, so only the token's SHA-256 is ever stored. If a mail is sent twice,
+the two mails have different tokens, and only the last one is valid.
 """
 
 import secrets
@@ -56,7 +56,7 @@ class MailedTokens:
         kit: Kit,
         app_url: str,
     ) -> None:
-        """Links lead below `app_url`, if there is one."""
+        """Mails have links that start with `app_url`, or the bare token if it is empty."""
         self._relational = relational
         self._sessions = sessions
         self._hasher = hasher
@@ -68,17 +68,19 @@ class MailedTokens:
         self._pack = kit.emitter
 
     def request_reset(self, email: str) -> None:
-        """The same for known and unknown addresses. Raises `NoMail`."""
+        """Behaves the same for known and unknown addresses. Raises `NoMail`."""
         found = self._sessions.known(email)
         self._request(found.account_id if found else self._ids(), "reset")
 
     def request_verification(self, account_id: UUID) -> None:
-        """Nothing is sent for an address that is verified. Raises `NoMail`."""
+        """Nothing is sent if the address is already verified. Raises `NoMail`."""
         self._request(account_id, "verify")
 
     def send(self, account_id: UUID, purpose: Purpose, at: datetime) -> None:
-        """Mail what was requested `at`. Raises `Unfinished` while the mail server is away, and when the address or the
-        password changes meanwhile. Too late is never.
+        """Send the mail that was requested `at`, unless the lifetime of a token has passed since.
+
+        Raises `Unfinished` while the mail server is unavailable, and if the address or the password was changed
+        concurrently.
         """
         now = self._clock()
         login = self._relational.accounts.login_of(account_id)
@@ -95,7 +97,7 @@ class MailedTokens:
         self._delivery.send(self._mail(account, login, purpose, token))
 
     def reset(self, token: str, new: str) -> None:
-        """Set the password and end every session. Raises `WrongToken`, `Unprocessable` for one easy to guess."""
+        """Set the password and end all sessions. Raises `WrongToken`, `Unprocessable` for a password easy to guess."""
         login, account = self._owner(token)
         check(new, words(account.handle, login.email, account.display_name), "/new_password")
         password_hash = self._hasher.hash(new)
@@ -133,7 +135,7 @@ class MailedTokens:
         return login, self._relational.accounts.get([login.account_id])[login.account_id]
 
     def _store(self, token: str, login: Login, password_hash: str) -> None:
-        """While there is the token, the password is what it was."""
+        """Changing the password deletes its tokens, so while this token exists `login` has the current password."""
         now = self._clock()
         with self._relational.transaction() as tx:
             if tx.mail_tokens.take(digest(token), "reset", now=now) is None:

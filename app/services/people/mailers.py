@@ -1,4 +1,4 @@
-"""Which mailer a URL names."""
+"""Choice of the mailer by URL."""
 
 from datetime import timedelta
 
@@ -8,7 +8,7 @@ from repositories.address import BadAddress, address_of, addressed
 
 @addressed("mail")
 def open_mailer(url: str, *, sender: str, timeout: timedelta) -> Mailer | None:
-    """`print://`, `none://`, `smtp://` (STARTTLS) or `smtps://`, as `docs/mail.md` says. Raises `BadAddress`."""
+    """`print://`, `none://` (None), `smtp://` (STARTTLS) or `smtps://`: see `docs/mail.md`. Raises `BadAddress`."""
     scheme = url.partition(":")[0]
     if scheme in {"smtp", "smtps"}:
         from app.services.people.smtp import SmtpMailer

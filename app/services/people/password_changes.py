@@ -1,4 +1,4 @@
-"""A change of one's own password. It signs every other device out."""
+"""A change of one's own password. It ends all other sessions."""
 
 from app.errors import Missing, WrongPassword
 from app.events import PasswordChanged
@@ -20,9 +20,9 @@ class PasswordChanges:
         self._pack = kit.emitter
 
     def change(self, session: Session, current: str, new: str) -> None:
-        """Raises `WrongPassword`, and `Unprocessable` for a new password easy to guess.
+        """Raises `WrongPassword`, `Missing`, and `Unprocessable` for a new password easy to guess.
 
-        Idempotent: where `new` is the password already, only the other sessions are ended (again).
+        Idempotent: if `new` is already the password, only the other sessions are ended (again).
         """
         login = self._relational.accounts.login_of(session.account_id)
         if login is None:
@@ -39,7 +39,7 @@ class PasswordChanges:
         check(new, words(account.handle, login.email, account.display_name), "/new_password")
 
     def _replace(self, login: Login, session: Session, password_hash: str) -> None:
-        """Of two changes at once the second finds that its current password is no longer that."""
+        """Of two concurrent changes, the second raises `WrongPassword`: `current` is no longer the password."""
         try:
             self._retry(lambda: self._store(login, session, password_hash))
         except Stale as stale:

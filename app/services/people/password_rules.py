@@ -1,7 +1,8 @@
 """Which passwords are refused, whatever their length (NIST SP 800-63B-4, section 3.1.1.2).
 
-Those that are tried first: the most frequent ones, and words that the context gives away. Nothing is asked of the
-characters. Passwords are compared, and hashed, in Unicode form NFKC, so that another keyboard types the same one.
+Refused are the passwords that an attacker tries first: the most frequent ones, and words from the account's context.
+There are no rules about characters. Passwords are compared and hashed in Unicode form NFKC, since another keyboard may
+produce other code points for the same characters.
 """
 
 import functools
@@ -22,7 +23,7 @@ def normal(password: str) -> str:
 
 
 def fault(password: str, context: Iterable[str]) -> str | None:
-    """What is wrong with a password, for people; `context` are words that belong to its account."""
+    """What is wrong with a password, as a message for users, or None. `context` are words of the account."""
     folded = normal(password).casefold()
     if folded in _frequent() or len(set(folded)) < 3:
         return "This password is among the first that are tried."
@@ -34,20 +35,20 @@ def fault(password: str, context: Iterable[str]) -> str | None:
 
 
 def check(password: str, context: Iterable[str], pointer: str) -> None:
-    """Raises `Unprocessable` for a password easy to guess, at this JSON pointer of the payload."""
+    """Raises `Unprocessable` for a password easy to guess. `pointer` is its JSON pointer in the payload."""
     wrong = fault(password, context)
     if wrong:
         raise Unprocessable("the password is easy to guess", {pointer: wrong}, code="password_too_common")
 
 
 def words(handle: str, email: str, display_name: str) -> list[str]:
-    """What is known of an account: its names, whole and in parts."""
+    """The context of an account: its names and its e-mail address, whole and in parts."""
     local, _, domain = email.partition("@")
     return [handle, *handle.split("_"), email, local, domain, domain.partition(".")[0], display_name]
 
 
 def _bare(word: str) -> str:
-    """Its letters: digits and signs around and between them make no other word of it."""
+    """The letters of a word, since digits and signs around or between them do not make it harder to guess."""
     return LETTERS.sub("", word)
 
 

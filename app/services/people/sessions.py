@@ -1,4 +1,4 @@
-"""Sign in and out. A token has 256 random bits and is shown once; the store has its SHA-256 only.
+"""Sign in and out. A token has 256 random bits and is shown once; only its SHA-256 is stored.
 
 A slow hash is not needed: 256 random bits cannot be guessed. A constant-time comparison is not needed: the lookup is by
 the digest (OWASP ASVS 5.0, 6.5.2).
@@ -23,9 +23,9 @@ from repositories.records import Ending, Login, Session
 from repositories.relational import RelationalStore
 
 log = logging.getLogger(__name__)
-# A use is noted when the last one noted is so old: one more round trip for one request in five minutes.
+# A use is recorded if the last recorded one is older than this: one extra round trip in five minutes.
 NOTED_EVERY = timedelta(minutes=5)
-# Lifetimes may have been set to something else since a session was made.
+# Endings are kept this long at least, since a session may have been made under a longer configured lifetime.
 LONGEST_LIFETIME = timedelta(days=90)
 REPEATED = timedelta(seconds=10)
 REPEATED_AT_ONCE = 1000
@@ -49,7 +49,7 @@ class Sessions:
         self._lifetime = lifetime
 
     def known(self, login: str) -> Login | None:
-        """By handle or e-mail."""
+        """The login with this handle or e-mail address, or None."""
         found = (self._relational.accounts.login(name) for name in spellings(login))
         return next((one for one in found if one), None)
 
@@ -65,7 +65,7 @@ class Sessions:
         return SignedIn(token, session)
 
     def authenticate(self, token: str, address: str | None = None) -> Session:
-        """`address` is where the request comes from."""
+        """The session of a token. `address` is the client's IP address. Raises `Unauthenticated`."""
         now, its_digest = self._clock(), digest(token)
         found = self._store.find(its_digest, now=now)
         if found is None:
@@ -88,7 +88,9 @@ class Sessions:
         raise Missing("there is no such session")
 
     def end(self, session: Session) -> None:
-        """Raises `Missing` when somebody else has. A store of sessions that forgets it is reminded: it is noted too."""
+        """Raises `Missing` if it has ended already. The ending is also recorded in the relational store, because the
+        session store may lose its last writes.
+        """
         try:
             self._note(session.account_id, session_id=session.id)
         finally:
@@ -104,21 +106,23 @@ class Sessions:
         self._end_all(account_id, keep=None)
 
     def end_all_before_event(self, account_id: UUID) -> None:
-        """After a change whose event ends them too: a store that is away signs nobody in until that is done."""
+        """End all sessions after a change whose event ends them too. Logs `Unavailable`: while the session store is
+        unavailable no token is accepted, and the event ends the sessions once it is back.
+        """
         try:
             self.end_all(account_id)
         except Unavailable as error:
             log.warning("the sessions of %s are left to an event: %s", account_id, error)
 
     def end_earlier(self, account_id: UUID, at: datetime, *, keep: UUID | None) -> None:
-        """End the sessions made by `at`, except `keep`. Idempotent: those made since then stay."""
+        """End the sessions made at or before `at`, except `keep`. Idempotent: sessions made after `at` stay."""
         self._note(account_id, keep=keep, at=at)
         self._end_made_by(account_id, at, keep)
 
     def end_again(self, now: datetime) -> int:
-        """What was ended in the last seconds, where another process may have reached a master that was one no more.
+        """Repeat the endings of the last `REPEATED`, since a process may have sent them to a demoted Redis master.
 
-        Returns 0: it is no progress.
+        Returns 0: a repetition does not count as progress.
         """
         for ending in self._relational.endings.since(now - REPEATED, limit=REPEATED_AT_ONCE):
             if ending.session_id is None:
@@ -156,8 +160,9 @@ class Sessions:
             log.warning("the use of session %s is not noted: %s", session.id, error)
 
     def _refuse_former_password(self, found: Login, session: Session) -> None:
-        """The password may have changed since it was read. Looked at after the session is there: a change that this
-        does not see yet ends the session itself.
+        """End the new session if the password has changed since `found` was read.
+
+        This is checked after the session is stored: a password change that commits later ends the session itself.
         """
         login = self._relational.accounts.login_of(found.account_id)
         if login is None or login.password_hash != found.password_hash:

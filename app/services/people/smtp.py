@@ -20,7 +20,7 @@ PERMANENT = 500
 
 
 class SmtpMailer(Mailer):
-    """A connection for each mail. The server's certificate is checked.
+    """Opens a connection for each mail, and checks the server's certificate.
 
     `smtp://` encrypts by STARTTLS and refuses a server that does not offer it, unless `?starttls=false`.
     """
@@ -65,7 +65,7 @@ class SmtpMailer(Mailer):
         message["Message-ID"] = make_msgid(domain=self._sender.rpartition("@")[2].rstrip(">") or None)
         message["Auto-Submitted"] = "auto-generated"
         message.set_content(mail.text)
-        # Headers decode encoded words, and write what they found without quotes: that may be another recipient.
+        # Header objects decode encoded words and write the result unquoted, which may be another recipient.
         if [one.addr_spec for one in message["To"].addresses] != [to]:
             raise ValueError
         return message
@@ -75,7 +75,7 @@ class SmtpMailer(Mailer):
         server: smtplib.SMTP = smtplib.SMTP(timeout=self._seconds)
         if self._implicit:
             server = smtplib.SMTP_SSL(timeout=self._seconds, context=self._context)
-        # The library has a time limit for each read, so a server that sends a byte now and then would never end.
+        # The library's timeout is for each read: a server that sends a byte now and then would never time out.
         end = threading.Timer(self._seconds, _cut, (server,))
         end.daemon = True
         end.start()
@@ -95,7 +95,7 @@ class SmtpMailer(Mailer):
 
 
 def _cut(server: smtplib.SMTP) -> None:
-    """What reads from it gets an end of file."""
+    """Shut the connection down, so that a pending read gets end of file."""
     with contextlib.suppress(OSError):
         if server.sock is not None:
             server.sock.shutdown(socket.SHUT_RDWR)

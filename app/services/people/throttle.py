@@ -12,14 +12,14 @@ from app.services.people.mail_addresses import spellings
 from repositories.errors import Unavailable
 from repositories.hot import Limits, Rate, Verdict
 
-# After an `Unavailable` the store is not called for so long, because each call could take its whole deadline.
+# After an `Unavailable` the store is not called for this long, because each call could take its whole deadline.
 AWAY_SECONDS = 1.0
 
 
 class Rates(Struct, frozen=True):
-    """`asking` is for all requests of one account, or of one address without one; `guessing` for failed sign-ins to one
-    account from one address, `trying` for those from one address to whatever accounts; `joining` for registrations
-    from one address, `mailing` for requests for mail to one account or address. None means no limit.
+    """`asking`: all requests of one account, or of one address for callers who are not signed in. `guessing`: failed
+    sign-ins from one address to one account. `trying`: failed sign-ins from one address to any account. `joining`:
+    registrations from one address. `mailing`: requests for mail to one account or e-mail address. None: no limit.
     """
 
     asking: Rate | None = None
@@ -39,7 +39,7 @@ class Throttle:
         self._away_until = 0.0
 
     def request(self, who: str) -> Verdict | None:
-        """Count one request of this account or address. None where it is not limited."""
+        """Count one request of this account or address. None if there is no limit."""
         return self._take(f"ask:{who}", self.asking) if self.asking else None
 
     def join(self, address: str) -> None:
@@ -49,7 +49,7 @@ class Throttle:
             raise TooMany("too many registrations from this address", found.retry)
 
     def mail(self, name: str, address: str) -> None:
-        """Count a request for mail to `name`, which also counts as a sign-in that failed. Raises `TooMany`."""
+        """Count a request for mail to `name`. It also counts as a failed sign-in (`trying`). Raises `TooMany`."""
         mailbox = spellings(name)[0].casefold()
         for key, rate in ((f"mail:{mailbox}", self._rates.mailing), (f"try:{address}", self._rates.trying)):
             found = self._take(key, rate) if rate else None
@@ -58,11 +58,10 @@ class Throttle:
 
     @contextmanager
     def guess(self, name: str, address: str) -> Iterator[None]:
-        """Around whatever asks for a password or a mailed token. Raises `TooMany` before it after too many that failed.
+        """Context of a check of a password or mailed token. Raises `TooMany` on entry if too many have failed.
 
-        `name` is the account's id, or what was given as the name of none.
-
-        Concurrent sign-ins are counted when they end, so up to one more per thread may be tried.
+        `name` is the account's id, or the name as it was given if there is no such account. Concurrent checks are
+        counted when they end, so up to one more per thread may be tried.
         """
         wanted = {f"guess:{address}:{name.casefold()}": self._rates.guessing, f"try:{address}": self._rates.trying}
         rates = {key: rate for key, rate in wanted.items() if rate}

@@ -23,7 +23,7 @@ from app.stores import Stores
 
 
 class PeopleLimits(Struct, frozen=True):
-    """Links in mails lead below `app_url`, if there is one."""
+    """Links in mails start with `app_url`; if it is empty, mails have the bare token."""
 
     session_lifetime: timedelta
     app_url: str = ""
