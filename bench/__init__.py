@@ -1,1 +1,1 @@
-"""Measurements. Each prints its figures beside those of a yardstick that was measured in the same run."""
+"""Benchmarks. Each prints its figures next to those of a baseline that was measured in the same run."""

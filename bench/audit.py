@@ -1,4 +1,4 @@
-"""How long the audit of a large ledger takes: everything, an anchor, and what came since; see README.md."""
+"""Measures the audit of a large ledger: everything, making an anchor, and what came since it; see README.md."""
 
 import random
 import resource
@@ -48,7 +48,7 @@ def main(*, entries: int, engines: tuple[str, ...]) -> None:
 
 
 def measure(engine: str, container: Container, entries: int) -> None:
-    draw = random.Random(7)  # noqa: S311 - the same in each run, on purpose
+    draw = random.Random(7)  # noqa: S311 - reproducible on purpose
     people = [uuid4() for _ in range(PEOPLE)]
     bulk(container, [Transfer(uuid4(), "deposit", PROVIDER, one, Money(PLENTY, "EUR"), START) for one in people])
     seconds, _ = timed(lambda: load(container, draw, people, entries // 2))

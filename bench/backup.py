@@ -1,4 +1,4 @@
-"""How fast a backup is written and loaded, beside `pg_dump` and `mongodump` where there are such; see README.md."""
+"""Measures writing and loading a backup, next to `pg_dump` and `mongodump` where these are installed; see README.md."""
 
 import shutil
 import subprocess
@@ -83,7 +83,7 @@ def measure(mix: str, source: Container, target: Container, folder: Path) -> Non
 
 
 def beside(settings: Settings, folder: Path) -> None:
-    """The engines' own tools, over the same rows."""
+    """Run the engines' own backup tools over the same rows."""
     with psycopg.connect(settings.relational_url) as connection:
         tables = connection.execute(
             "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 2200"

@@ -1,7 +1,7 @@
-"""Bytes and processor time of a page of 100 cards, plain and compressed, in one process on embedded stores.
+"""Measures bytes and CPU time of a page of 100 cards, plain and compressed, in one process on embedded stores.
 
-A kept page stores its compressed forms, so a hit compresses nothing. The page of somebody who is signed in is
-compressed each time it is sent. The posts are of words drawn from the documentation.
+A kept page is stored with its compressed forms, so a hit compresses nothing. A signed-in reader's page is compressed
+each time it is sent. The text of the posts is drawn from the words of the documentation.
 """
 
 import random
@@ -44,7 +44,7 @@ def write(system: System) -> None:
 
 
 def report(system: System, name: str, headers: dict[str, str]) -> None:
-    """Codings take turns, so that what else the machine does meets all of them."""
+    """Alternate the codings, so that other load on the machine affects all of them."""
     found: dict[str, list[float]] = {coding: [] for coding in CODINGS}
     sizes = {coding: asked(system, coding, headers, 3)[0] for coding in CODINGS}
     for _ in range(ROUNDS):
@@ -56,7 +56,7 @@ def report(system: System, name: str, headers: dict[str, str]) -> None:
 
 
 def asked(system: System, coding: str, headers: dict[str, str], times: int) -> tuple[int, float]:
-    """The size of the body, and microseconds of this process for each request."""
+    """The size of the body, and the CPU time of this process per request in microseconds."""
     sent = {**headers, **({"Accept-Encoding": coding} if coding else {})}
     environs = [EnvironBuilder(f"{BASE}/posts?limit=100", headers=Headers(sent)).get_environ() for _ in range(times)]
     begun = time.process_time()

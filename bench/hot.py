@@ -1,4 +1,4 @@
-"""A hot account: orders of one seller beside those of many, placed by all buyers at once and paid by a relay."""
+"""Measures a hot account: orders from one seller next to orders from many, placed concurrently and paid by a relay."""
 
 import json
 import os
@@ -25,7 +25,7 @@ COUNTS = (1, SELLERS)
 
 
 class Sold(Struct, frozen=True):
-    """Orders that were placed and paid, for each second; `lost` are those that failed, by their error."""
+    """`rate` is orders placed and paid per second; `lost` counts the failed ones by error."""
 
     rate: float
     lost: Counter[str]
@@ -45,7 +45,7 @@ def run(shop: Shop, rounds: int, buyers: int, orders: int) -> None:
 
 
 def _sold(container: Container, todo: Sequence[Command], buyers: int) -> Sold:
-    """`buyers` threads place the orders, and one more pays them. Each begins with a connection of its own."""
+    """Place the orders in `buyers` threads and pay them in one more. Each thread first opens its connection."""
     placed: SimpleQueue[UUID | None] = SimpleQueue()
     commands: SimpleQueue[Command | None] = SimpleQueue()
     for each in [*todo, *[None] * buyers]:
@@ -83,7 +83,7 @@ def _sold(container: Container, todo: Sequence[Command], buyers: int) -> Sold:
             for one in others:
                 one.result()
         finally:
-            # Also where a buyer fails, or nobody hears of it.
+            # Stop the paying thread even if a buyer failed; otherwise the pool would never end, nor the error show.
             placed.put(None)
         return Sold(relay.result() / (time.perf_counter() - started), lost)
 

@@ -1,8 +1,8 @@
-"""The memory of the processes of `quartet serve` once they have had traffic: lists, feeds, profiles, writes, checkouts.
+"""Measures the memory of the processes of `quartet serve` after traffic: lists, feeds, profiles, writes, checkouts.
 
 `python -m bench.memory [--rung "+ Cassandra"] [--seconds 10]`: on four engines, which it starts, or on another rung of
-docs/growing.md. Of `smaps_rollup`, in MB: *resident*; *proportional*, where a page of several processes counts in part
-for each; and what is a process's *own*.
+docs/growing.md. The figures are from `smaps_rollup`, in MB: *resident* (Rss); *proportional* (Pss), which divides
+shared pages among the processes that share them; and *own*, the private pages.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Checkouts and transfers per second, beside the same SQL run bare; see README.md."""
+"""Measures checkouts and transfers per second, next to the same SQL sent directly; see README.md."""
 
 import os
 import statistics
@@ -39,7 +39,7 @@ class Plan(Struct, frozen=True):
 
 
 class Figure(Struct, frozen=True):
-    """`busy` is the processor time of this process for each command, in milliseconds: the client's part."""
+    """`rate` is commands per second. `busy` is the CPU time of this process (the client) per command, in ms."""
 
     rate: float
     busy: float
@@ -71,7 +71,7 @@ def main(rounds: int, threads: int, commands: int, catalogue: str, buyers: int) 
 
 
 class Round:
-    """The same commands for every variant, each in a database of its own."""
+    """Runs the same commands in every variant, each in a new database."""
 
     def __init__(self, shop: Shop, commands: Sequence[Command], plan: Plan) -> None:
         self._shop = shop
@@ -109,7 +109,7 @@ OUTBOX_VARIANTS: Mapping[str, Variant] = {
 
 
 def _measured(shop: Shop, kind: Kind, plan: Plan, variants: Mapping[str, Variant]) -> Figures:
-    """Every round has commands of its own, and begins with another variant."""
+    """Measure all variants in every round. Each round has its own commands and starts with a different variant."""
     figures: Figures = {name: [] for name in variants}
     for number in range(plan.rounds):
         this = Round(shop, kind(shop.world, plan.commands + plan.threads * WARM_UP, number), plan)
@@ -122,7 +122,7 @@ def _measured(shop: Shop, kind: Kind, plan: Plan, variants: Mapping[str, Variant
 
 
 def _scripts(shop: Shop, commands: Sequence[Command]) -> list[Script]:
-    """What each command sends, one after another in a database of its own."""
+    """Record the SQL of each command, by running them one after another in a new database."""
     with shop.opened() as container:
         store = container.stores.relational
         assert isinstance(store, PostgresRelational)
@@ -133,7 +133,7 @@ def _scripts(shop: Shop, commands: Sequence[Command]) -> list[Script]:
 
 @contextmanager
 def _clients(url: str) -> Iterator[Callable[[], Bare]]:
-    """A function that opens one client for the thread that calls it."""
+    """Yield a function that opens a client for the calling thread. All are closed at the end."""
     opened: list[Bare] = []
 
     def client() -> Bare:
@@ -148,7 +148,7 @@ def _clients(url: str) -> Iterator[Callable[[], Bare]]:
 
 
 def _timed(plan: Plan, todo: Sequence[T], worker: Callable[[], Callable[[T], object]]) -> Figure:
-    """All threads together. Each warms up first: it connects and has its statements prepared."""
+    """Run the commands in all threads. Each thread warms up first: it connects and prepares its statements."""
     queue, ready = iter(todo), threading.Barrier(plan.threads + 1)
 
     def work() -> int:
@@ -157,7 +157,7 @@ def _timed(plan: Plan, todo: Sequence[T], worker: Callable[[], Callable[[T], obj
             for _ in range(WARM_UP):
                 run(next(queue))
         except BaseException:
-            ready.abort()  # or the others wait for ever
+            ready.abort()  # otherwise the others would wait forever
             raise
         ready.wait()
         for one in queue:
@@ -188,7 +188,7 @@ def _report(kind: str, figures: Figures) -> None:
 
 
 def _ratio(some: Sequence[Figure], others: Sequence[Figure]) -> str:
-    """The median of each round's ratio, since a round's measurements have had about the same machine."""
+    """The median of the ratios per round, since the load on the machine is about the same within a round."""
     return f"{statistics.median(a.rate / b.rate for a, b in zip(some, others, strict=True)):.0%}"
 
 

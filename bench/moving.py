@@ -1,8 +1,8 @@
-"""Moves of many posts from engine to engine beside a server that people write to and read from: for how long writers
-wait, and the slowest answers.
+"""Measures moves of many posts between engines while a server handles reads and writes: how long writers wait, and the
+slowest answers.
 
 `python -m bench.moving [--posts 100000] [--moves documents:postgres,documents:mongo,feeds:cassandra]`; a place is
-`file`, or an engine that this starts for itself. See README.md.
+`file`, or an engine that the bench starts. See README.md.
 """
 
 import http.client
@@ -30,13 +30,13 @@ from tests.system.live import QUARTET, Client, Live, environment, migrated, run
 
 MOVES = "documents:postgres,documents:mongo,feeds:cassandra"
 WRITERS, READERS = 2, 1
-# The command and the server share two processors with everything: a slow store is not one that is away.
+# Everything shares two processors, so timeouts are long: a slow store must not count as unavailable.
 PATIENT = {f"{role}_TIMEOUT": "20" for role in ("RELATIONAL", "DOCUMENTS", "FEEDS", "SESSIONS", "CACHE")}
 ACCOUNTS, PATIENCE = 500, 60.0
 
 
 class Watched:
-    """What each answer took, in seconds, and how often each status came."""
+    """Records the duration of each answer in seconds, and counts the statuses; 0 is a failed connection."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
@@ -92,7 +92,7 @@ def place(engines: Engines, folder: Path, kind: str, number: int) -> str:
 
 
 def moved(folder: Path, role: str, url: str) -> tuple[float, str]:
-    """What it took in seconds, and the line that says for how long writers waited."""
+    """Run a move. Returns its duration in seconds, and its output lines on changes carried over and the pause."""
     began = time.perf_counter()
     command, env = [QUARTET, "move", role, "--to", url], environment(folder, PATIENT)
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
@@ -122,7 +122,7 @@ def measured(engines: Engines, folder: Path, posts: int, moves: Sequence[tuple[s
     assert done.returncode == 0, done.stderr
     places = [place(engines, folder, kind, number) for number, (_, kind) in enumerate(moves)]
     with closing(Live(folder, WORKERS="2", RELAY="inline", **PATIENT)) as live:
-        assert wait_until(live._serves, 240), live.output  # noqa: SLF001  with more patience than a test has
+        assert wait_until(live._serves, 240), live.output  # noqa: SLF001  with a longer timeout than in tests
         writes, reads = Watched(), Watched()
         works = [partial(writing, live.person(), writes) for _ in range(WRITERS)]
         works += [partial(reading, live.person(), reads) for _ in range(READERS)]

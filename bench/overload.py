@@ -1,8 +1,9 @@
-"""Three times the load that a server can take: what is answered in time, with its limit and without (bench/README.md).
+"""Measures a server at three times its peak load: the answers in time with and without its queue limit; see README.md.
 
-The peak is that of 32 connections which ask again once they are answered. Then requests come at a rate of three times
-that, whatever is answered (an open loop): each is timed from when it was due. The server has one processor, the load
-another one, all of it in both cases, so that engines have as much of it at the peak as beyond. The ways take turns.
+The peak is measured with 32 connections in a closed loop. Then requests are sent at three times that rate, regardless
+of the answers (an open loop), and each is timed from when it was due. The server has one processor and the load
+generator another, which it keeps fully busy in both cases, so that the engines get the same share of it. Limited and
+unlimited servers alternate.
 """
 
 import json
@@ -35,16 +36,16 @@ from tests.system.real import real_urls
 Stores = Callable[[Path], dict[str, Any]]
 CLOSED, OPEN, TIMES = 32, 1000, 3
 WAYS = {"limit": "0.2", "none": "0"}
-# Somebody who waits for longer has left.
+# Seconds. A client that waits longer has given up.
 IN_TIME = 1.0
 LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 POSTS = 20
 
 
 class Load(Struct, frozen=True):
-    """`took` are the seconds of each 2xx, in order; `refused` those with 503, `failed` all others.
+    """`took` are the durations of the 2xx answers in seconds, sorted; `refused` counts 503s, `failed` all others.
 
-    `busy` are the processor seconds of all the server's processes meanwhile.
+    `busy` is the CPU time of all the server's processes in seconds.
     """
 
     seconds: float
@@ -56,12 +57,12 @@ class Load(Struct, frozen=True):
 
     @property
     def goodput(self) -> float:
-        """Answers a second that came in time."""
+        """Answers per second that came in time."""
         return sum(one <= IN_TIME for one in self.took) / self.seconds
 
     @property
     def by_processor(self) -> float:
-        """Answers that came in time, for each second of the server's processor."""
+        """Answers in time per second of the server's CPU time."""
         return self.goodput * self.seconds / self.busy
 
     def quantile(self, share: float) -> float:
@@ -69,7 +70,7 @@ class Load(Struct, frozen=True):
 
 
 class Line:
-    """A connection, and when the request on it was due."""
+    """A connection, with the time at which its current request was due."""
 
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port))
@@ -82,7 +83,7 @@ class Line:
         self.socket.send(request)
 
     def receive(self) -> int | None:
-        """The status of a whole answer; 0 for a connection that was closed."""
+        """The status, once the answer is complete; None until then; 0 if the connection was closed."""
         part = self.socket.recv(1 << 18)
         self.data += part
         head, found, body = self.data.partition(b"\r\n\r\n")
@@ -95,7 +96,7 @@ class Line:
 
 
 class Drive:
-    """`rate` requests a second; with 0 each connection asks again once it is answered."""
+    """Sends `rate` requests per second (open loop). With 0, each connection sends again once it is answered."""
 
     def __init__(self, port: int, requests: Sequence[bytes], rate: float, connections: int) -> None:
         self._requests = requests
@@ -123,7 +124,7 @@ class Drive:
         return Load(seconds, self._sent + len(self._late), sorted(self._took), self._refused, self._failed)
 
     def _send(self, began: float, now: float) -> None:
-        """What is due, as far as there are connections; the rest is late."""
+        """Send the requests that are due while there are idle connections. The others stay queued as late."""
         while self._rate and (due := began + (self._sent + len(self._late)) / self._rate) <= now:
             self._late.append(due)
         while self._idle and (self._late or not self._rate):
@@ -187,7 +188,7 @@ def compare(stores: Stores, rounds: int, seconds: float, turns: int) -> None:
 
 
 def measured(stores: Stores, queue_seconds: str, seconds: float, turns: int) -> Iterator[tuple[Load, Load]]:
-    """The peak, and three times that, of a new server, in turns."""
+    """Yield, for a new server, the load at its peak and at three times that, `turns` times."""
     with tempfile.TemporaryDirectory() as directory:
         folder = Path(directory)
         urls = stores(folder)
@@ -228,7 +229,7 @@ def request(method: str, path: str, token: str | None) -> str:
 
 
 def loaded(folder: Path, server: Server, *plan: float) -> Load:
-    """By a process of its own, on the other processor."""
+    """Generate load from a separate process, on the other processor."""
     command = [sys.executable, "-m", "bench.overload", "drive", str(folder), str(server.port), *map(str, plan)]
     before = server.busy()
     said = subprocess.run(command, stdout=subprocess.PIPE, check=True)

@@ -1,4 +1,4 @@
-"""The SQL of a command, recorded as Quartet sends it, and sent again by psycopg with nothing in between."""
+"""Records the SQL that Quartet sends for a command, and replays it directly with psycopg."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from repositories.relational.postgres.store import PostgresRelational
 
 
 class Sent(Struct, frozen=True):
-    """One statement. `alone` when it was not part of the transaction."""
+    """One statement. `many` is for `executemany`; `alone` means that it was not part of the transaction."""
 
     sql: str
     values: Any
@@ -29,9 +29,9 @@ Script = list[Sent]
 
 @contextmanager
 def recorded(store: PostgresRelational) -> Iterator[Callable[[], Script]]:
-    """Hand out a function that returns what was sent since it was last called."""
+    """Yield a function that returns the statements sent since its last call."""
     script: Script = []
-    listeners = [(store._reading.engine, _listener(script, alone=True))]  # noqa: SLF001 - to see what it sends
+    listeners = [(store._reading.engine, _listener(script, alone=True))]  # noqa: SLF001 - to listen to its statements
     listeners.append((store._writing.engine, _listener(script, alone=False)))  # noqa: SLF001
 
     def take() -> Script:
@@ -56,7 +56,7 @@ def _listener(script: Script, *, alone: bool) -> Callable[..., None]:
 
 
 class Bare:
-    """Two connections as Quartet has them: one for single statements, one for transactions."""
+    """Replays scripts over two connections, like Quartet: one for single statements, one for transactions."""
 
     def __init__(self, url: str) -> None:
         self._single = psycopg.connect(url, autocommit=True, prepare_threshold=0)
@@ -85,7 +85,7 @@ class Bare:
 
 
 def _as_returned(values: dict[str, Any], accounts: dict[Any, Any]) -> dict[str, Any]:
-    """What both entries say of their accounts, which depends on who came before."""
+    """The account columns of both entries as just returned, since they depend on the entries before."""
     names = ("balance", "sequence", "hash")
     return {
         f"{name}_{turn}": value

@@ -1,7 +1,7 @@
-"""What `quartet seed` does beside the same rows brought in bare: COPY, `insert_many`, the driver's concurrent loop.
+"""Measures `quartet seed` next to direct loads of the same rows: COPY, `insert_many`, the driver's concurrent loop.
 
-`python -m bench.seeding [--rounds 3] [--accounts 2000] [--posts 20000] [--only "home timelines"]`; starts engines for
-itself. See README.md.
+`python -m bench.seeding [--rounds 3] [--accounts 2000] [--posts 20000] [--only "home timelines"]`; starts its own
+engines. See README.md.
 """
 
 import os
@@ -39,14 +39,14 @@ from repositories.relational.people.accounts import account_row
 from tests.engines import Engines
 
 CONCURRENCY, PROTOCOL = 100, 5
-# Seconds for one entry. It says that the node hangs, not that it is slow.
+# Seconds for one entry: so long that only a hanging node reaches it, not a slow one.
 HANGING = 600.0
 AGAIN = 20
 Rows = list[Any]
 
 
 class Figure(Struct, frozen=True):
-    """`busy` is the processor time of this process, in seconds: the client's part."""
+    """`busy` is the CPU time of this process, the client, in seconds."""
 
     rows: int
     seconds: float
@@ -54,14 +54,14 @@ class Figure(Struct, frozen=True):
 
 
 class Again(RetryPolicy):  # type: ignore[misc]  # the driver has no types
-    """As a loop must that runs to its end on a busy machine: what the node was late with is written again."""
+    """Retries writes that time out, so that the loop completes on a busy machine."""
 
     def on_write_timeout(self, *_: Any, retry_num: int, **__: Any) -> tuple[int, None]:
         return (self.RETRY, None) if retry_num < AGAIN else (self.RETHROW, None)
 
 
 class Yardstick:
-    """Each method makes the rows of a plan and returns what brings them in; only that is measured."""
+    """The baseline. Each method makes the rows of a plan, and returns their number and the load to be measured."""
 
     def __init__(self, container: Container, opened: ExitStack) -> None:
         settings = container.settings
@@ -85,7 +85,7 @@ class Yardstick:
         self._most = settings.backfill_posts
 
     def accounts(self, plan: Plan) -> None:
-        """Not measured: rows of others refer to them."""
+        """Insert the accounts, to which other rows refer. Not measured."""
         with self._sql.cursor() as cursor:
             for k in range(plan.sizes.accounts):
                 row = account_row(plan.account(k))
@@ -143,7 +143,7 @@ Load = tuple[int, Callable[[], None]]
 
 
 class Seeding:
-    """The loader's steps, one by one, by the name of what they load."""
+    """The loader's steps by kind, to be run one by one."""
 
     def __init__(self, container: Container, plan: Plan, only: Sequence[str] = ()) -> None:
         loader = Loader(container, plan, container.people.hasher.hash(PASSWORD))
@@ -156,7 +156,7 @@ class Seeding:
 
 
 Pair = tuple[Figure, Figure]
-# Kinds with the method of the yardstick, and what is compared.
+# By kind, what the method of the baseline uses.
 MEASURED = {
     "follows": "COPY",
     "likes": "COPY",
@@ -182,7 +182,7 @@ def main(rounds: int, accounts: int, posts: int, only: Sequence[str]) -> None:
             yardstick = Yardstick(other, opened)
             for number in range(rounds):
                 plan = Plan(sizes(accounts=accounts, posts=posts), seed=number + 1)
-                # As the loader does it; and neither side is to look for garbage in the rows of the other.
+                # Like the loader. Neither side's garbage collections should traverse the rows of the other.
                 with staying():
                     drawn.append(_measured(0, plan.prepare))
                 _round(number, Seeding(own, plan, only), yardstick, plan, found)

@@ -1,4 +1,4 @@
-"""A shop to measure in: people with money, products with stock, and as many databases of it as are needed."""
+"""A shop for benchmarks: people with money and products with stock, in any number of identical databases."""
 
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -41,7 +41,7 @@ class World(Struct, frozen=True):
 
 
 class Shop:
-    """`urls` are those of the roles but the relational one; every product is in their catalogue."""
+    """`urls` are those of the roles other than relational. Their documents have every product."""
 
     def __init__(self, server: Server, directory: Path, threads: int, **urls: str) -> None:
         self._threads = threads
@@ -54,7 +54,7 @@ class Shop:
 
     @contextmanager
     def fresh(self) -> Iterator[str]:
-        """The URL of a database in which nothing has happened yet."""
+        """Yield the URL of a new copy of the shop's database, and drop it at the end."""
         name = f"bench_{uuid4().hex}"
         template = urlsplit(self._template).path[1:]
         with psycopg.connect(self._server, autocommit=True) as connection:
@@ -66,7 +66,7 @@ class Shop:
 
     @contextmanager
     def opened(self) -> Iterator[Container]:
-        """A server that has sold each product within the last minute."""
+        """A container on a new database that has read all offers, like a server that has sold each product recently."""
         with self.fresh() as url, self._container(url) as container:
             container.money.offers.read([product.id for product in self.world.products])
             yield container
@@ -82,14 +82,14 @@ class Shop:
 
 
 def answered(url: str) -> int:
-    """How many commands have been carried out to the end."""
+    """How many commands have been completed."""
     with psycopg.connect(url) as connection:
         ((number,),) = connection.execute("SELECT count(*) FROM request_keys WHERE status = 201").fetchall()
         return int(number)
 
 
 def checkouts(world: World, number: int, seed: int, *, sellers: int = SELLERS, lines: int = LINES) -> list[Command]:
-    """Orders of some products of one of the first `sellers`, by people who are no sellers."""
+    """Orders of `lines` products of one of the first `sellers` each, by people who sell nothing."""
     draw = _draw(seed)
     buyers = world.people[SELLERS:]
     return [_checkout(draw.choice(buyers).id, _basket(world, draw, sellers, lines)) for _ in range(number)]
@@ -102,7 +102,7 @@ def transfers(world: World, number: int, seed: int) -> list[Command]:
 
 
 def _draw(seed: int) -> random.Random:
-    return random.Random(seed)  # noqa: S311 - the same in each run, on purpose
+    return random.Random(seed)  # noqa: S311 - reproducible on purpose
 
 
 def _basket(world: World, draw: random.Random, sellers: int, lines: int) -> list[Wanted]:
@@ -129,7 +129,7 @@ def _attempt(account_id: UUID, route: str, body: str) -> Attempt:
 
 
 def _furnished(container: Container) -> World:
-    """Account, product and deposit by the thousand, as the seed command brings them in."""
+    """Load accounts, products and deposits in bulk, like the seed command."""
     ids, now = Ids(), datetime.now(UTC)
     people = [Account(ids(), f"person_{n}", "Somebody", "", None, now, 1) for n in range(PEOPLE)]
     products = [_product(ids(), people[n * SELLERS // PRODUCTS].id, now) for n in range(PRODUCTS)]

@@ -1,8 +1,8 @@
-"""Events a second through each sink beside the confirmed publish loop of a client library, in alternated rounds.
+"""Measures events per second through each sink next to a client library's confirmed publish loop, in alternation.
 
-A sink's part is all of it: the log is read, events are put into envelopes, sent, and the cursor moves. The loop has the
-same bytes ready, and does nothing but publish them, with the same keys, headers and settings, as many at once as its
-library lets it, and look at each answer.
+The sink does all its work: it reads the log, makes the messages, sends them and advances the cursor. The loop has the
+same bytes ready and only publishes them and checks each answer, with the same keys, headers and settings, and as many
+at once as its library allows.
 """
 
 import gc
@@ -36,7 +36,7 @@ from tests.engines.brokers import Broker, Kafka, Rabbit, Webhooks
 from tests.engines.webhook_receiver import SECRET
 
 ROUNDS, SUBJECTS = 16, 500
-# In a round. Kafka sends thousands in a hundredth of a second.
+# The number of events in a round. Kafka sends thousands in a hundredth of a second.
 EVENTS = {"rabbitmq": 5000, "kafka": 20_000, "webhooks": 2000}
 Loop = Callable[[Sequence[Message]], None]
 
@@ -51,9 +51,9 @@ def main() -> None:
 
 @contextmanager
 def measured(level: str) -> Iterator[tuple[Path, dict[str, Broker]]]:
-    """A folder and the brokers, in a process that logs no less than this `level`."""
+    """Yield a folder and the brokers, by name. This process logs from `level` on."""
     configure(level, "console")
-    # As a relay does it (`app/opening.py`): or each side would pay for rubbish that it has not made.
+    # Like a relay (`app/opening.py`): otherwise each side would pay for collecting garbage that it has not made.
     gc.freeze()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -72,7 +72,7 @@ def brokers(engines: Engines, folder: Path) -> dict[str, Broker]:
 
 
 class Cost(NamedTuple):
-    """Seconds of a round, and processor time of this process in it, by all of its threads and by the one that works."""
+    """The seconds of a round, and the CPU time in it: of this process, and of the working thread."""
 
     seconds: float
     processor: float
@@ -85,7 +85,7 @@ def compare(name: str, container: Container, sink: Sink, loop: Loop) -> None:
     for number in range(ROUNDS + 1):
         messages = logged(container, count)
         both = [(sent, partial(served, worker, count)), (looped, partial(loop, messages))]
-        # What the former of two leaves to the machine is paid by each as often.
+        # Alternate the order, so that both are equally often affected by the after-effects of the other.
         for costs, work in both if number % 2 else both[::-1]:
             costs.append(cost(work))
         if number == 0:
@@ -112,7 +112,7 @@ def cost(work: Callable[[], object]) -> Cost:
 
 
 def logged(container: Container, count: int) -> list[Message]:
-    """New events in the log, and the same as they are sent."""
+    """Log new events, and return the messages that are sent for them."""
     kinds = [str(uuid4()) for _ in range(SUBJECTS)]
     payload = b'{"type":"PostEdited","post_id":"%s","author_id":"%s","tags":["tea"]}'
     events = [
@@ -132,7 +132,7 @@ def served(worker: SinkWorker, count: int) -> None:
 
 
 def rabbit_loop(broker: Broker, place: str) -> Loop:
-    """A channel in confirm mode: everything is published, then all acks are awaited."""
+    """A loop over a channel in confirm mode: publishes all messages, then waits for all acks."""
     connection = amqp.Connection(broker.server.url.removeprefix("amqp://").rpartition("@")[2])
     connection.connect()
     channel: Any = connection.channel()
@@ -191,7 +191,7 @@ def kafka_loop(broker: Broker, place: str) -> Loop:
 
 
 def webhook_loop(broker: Broker, place: str) -> Loop:
-    """One connection of the standard library, and the signature by the library of those who specified it."""
+    """A loop over one connection of the standard library, with signatures by the reference library."""
     connection = http.client.HTTPConnection(broker.server.url.removeprefix("http://"))
     signer = Webhook(SECRET)
 

@@ -1,8 +1,8 @@
-"""The relay's other work while a broker is away or a receiver stalls, beside the same work while it is there.
+"""Measures the relay's other work while a broker or receiver is away, next to the same work while it is available.
 
-Each state has a system of its own, so that none sends what another has left, and both take turns, each being the first
-as often. What is printed is the median of the rounds' ratios, which a few disturbed ones do not move, with an interval
-of 95 % by resampling the rounds.
+Each state has a separate system, so that none sends events left over from another. Both alternate, and each is first
+equally often. The median of the ratios per round is printed, which is robust against a few disturbed rounds, with a
+95 % interval from resampling the rounds.
 """
 
 import random
@@ -22,9 +22,9 @@ from tests.apps import Person, System, embedded, running
 from tests.engines.brokers import Broker
 
 AWAY = ("refusing", "frozen")
-# The sink is tried once in a round, a tenth of a second: five times as often as it ever is.
+# The sink is tried once per round of a tenth of a second: five times as often as in operation.
 ROUNDS, POSTS, SAMPLES = 120, 40, 2000
-# Of half a second for a broker, and no pause for a receiver: it is tried again and again while the work is done.
+# A timeout of half a second, and hardly any pause for a receiver, so that it is retried continuously during the work.
 TRIED: dict[str, Any] = {"sinks_timeout": 0.5, "webhooks_timeout": 0.5, "webhooks_wait_seconds": 0.01}
 TOKEN, INSIDE = "a token for the operators of a bench", "127.0.0.0/8"
 
@@ -53,7 +53,7 @@ def compare(name: str, broker: Broker, folder: Path, away: str, rounds: int) -> 
                 found = handled(opened[state], authors[state])
                 if state == "frozen":
                     broker.server.resume()
-                # The first makes what is made once.
+                # Discard round 0, in which one-time initialization happens.
                 if number:
                     costs[state].append(found)
     for which, about in enumerate(Cost._fields):
@@ -66,7 +66,7 @@ def compare(name: str, broker: Broker, folder: Path, away: str, rounds: int) -> 
 
 @contextmanager
 def served(folder: Path, url: str) -> Iterator[System]:
-    """With a sink, or a receiver of webhooks."""
+    """A system with a sink, or with a receiver of webhooks if the URL is HTTP."""
     hooks = url.startswith("http")
     own: dict[str, Any] = {"webhooks_token": TOKEN, "webhooks_networks": INSIDE} if hooks else {"sinks": url}
     with running(Settings(**embedded(folder), **TRIED, **own)) as system:
@@ -81,7 +81,7 @@ def rotated(states: list[str], number: int) -> list[str]:
 
 
 def handled(system: System, author: Person) -> Cost:
-    """While the sink's thread sends what is logged, or tries to, from the first on."""
+    """Publish posts and measure their dispatch, while the sink's thread sends the logged events, or tries to."""
     for number in range(POSTS):
         author.publish(f"{number}")
     log, stop = system.container.stores.relational.event_log, threading.Event()
@@ -92,7 +92,7 @@ def handled(system: System, author: Person) -> Cost:
 
 
 def interval(ratios: Sequence[float]) -> tuple[float, float]:
-    chance = random.Random(1)  # noqa: S311  which rounds are taken again
+    chance = random.Random(1)  # noqa: S311  reproducible on purpose
     found = sorted(statistics.median(chance.choices(ratios, k=len(ratios))) for _ in range(SAMPLES))
     return found[SAMPLES // 40], found[-SAMPLES // 40]
 

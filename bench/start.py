@@ -1,8 +1,8 @@
-"""From the start of `quartet start` to its first answer, in a folder where it has been started before.
+"""Measures the time from `quartet start` to the first answer, in a folder where it has been started before.
 
-`python -m bench.start [--times 10] [--workers 2] [--program PATH]`; settings come from `QUARTET_*` as always. What is
-installed beside Quartet for its tests is imported too where granian and flask-smorest look for it, so `--program` may
-be the `quartet` of an installation of its own.
+`python -m bench.start [--times 10] [--workers 2] [--program PATH]`; settings come from `QUARTET_*` as always. Granian
+and flask-smorest also import optional packages that are installed for the tests; to leave them out, `--program` may
+name the `quartet` of a separate installation.
 """
 
 import argparse
@@ -23,13 +23,14 @@ from tests.engines.kernel import free_port
 
 LIVE = "/health/live"
 PAUSE = 0.002
-# Says that the guard, itself a program in Python, is done, and starts the program when it is told to.
+# Prints a line when the guard, itself a Python program, has started it, and runs the program once it reads a line. So
+# the start of the guard is not measured.
 WAITING = ("/bin/sh", "-c", 'echo; read -r _; exec "$0" "$@" </dev/null >/dev/null')
 
 
 class Start(NamedTuple):
     wall: float  # seconds
-    busy: float  # processor seconds of all processes until then
+    busy: float  # CPU seconds of all processes until then
 
 
 def started(program: str, folder: Path, settings: Mapping[str, str]) -> Start:

@@ -1,4 +1,4 @@
-"""What the charts have in common: a page with its two lines of title, and text."""
+"""SVG parts that the charts share: a page with a title and a note, and text."""
 
 from collections.abc import Iterable
 from html import escape

@@ -1,8 +1,8 @@
-"""Processor time of a request with traces in several states, in one process on embedded stores.
+"""Measures the CPU time of a request with traces in several states, in one process on embedded stores.
 
-`without` is the application with the calls of `app/telemetry/spans.py` taken out; `off` is what is served by default.
-Each is measured between two measurements of `without`; medians and quartiles of the ratios are printed. Spans are made
-and batched, and then thrown away: what sending them costs is the exporter's, in a thread of its own.
+`without` is the application with the calls of `app/telemetry/spans.py` removed; `off` is the default. Each state is
+measured between two measurements of `without`, and medians and quartiles of the ratios are printed. Spans are made and
+batched, and then discarded: the exporter sends them in its own thread, which is not measured.
 """
 
 import statistics
@@ -29,7 +29,7 @@ SENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
 
 
 class Nowhere(SpanExporter):
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:  # noqa: ARG002  they are thrown away
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:  # noqa: ARG002  they are discarded
         return SpanExportResult.SUCCESS
 
 
@@ -107,7 +107,7 @@ def recorded(system: System, path: str, headers: dict[str, str], share: float) -
 
 
 def took(system: System, path: str, headers: dict[str, str]) -> float:
-    """Microseconds of this process for each request."""
+    """The CPU time of this process per request, in microseconds."""
     environs = [EnvironBuilder(BASE + path, headers=Headers(headers)).get_environ() for _ in range(REQUESTS)]
     begun = time.process_time()
     for environ in environs:

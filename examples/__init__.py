@@ -1,1 +1,1 @@
-"""Systems of others, which know Quartet by its API and its events alone."""
+"""Examples of other systems, which use only Quartet's API and its events."""

@@ -1,1 +1,1 @@
-"""Feeds: what deliveries and pages cost, see bench/README.md."""
+"""Benchmarks of feeds: the cost of deliveries and pages, see bench/README.md."""

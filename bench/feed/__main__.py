@@ -1,4 +1,4 @@
-"""Feeds: deliveries per second, what a page costs, lag beside an author with many followers; see bench/README.md."""
+"""Measures feeds: deliveries per second, the cost of a page, the lag next to a popular author; see bench/README.md."""
 
 import os
 import time

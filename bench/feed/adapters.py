@@ -1,4 +1,4 @@
-"""The feed store alone, in each of its engines: entries written per second, and what a page costs."""
+"""Measures the feed store alone, on each of its engines: entries written per second, and the cost of a page."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ from repositories.records import PostRef
 from tests.contracts.relational_store import new_database
 from tests.engines import Engines
 
-# As `QUARTET_FANOUT_CHUNK`.
+# The same as the default of `QUARTET_FANOUT_CHUNK`.
 CHUNK = 2500
 SPAN = timedelta(days=80)
 RETENTION = timedelta(days=90)
@@ -30,7 +30,7 @@ Page = Callable[[FeedStore, UUID], list[PostRef]]
 
 
 class Scale(Struct, frozen=True):
-    """`posts` are in the timeline of each of `owners`. Each round writes one more to all of them."""
+    """Each of `owners` timelines has `posts` entries. Each round pushes one more to all of them."""
 
     owners: int
     posts: int
@@ -67,7 +67,7 @@ def _stores(engines: Engines) -> Iterator[Stores]:
 
 
 def _posts(author: UUID, count: int) -> list[PostRef]:
-    """Oldest first."""
+    """Posts over `SPAN`, oldest first."""
     begin, step = datetime.now(UTC) - SPAN, SPAN / count
     return [PostRef(uuid7(begin + step * number, number), author) for number in range(count)]
 

@@ -1,4 +1,4 @@
-"""A chart of first pages as SVG: one group for each reader and size, a logarithmic scale of milliseconds."""
+"""Draws a chart of first pages as SVG: a group per kind of reader and size, on a logarithmic scale in milliseconds."""
 
 import math
 from collections.abc import Sequence

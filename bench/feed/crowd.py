@@ -1,4 +1,4 @@
-"""Systems on the common servers, and authors with many followers in them."""
+"""Systems on the shared servers, and accounts and follows in them."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,14 +16,14 @@ from tests.contracts.relational_store import new_database
 from tests.engines import Engines
 
 BATCH = 5_000
-# Loading by the thousand takes longer than a call may on the way to a user.
+# Seconds: bulk loads take longer than calls of a request may.
 PATIENCE = 20.0
 PASSWORD = "none"  # noqa: S105 - compared by a hasher that does not hash
 
 
 @contextmanager
 def system(engines: Engines, **changes: Any) -> Iterator[Container]:
-    """Empty stores of its own, but for sessions and cache."""
+    """A container with new, empty stores; only sessions and cache are shared."""
     name = f"bench_{uuid4().hex[:12]}"
     settings: dict[str, Any] = {
         "relational_url": new_database(engines.postgres()),
@@ -42,7 +42,7 @@ def system(engines: Engines, **changes: Any) -> Iterator[Container]:
 
 
 def register(container: Container, names: Sequence[str]) -> list[Account]:
-    """People who were all here just now."""
+    """Register accounts that were all seen just now."""
     ids, now = Ids(), datetime.now(UTC)
     people = [Account(ids(), f"person_{name}", "Somebody", "", None, now, 1) for name in names]
     for some in batched(people, BATCH):
@@ -53,7 +53,7 @@ def register(container: Container, names: Sequence[str]) -> list[Account]:
 
 
 def follow(container: Container, edges: Sequence[tuple[UUID, UUID]]) -> None:
-    """Follower, followee; back-fills done."""
+    """Add edges (follower, followee) whose back-fill is done."""
     now = datetime.now(UTC)
     for some in batched(edges, BATCH):
         with container.stores.relational.transaction() as tx:

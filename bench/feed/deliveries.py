@@ -1,4 +1,4 @@
-"""Deliveries per second: the whole way of a fan-out, beside the driver's own loop over rows made in advance."""
+"""Measures deliveries per second: a complete fan-out, next to the driver's own loop over rows made in advance."""
 
 import os
 import statistics
@@ -32,7 +32,7 @@ WEEK = 7 * 24 * 3600
 
 
 class Rate(Struct, frozen=True):
-    """`busy` is this process' own time for one delivery, in microseconds."""
+    """`rate` is deliveries per second. `busy` is the CPU time of this process per delivery, in microseconds."""
 
     rate: float
     busy: float
@@ -75,7 +75,7 @@ def _in_turns(container: Container, author: UUID, bare: Fan, followers: int, rou
 
 
 def _quartet(container: Container) -> Fan:
-    """As the relay does it: again as long as it is not finished."""
+    """Deliver like the relay: repeat until the fan-out is finished."""
 
     def fan(post: PostRef, at: datetime) -> None:
         while True:
@@ -89,7 +89,7 @@ def _quartet(container: Container) -> Fan:
 
 @contextmanager
 def _bare(url: str, owners: list[UUID]) -> Iterator[Fan]:
-    """One call of the driver for all of them."""
+    """A fan-out by one call of the driver for all owners."""
     parts = urlsplit(url)
     profile = ExecutionProfile(consistency_level=ConsistencyLevel.LOCAL_QUORUM)
     profiles: dict[Any, ExecutionProfile] = {EXEC_PROFILE_DEFAULT: profile}
@@ -104,7 +104,7 @@ def _bare(url: str, owners: list[UUID]) -> Iterator[Fan]:
 
 
 class _Loop:
-    """Rows are made by `ready`, before the clock starts."""
+    """Writes rows that `ready` has made before the clock starts."""
 
     def __init__(self, session: Any, statement: Any, owners: list[UUID]) -> None:
         self._session, self._statement, self._owners = session, statement, owners

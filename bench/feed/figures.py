@@ -1,4 +1,4 @@
-"""Durations of many short measurements, taken in turns, and what is read from them."""
+"""Durations of many short, alternating measurements, and statistics of them."""
 
 import statistics
 from collections import defaultdict
@@ -9,13 +9,13 @@ Work = Callable[[], object]
 
 
 class Figures:
-    """Milliseconds by name, one list for each round."""
+    """Durations in milliseconds by name, one list per round."""
 
     def __init__(self) -> None:
         self._rounds: dict[str, list[list[float]]] = defaultdict(list)
 
     def measure(self, works: Mapping[str, Work], rounds: int, each: int) -> None:
-        """Every round does every work `each` times, and begins with another one."""
+        """Measure every work `each` times per round. Each round starts with a different work."""
         names = list(works)
         for number in range(rounds):
             first = number % len(names)
@@ -23,7 +23,7 @@ class Figures:
                 self._rounds[name].append([_timed(works[name]) for _ in range(each)])
 
     def percentile(self, name: str, share: float) -> float:
-        """Over all rounds."""
+        """The duration at this share (0 to 1) of all rounds."""
         every = sorted(one for some in self._rounds[name] for one in some)
         return every[min(len(every) - 1, int(len(every) * share))]
 
@@ -31,7 +31,7 @@ class Figures:
         return self.percentile(name, 0.0)
 
     def ratio(self, name: str, other: str) -> float:
-        """The median of the rounds' ratios: a round's measurements have had about the same machine."""
+        """The median of the ratios per round, since the load on the machine is about the same within a round."""
         pairs = zip(self._rounds[name], self._rounds[other], strict=True)
         return statistics.median(statistics.median(a) / statistics.median(b) for a, b in pairs)
 
@@ -46,5 +46,5 @@ def _timed(work: Work) -> float:
 
 
 def spread(values: Sequence[float]) -> str:
-    """Median, least and greatest."""
+    """The median, minimum and maximum as text."""
     return f"{statistics.median(values):,.0f} ({min(values):,.0f} to {max(values):,.0f})"

@@ -1,6 +1,6 @@
-"""How long deliveries take while one author with many followers posts, pushed and pulled, and others post too.
+"""Measures the lag of deliveries while an author with many followers posts, pushed and pulled, and others post too.
 
-The relay is a process of its own, as in earnest; the authors post from here.
+The relay is a separate process, as in production; the authors post from this one.
 """
 
 import os
@@ -30,7 +30,7 @@ from tests.engines import Engines
 from tests.engines.guard import guarded
 
 ORDINARY, FANS_OF_EACH = 20, 50
-# A day's posts of the one with many followers; the threshold is crossed by half of them.
+# The posts per day of the author with many followers. In the pulled case the threshold is half of the deliveries.
 POSTED = 10
 PAUSE = 0.25
 QUIET = 1.0
@@ -39,9 +39,9 @@ DRAFT = PostDraft("A post", "Some words.", (), ())
 
 
 class Plan(Struct, frozen=True):
-    """The one with many followers posts `posts` times; others post at least `seconds`, and until that is delivered.
+    """The popular author posts `posts` times. The others post for at least `seconds`, and until those are delivered.
 
-    After `longest` seconds it says how far it got.
+    The measurement ends after `longest` seconds in any case.
     """
 
     followers: int
@@ -83,7 +83,7 @@ def _relay(container: Container) -> Iterator[None]:
 
 
 def _until_dispatched(container: Container, author: Account) -> None:
-    """The relay is up and has connected everywhere."""
+    """Wait until the relay has dispatched a first post, so it is up and connected to all stores."""
     post, until = container.content.posts.publish(author.id, DRAFT), monotonic() + PATIENCE
     while not _are_over(container, [post.id]):
         if monotonic() > until:
@@ -94,7 +94,7 @@ def _until_dispatched(container: Container, author: Account) -> None:
 def _day(
     container: Container, way: str, plan: Plan, famous: Account, ordinary: Sequence[Account], fans: Sequence[Account]
 ) -> None:
-    """Everybody posts, then what was noted of the fan-outs is printed."""
+    """Post as all authors, then print the recorded progress of the fan-outs."""
     clock, pause = monotonic, Event()
     began, shown, others = clock(), list[UUID](), list[UUID]()
     while clock() - began < plan.longest:
@@ -116,7 +116,7 @@ def _day(
 
 
 def _is_seen(container: Container, reader: UUID, post_id: UUID) -> bool:
-    """At once, whatever the relay does."""
+    """Whether the reader sees the post, which must be so at once, whatever the relay does."""
     return post_id in container.pages.cards.home(reader, Window(20)).ids
 
 

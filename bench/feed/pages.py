@@ -1,4 +1,4 @@
-"""What a page of a home feed costs, by whom the reader follows and how much there is, beside SQL on the same data."""
+"""Measures a page of a home feed by the reader's followees and the number of posts, next to SQL on the same data."""
 
 import os
 import statistics
@@ -41,7 +41,7 @@ class Scale(Struct, frozen=True):
 
 
 class Place(NamedTuple):
-    """A page: the first, one of entries 200 and on, or one below what is kept in timelines."""
+    """A page, `skipped` entries down: the first, one after 200 entries, or one below the low watermark."""
 
     name: str
     skipped: int
@@ -87,7 +87,7 @@ def measure(engines: Engines, scale: Scale) -> list[Bar]:
 
 @contextmanager
 def _site(engines: Engines, posts: int) -> Iterator[Site]:
-    """A system of its own on the common servers."""
+    """A separate system on the shared servers."""
     with system(engines) as container:
         click.echo(f"loading {posts:,} posts")
         url = container.settings.relational_url
@@ -97,7 +97,7 @@ def _site(engines: Engines, posts: int) -> Iterator[Site]:
 
 
 def _works(site: Site, cell: Cell, readers: list[Reader]) -> dict[str, Work]:
-    """What is measured of a cell, by name; where there is no such page, there is nothing. Every page is checked."""
+    """What is measured for a cell, by name, without pages that the feed is too short for. Checks every page."""
     works: dict[str, Work] = {}
     for place in PLACES:
         if len(readers[0].feed) <= place.skipped + LIMIT:
@@ -137,7 +137,7 @@ def _sql(feed: sql.Feed, starts: Starts) -> Work:
 
 
 def _http(site: Site, readers: list[Reader]) -> Work:
-    """The route as a client has it, with cards, through WSGI and without a socket."""
+    """The complete route with cards, through WSGI without a socket."""
     sessions = site.container.people.sessions
     tokens = [sessions.sign_in(sessions.known(one.account.handle), PASSWORD, None).token for one in readers]
     turns = cycle({"Authorization": f"Bearer {token}"} for token in tokens)
@@ -176,7 +176,7 @@ def _report(figures: Figures, scale: Scale) -> None:
 
 
 def _bars(figures: Figures, scale: Scale) -> list[Bar]:
-    """Medians of first pages, for the chart."""
+    """The medians of first pages, for the chart."""
     cells = [Cell(kind, posts) for posts in scale.posts for kind in KINDS]
     lines = ("Quartet", ""), ("best SQL", " sql"), ("SQL join", " join")
     return [
@@ -185,7 +185,7 @@ def _bars(figures: Figures, scale: Scale) -> list[Bar]:
 
 
 def _goal(works: dict[str, Work], scale: Scale) -> None:
-    """The smallest and the largest only, page by page in turns."""
+    """Compare only the smallest and the largest cell, in alternating short measurements."""
     small, large = Cell(KINDS[0], scale.posts[0]), Cell(KINDS[2], scale.posts[-1])
     for place in ("first page", "page 11", "http"):
         names = [f"{cell} {place}" for cell in (small, large)]
@@ -199,7 +199,7 @@ def _goal(works: dict[str, Work], scale: Scale) -> None:
 
 
 class Calls(Observer):
-    """Milliseconds of every call by store and operation."""
+    """Records the milliseconds of every call by store and operation."""
 
     def __init__(self) -> None:
         self.kept: dict[str, list[float]] = defaultdict(list)
@@ -224,7 +224,7 @@ class Calls(Observer):
 
 
 def _where(site: Site) -> None:
-    """What a page asks of the stores: median milliseconds of each call, its round trips, and how often it is made."""
+    """Print the store calls of a page: their median milliseconds, round trips, and number per page."""
     for kind, readers in site.town.readers.items():
         for place in (PLACES[0], PLACES[-1]):
             if len(readers[0].feed) <= place.skipped + LIMIT:

@@ -1,4 +1,4 @@
-"""The yardstick: a home feed as one SQL statement on PostgreSQL, over a table of posts with the indexes it wants."""
+"""The baseline: a home feed as one SQL statement on PostgreSQL, over a table of posts with suitable indexes."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,7 +23,7 @@ INDEXES: tuple[LiteralString, ...] = (
     "CREATE INDEX bench_posts_author ON bench_posts (author_id, id DESC)",
     "VACUUM ANALYZE",
 )
-# The same rows, by other ways: as the planner likes, author by author, or post by post.
+# Three statements for the same rows: a join left to the planner, author by author, or post by post.
 FORMS: dict[str, LiteralString] = {
     "join": """SELECT p.id, p.author_id, p.title, p.body, p.created_at
         FROM follows f JOIN bench_posts p ON p.author_id = f.followee
@@ -54,7 +54,7 @@ def fill(url: str, refs: Sequence[PostRef]) -> None:
 
 @contextmanager
 def feeds(url: str) -> Iterator[dict[str, Feed]]:
-    """Every form, each planned for everybody once or for each reader anew."""
+    """Every form twice: with a cached generic plan, and planned anew for each reader."""
     with (
         psycopg.connect(url, autocommit=True, prepare_threshold=0) as cached,
         psycopg.connect(url, autocommit=True, prepare_threshold=0) as fresh,
@@ -68,7 +68,7 @@ def feeds(url: str) -> Iterator[dict[str, Feed]]:
 
 
 def best(found: dict[str, Feed], reader: UUID, before: UUID | None) -> str:
-    """The quickest for this page, of those that are not hopeless at the first try."""
+    """The fastest form for this page. Forms that are `HOPELESS` times slower at the first try are left out."""
     first = {name: _seconds(feed, reader, before) for name, feed in found.items()}
     able = [name for name, seconds in first.items() if seconds < HOPELESS * min(first.values())]
     return min(able, key=lambda name: min(_seconds(found[name], reader, before) for _ in range(PROBES)))

@@ -1,9 +1,8 @@
-"""A town to read feeds in: authors, posts of two months, and readers who follow few, many, or half of everybody.
+"""A data set for reading feeds: authors, posts of two months, and readers with few to very many followees.
 
-One in two posts is by one of a few busy authors, one in ten by an author who is pulled; most readers follow some of
-each. Ten thousand accounts fell silent after the first tenth of the time; one kind of reader follows only them. Home
-timelines hold what the relay and back-fills would have put there: the newest posts by followees who are pushed.
-Nothing is in flight.
+Half of the posts are by a few busy authors, a tenth by pulled authors; most readers follow some of each. Ten thousand
+accounts posted only in the first tenth of the time, and one kind of reader follows only those. Home timelines hold what
+the relay and back-fills would have written: the newest posts by pushed followees. No post is in flight.
 """
 
 import itertools
@@ -25,12 +24,12 @@ FOLLOWED_PULLED = 3
 READERS = 3
 SPAN = timedelta(days=60)
 KEPT = 1_000
-# How far down a reader's feed is known here, to check pages by.
+# How many entries of a reader's feed are computed, to check pages.
 KNOWN = 1_500
 
 
 class Kind(Struct, frozen=True):
-    """Of reader: how many they follow, and whether only such as have fallen silent."""
+    """A kind of reader: the number of followees, and whether these are all silent."""
 
     followees: int
     silent: bool = False
@@ -40,7 +39,7 @@ class Kind(Struct, frozen=True):
 
 
 class Reader(Struct, frozen=True):
-    """`feed` is what is to be seen, newest first, as far as `KNOWN`."""
+    """`feed` are the expected posts, newest first, at most `KNOWN`."""
 
     account: Account
     followees: frozenset[UUID]
@@ -48,7 +47,7 @@ class Reader(Struct, frozen=True):
 
 
 class Crowd(Struct, frozen=True):
-    """Who writes."""
+    """The authors, by how they post."""
 
     busy: Sequence[UUID]
     pulled: Sequence[UUID]
@@ -62,8 +61,8 @@ class Town(Struct, frozen=True):
 
 
 def settle(container: Container, posts: int, kinds: Sequence[Kind], also: Callable[[Sequence[PostRef]], None]) -> Town:
-    """Fill empty stores, and have `also` get the posts. The same town every time, but for its ids and times."""
-    draw = random.Random(posts)  # noqa: S311 - the same in each run, on purpose
+    """Fill empty stores, and pass the posts to `also`. The same town every time, except for its ids and times."""
+    draw = random.Random(posts)  # noqa: S311 - reproducible on purpose
     now = datetime.now(UTC)
     crowd = _crowd([one.id for one in register(container, [str(n) for n in range(ACCOUNTS)])])
     readers = {kind: register(container, [f"{n}_{k}" for k in range(READERS)]) for n, kind in enumerate(kinds)}
@@ -90,7 +89,7 @@ def _crowd(authors: Sequence[UUID]) -> Crowd:
 
 
 def _written(crowd: Crowd, posts: int, draw: random.Random, now: datetime) -> Iterator[PostRef]:
-    """Oldest first, the newest a minute ago."""
+    """The posts, oldest first; the newest is a minute old."""
     step = SPAN / posts
     for back in range(posts, 0, -1):
         others = crowd.silent if back > posts * 0.9 else crowd.quiet
@@ -105,7 +104,7 @@ def _publish(container: Container, refs: Sequence[PostRef]) -> None:
 
 
 def _circle(crowd: Crowd, kind: Kind, draw: random.Random) -> list[UUID]:
-    """Whom a reader follows: some pulled, some busy, and quiet ones for the rest."""
+    """The followees of a reader: some pulled, some busy, and quiet ones for the rest."""
     if kind.silent:
         return draw.sample(crowd.silent, kind.followees)
     busy = min(BUSY, max(kind.followees // 100, min(7, kind.followees - FOLLOWED_PULLED)))
@@ -120,7 +119,7 @@ def _settled(
     refs: Sequence[PostRef],
     pulled: Collection[UUID],
 ) -> Reader:
-    """Follow them all, and have what was pushed in the timeline, down to a low watermark if there is more."""
+    """Follow the circle, and load the pushed posts into the timeline, with a low watermark if it has not all."""
     stores, followees = container.stores, frozenset(circle)
     follow(container, [(reader.id, one) for one in circle])
     pushed = followees.difference(pulled)

@@ -1,1 +1,1 @@
-"""The same traffic on each rung, from one file to four engines."""
+"""Benchmark of the same traffic on each rung, from one file to four engines."""

@@ -1,6 +1,6 @@
-"""The same reads and writes on each rung of docs/growing.md, in alternated rounds (bench/README.md).
+"""Measures the same reads and writes on each rung of docs/growing.md, in alternating rounds (bench/README.md).
 
-Sixteen connections ask again once they are answered. Server, engines and client share the machine.
+Sixteen connections send requests in a closed loop. Server, engines and client share the machine.
 """
 
 import os

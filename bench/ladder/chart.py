@@ -1,4 +1,4 @@
-"""A chart of the ladder as SVG: answers a second of each rung, reads above writes."""
+"""Draws a chart of the ladder as SVG: answers per second on each rung, reads above writes."""
 
 from collections.abc import Mapping
 from pathlib import Path

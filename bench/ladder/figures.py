@@ -1,4 +1,4 @@
-"""What was measured on each rung, and the table of it."""
+"""The figures of each rung, and their table."""
 
 from collections import defaultdict
 from statistics import median
@@ -12,7 +12,7 @@ from bench.overload import Load
 
 
 class Figure(Struct, frozen=True):
-    """Answers a second, milliseconds, and the server's processor milliseconds for each answer."""
+    """Answers per second, percentiles in milliseconds, and the server's CPU milliseconds per answer (`busy`)."""
 
     rate: float
     p50: float
@@ -26,7 +26,7 @@ class Figure(Struct, frozen=True):
 
 
 class Figures:
-    """Of reads, or of writes: for each rung a figure of each round."""
+    """The figures of one mix of traffic: for each rung, one per round."""
 
     def __init__(self) -> None:
         self._rounds: dict[str, list[Figure]] = defaultdict(list)
@@ -39,12 +39,12 @@ class Figures:
         return f"{found.rate:.0f}/s, p50 {found.p50:.0f} ms, p99 {found.p99:.0f} ms, CPU {found.busy:.2f} ms"
 
     def of(self, rung: str) -> Figure:
-        """Medians over the rounds."""
+        """The medians over the rounds."""
         rounds = self._rounds[rung]
         return Figure(*(median(getattr(one, name) for one in rounds) for name in Figure.__struct_fields__))
 
     def ratio(self, rung: str) -> float:
-        """The median of the rounds' ratios to the first rung's rate."""
+        """The median of the ratios per round to the rate of the first rung."""
         first = next(iter(self._rounds.values()))
         return median(a.rate / b.rate for a, b in zip(self._rounds[rung], first, strict=True))
 

@@ -1,4 +1,4 @@
-"""The rungs of `docs/growing.md`: which engine has which role."""
+"""The rungs of `docs/growing.md`: the engine of each role."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +8,7 @@ from tests.apps import ROLES, embedded
 from tests.contracts.relational_store import new_database
 from tests.engines import Engines
 
-# For each rung, the roles that move from the rung before it.
+# For each rung, the roles that move to its engine from the rung before.
 RUNGS: Mapping[str, tuple[str, ...]] = {
     "file": (),
     "PostgreSQL": ROLES,
@@ -19,7 +19,7 @@ RUNGS: Mapping[str, tuple[str, ...]] = {
 
 
 def urls_of(rung: str, engines: Engines, folder: Path) -> dict[str, str]:
-    """Settings of the rung, with databases of its own."""
+    """The URLs of a rung by setting, with new databases."""
     urls: dict[str, str] = {f"{role}_url": str(embedded(folder)[f"{role}_url"]) for role in ROLES}
     name = f"ladder_{uuid4().hex[:8]}"
     for step, roles in RUNGS.items():

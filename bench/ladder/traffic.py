@@ -1,4 +1,4 @@
-"""A town of people and posts, and what they ask for: the same on each rung."""
+"""Accounts and posts, and the requests that are sent: the same on each rung."""
 
 import json
 import random
@@ -12,7 +12,7 @@ from tests.apps import Person, System
 
 PEOPLE, POSTS_OF_EACH, FOLLOWED = 40, 15, 12
 REQUESTS = 4_000
-# Of a hundred requests.
+# The number of each kind in a hundred requests.
 READS = {"feed": 50, "post": 20, "comments": 10, "profile": 10, "notifications": 10}
 WRITES = {"like": 40, "comment": 20, "publish": 20, "transfer": 20}
 SHOPPING = {"products": 20, "order": 80}
@@ -27,14 +27,14 @@ LAMP = {
 
 
 class Town(Struct, frozen=True):
-    """Its people are signed in; `posts` and `products` are ids."""
+    """`people` are signed in; `posts` and `products` are ids."""
 
     people: list[Person]
     posts: list[str]
     products: list[str] = []
 
     def requests(self, mix: dict[str, int], seed: int) -> list[bytes]:
-        """So many that none comes twice in a measurement."""
+        """Draw `REQUESTS` requests: enough that none is sent twice in a measurement."""
         chance = random.Random(seed)  # noqa: S311  no secret
         kinds = chance.choices(list(mix), weights=list(mix.values()), k=REQUESTS)
         return [self._request(kind, chance) for kind in kinds]
@@ -43,7 +43,7 @@ class Town(Struct, frozen=True):
         who, other = chance.sample(self.people, 2)
         post = chance.choice(self.posts)
         amount, product = {"amount": 1, "currency": "EUR"}, chance.choice(self.products or [""])
-        # Of the last people, who sell nothing.
+        # Buyers are among the people who sell nothing.
         who = self.people[chance.randrange(SHOPS, len(self.people))] if kind == "order" else who
         asked: dict[str, tuple[str, str, Any]] = {
             "feed": ("GET", "/feed", None),
@@ -62,7 +62,7 @@ class Town(Struct, frozen=True):
 
 
 def settle(system: System) -> Town:
-    """Everybody follows a dozen, and has posted."""
+    """Register people, each with `FOLLOWED` followees and `POSTS_OF_EACH` posts."""
     people = [system.person().rich() for _ in range(PEOPLE)]
     for number, person in enumerate(people):
         for other in _following(people, number):
@@ -73,7 +73,7 @@ def settle(system: System) -> Town:
 
 
 def stocked(town: Town) -> Town:
-    """The first few people sell something, too."""
+    """The same town, in which the first `SHOPS` people sell a product."""
     return Town(town.people, town.posts, [_lamp(seller) for seller in town.people[:SHOPS]])
 
 

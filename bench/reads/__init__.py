@@ -1,1 +1,1 @@
-"""Reads of one post and of a list: bare WSGI, Flask, and Quartet with and without its caches, on one server."""
+"""Benchmark of reading one post and a list: bare WSGI, Flask, and Quartet with and without caches, on one server."""

@@ -1,4 +1,4 @@
-"""Reads: a Flask hello, a cached read through Flask, the fast path, bare WSGI, and uncached; see bench/README.md."""
+"""Measures reads: bare WSGI, a Flask hello, the fast path, cached through Flask, and uncached; see bench/README.md."""
 
 import os
 import tempfile
@@ -22,7 +22,7 @@ from tests.apps import System, running
 from tests.engines import Engines
 from tests.system.real import real_urls
 
-# The feed store is not asked by these reads.
+# The roles on real engines. These reads do not use the feed store.
 REAL = ("relational", "documents", "sessions", "cache")
 POSTS = 100
 LIST = "/api/v1/posts"
@@ -60,9 +60,9 @@ def note() -> str:
 
 @contextmanager
 def world(engines: Engines, folder: Path) -> Iterator[tuple[Server, dict[str, str]]]:
-    """A server over real engines with some posts, and the pages' paths."""
+    """Yield a server over real engines with some posts, and the paths of the pages."""
     urls: dict[str, Any] = real_urls(engines, "reads", REAL) | {"feeds_url": f"sqlite:///{folder}/feeds.db"}
-    # On a busy machine a short deadline would open the breaker, and reads of the source would be measured.
+    # On a busy machine a short timeout would open the breaker, and uncached reads would be measured instead.
     urls["cache_timeout"] = 5.0
     with running(Settings(**urls)) as system:
         paths = seeded(system)
@@ -81,7 +81,7 @@ def seeded(system: System) -> dict[str, str]:
 
 
 def write_bodies(system: System, paths: dict[str, str], folder: Path) -> None:
-    """For bare WSGI and the hello: just the bytes of the pages, as they are without a cache."""
+    """Write the uncached bytes of the pages to files, for bare WSGI and the hello."""
     folder.mkdir()
     plain = build(system.container.settings)
     client = create_app(plain).test_client()
@@ -95,7 +95,7 @@ def path_to(way: str, page: str, path: str) -> str:
 
 
 def check(server: Server, paths: dict[str, str]) -> None:
-    """All ways give the same bytes, and the fast one comes out of the cache."""
+    """Check that all ways give the same bytes, and that the fast path is a cache hit."""
     for page, path in paths.items():
         for _ in range(5):
             answers = {way: server.get(path_to(way, page, path)) for way in WAYS}
@@ -104,7 +104,7 @@ def check(server: Server, paths: dict[str, str]) -> None:
 
 
 def measured(server: Server, page: str, path: str, plan: Plan) -> Figures:
-    """Every round begins with another way. Half load is of what the way itself has done at most."""
+    """Measure every way in each round, starting with a different one; then each at 40 % of its own median rate."""
     urls = {way: server.address + path_to(way, page, path) for way in WAYS}
     figures = Figures()
     for url in urls.values():

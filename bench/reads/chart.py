@@ -1,4 +1,4 @@
-"""A chart of reads as SVG: answers a second of each way, one group for each page."""
+"""Draws a chart of reads as SVG: answers per second of each way, one group per page."""
 
 from collections.abc import Mapping
 from pathlib import Path

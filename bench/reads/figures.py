@@ -1,4 +1,4 @@
-"""What was measured of each way, and the table of it."""
+"""The figures of each way, and their table."""
 
 import statistics
 from collections import defaultdict
@@ -19,7 +19,7 @@ WAYS = {
 
 
 class Figure(Struct, frozen=True):
-    """Answers a second, milliseconds, and the server's processor microseconds for each answer."""
+    """Answers per second, percentiles in milliseconds, and the server's CPU microseconds per answer (`busy`)."""
 
     rate: float
     p50: float
@@ -28,7 +28,7 @@ class Figure(Struct, frozen=True):
 
 
 class Figures:
-    """`calm`: at less than half of what the way can do."""
+    """The figures by way. `calm` is the load at less than half of the maximal rate."""
 
     def __init__(self) -> None:
         self.calm: dict[str, Load] = {}
@@ -44,7 +44,7 @@ class Figures:
         return statistics.median(f.busy for f in self._rounds[way])
 
     def ratio(self, way: str, other: str) -> float:
-        """The median of the rounds' ratios: a round's measurements have had about the same machine."""
+        """The median of the ratios per round, since the load on the machine is about the same within a round."""
         pairs = zip(self._rounds[way], self._rounds[other], strict=True)
         return statistics.median(a.rate / b.rate for a, b in pairs)
 

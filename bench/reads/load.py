@@ -1,4 +1,4 @@
-"""Load for a server: as much as it takes, and a steady rate below that, with the time each answer took."""
+"""Load generators: as many requests as the server takes, or a steady rate, with the duration of each answer."""
 
 import json
 import re
@@ -13,14 +13,14 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 CONNECTIONS = 32
-# A client of one connection that waits for its next turn can send so many a second.
+# The most requests per second that a paced client with one connection can send.
 STEADY_MOST = 1_000
 STEADY_CLIENTS = 2
 UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 
 
 class Load(Struct, frozen=True):
-    """Answers, seconds, and milliseconds of the median and of the slowest hundredth."""
+    """The number of answers in `seconds`, and the percentiles of their durations in milliseconds."""
 
     answers: int
     seconds: float
@@ -33,7 +33,7 @@ class Load(Struct, frozen=True):
 
 
 def full(url: str, seconds: float, headers: Mapping[str, str] | None = None) -> Load:
-    """As many as the server takes, over 32 connections. By wrk where it is installed, for it is cheap itself."""
+    """Send as many requests as the server takes, over 32 connections. Uses wrk if installed: it needs little CPU."""
     wrk = shutil.which("wrk")
     if wrk is None:
         return _merged([_client(url, seconds, 0.0, CONNECTIONS // 4, headers) for _ in range(4)])
@@ -48,7 +48,7 @@ def full(url: str, seconds: float, headers: Mapping[str, str] | None = None) -> 
 
 
 def steady(url: str, seconds: float, rate: float) -> Load:
-    """So many a second at most, evenly. Of what the clients can send, less where the rate asks for more."""
+    """Send evenly paced requests at `rate` per second, or at the highest rate that the clients can send."""
     each = min(rate / STEADY_CLIENTS, STEADY_MOST)
     return _merged([_client(url, seconds, 1 / each, 1) for _ in range(STEADY_CLIENTS)])
 
@@ -70,7 +70,10 @@ def _merged(clients: "list[subprocess.Popen[str]]") -> Load:
 def _ask(
     url: str, seconds: float, pause: float, connections: int, headers: Mapping[str, str]
 ) -> tuple[list[float], float]:
-    """Runs in a client: milliseconds of each answer, and how long it took. Connections take turns."""
+    """Runs in a client process. Returns the milliseconds of each answer, and the seconds in total.
+
+    Sends one request on every connection, then receives all answers.
+    """
     parts = urlsplit(url)
     path = parts.path + (f"?{parts.query}" if parts.query else "")
     fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())

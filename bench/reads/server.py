@@ -1,4 +1,4 @@
-"""The server under measurement, as a child process with the options that `quartet serve` has."""
+"""The server under measurement: a child process with the options of `quartet serve`."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ class Server:
             return answer.read(), {name.lower(): value for name, value in answer.headers.items()}
 
     def busy(self) -> float:
-        """Processor seconds of all its processes so far, to the kernel's hundredth."""
+        """The CPU seconds of all its processes so far, in the kernel's resolution of a hundredth."""
         family = [self._process.pid, *(child.pid for child in descendants(self._process.pid))]
         return sum(map(_ticks, family)) / TICKS
 
@@ -47,7 +47,7 @@ class Server:
 
 
 def _ticks(process: int) -> int:
-    """User and system time; 0 for one that has ended."""
+    """User and system time in clock ticks; 0 for a process that has ended."""
     try:
         fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     except FileNotFoundError:
@@ -59,7 +59,7 @@ def _ticks(process: int) -> int:
 def served(
     settings: Mapping[str, str], folder: Path, target: str = "bench.reads.wsgi:app", probe: str = "/bare/post"
 ) -> Iterator[Server]:
-    """A server of `target` with these `QUARTET_*` settings, which logs into the folder."""
+    """Run a server of `target` with these `QUARTET_*` settings. It logs into the folder."""
     port = free_port()
     own = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     own |= {"BENCH_BODIES": str(folder / "bodies"), "QUARTET_PORT": str(port), "QUARTET_LOG_FORMAT": "json", **settings}
@@ -81,7 +81,7 @@ def served(
 
 
 def main() -> None:
-    """Runs in the child."""
+    """Serve. Runs in the child process."""
     from app.server.granian import server
     from app.telemetry import multiprocess
     from config import Settings

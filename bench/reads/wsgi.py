@@ -1,7 +1,7 @@
-"""What the measured server serves: several ways to the same bytes, told apart by the first part of the path.
+"""The application of the measured server: several ways to serve the same bytes, selected by the first path segment.
 
-`/fast` is `app.wsgi` as it is. `/flask` is the same with the fast path switched off, `/uncached` without a cache that
-answers. `/hello` is a Flask application of two routes and nothing else, `/bare` a function.
+`/fast` is `app.wsgi` unchanged. `/flask` is the same with the fast path switched off, `/uncached` with an unreachable
+cache. `/hello` is a Flask application with two routes and nothing else, `/bare` a plain WSGI function.
 """
 
 import atexit
@@ -51,7 +51,7 @@ WAYS["fast"] = everything.wsgi_app
 
 
 def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """Every way pays the same for finding it."""
+    """Dispatch to a way. The dispatch costs the same for each."""
     path: str = environ["PATH_INFO"]
     way, _, rest = path[1:].partition("/")
     environ["PATH_INFO"] = f"/{rest}"

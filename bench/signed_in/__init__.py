@@ -1,1 +1,1 @@
-"""Reads of people who are signed in: this build, one before it, Flask with one SQL join, and a Flask hello."""
+"""Benchmark of signed-in reads: this build, an earlier one, Flask with one SQL join, and a Flask hello."""

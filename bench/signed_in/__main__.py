@@ -1,4 +1,4 @@
-"""Signed-in reads, beside an earlier build, Flask with one SQL join, and a hello; see bench/README.md."""
+"""Measures signed-in reads next to an earlier build, Flask with one SQL join, and a hello; see bench/README.md."""
 
 import os
 import tempfile

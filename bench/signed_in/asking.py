@@ -1,4 +1,4 @@
-"""Requests of many readers: one by one with their answers, or as many as the server takes, by wrk."""
+"""Sends requests of many readers: one by one, returning the answers, or as many as the server takes, by wrk."""
 
 import http.client
 import json
@@ -21,7 +21,7 @@ from msgspec import Struct
 CONNECTIONS = 8
 PATIENCE = 60.0
 UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
-# Each of wrk's threads goes through all requests, the second from the middle on.
+# Each of wrk's two threads cycles through all requests; the second starts in the middle.
 SCRIPT = """
 local count, requests, turn = 0, {}, 0
 function setup(thread) thread:set("number", count); count = count + 1 end
@@ -39,15 +39,15 @@ function request() turn = turn % #requests + 1; return requests[turn] end
 
 
 class Request(Struct, frozen=True):
-    """`etag` is sent as If-None-Match."""
+    """A GET request. `etag` is sent as If-None-Match unless empty."""
 
     path: str
-    token: str = "-"  # noqa: S105  nobody's
+    token: str = "-"  # noqa: S105  no valid token
     etag: str = ""
 
 
 class Answer(Struct, frozen=True):
-    """Names of headers are in lower case."""
+    """An answer. The names of the headers are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -55,7 +55,7 @@ class Answer(Struct, frozen=True):
 
 
 class Load(Struct, frozen=True):
-    """Answers, seconds, and milliseconds of the median and of the slowest hundredth."""
+    """The number of answers in `seconds`, and the percentiles of their durations in milliseconds."""
 
     answers: int
     seconds: float
@@ -108,7 +108,7 @@ def full(address: str, requests: Sequence[Request], seconds: float, folder: Path
 
 
 def each(address: str, requests: Sequence[Request]) -> Load:
-    """Every request once, over as many connections."""
+    """Send every request once, over `CONNECTIONS` connections."""
     began = time.perf_counter()
     with ThreadPoolExecutor(CONNECTIONS) as pool:
         parts = pool.map(lambda n: _in_turn(address, requests[n::CONNECTIONS]), range(CONNECTIONS))
@@ -117,7 +117,7 @@ def each(address: str, requests: Sequence[Request]) -> Load:
 
 
 def _in_turn(address: str, requests: Sequence[Request]) -> list[float]:
-    """Milliseconds of each answer."""
+    """Send the requests over one connection. Returns the milliseconds of each answer."""
     line = http.client.HTTPConnection(urlsplit(address).netloc, timeout=PATIENCE)
     took = []
     for request in requests:

@@ -1,4 +1,4 @@
-"""Servers under measurement: a build of Quartet with stores of its own, and plain applications on the same server."""
+"""Servers under measurement: builds of Quartet with separate stores, and plain applications on the same server."""
 
 import os
 import signal
@@ -23,14 +23,14 @@ RELAY = "from app.cli import main; main()"
 
 
 class Served(Struct, frozen=True):
-    """`pids` are the roots of its processes, by what they are called in the table."""
+    """`pids` are its root processes, by their group in the table."""
 
     address: str
     pids: Mapping[str, int]
 
 
 class Build:
-    """A checkout, by its folder. Its code comes first, but for the package `bench`, which is this tree's."""
+    """A checkout of Quartet. It runs its own code, except for the package `bench`, which is the one of this tree."""
 
     def __init__(self, name: str, checkout: Path, settings: Mapping[str, str], folder: Path) -> None:
         self.name = name
@@ -51,10 +51,10 @@ class Build:
 
     @contextmanager
     def served(self) -> Iterator[Served]:
-        """By its own commands; the relay is a process of its own, but for a build on the embedded default."""
+        """Run the build's own commands. The relay is a separate process, except on the embedded default."""
         port = free_port()
-        # On a busy machine a short deadline would open the breaker, and another path would be measured; and the gate
-        # would refuse who waits for a fifth of a second.
+        # On a busy machine a short timeout would open the breaker, and another code path would be measured; and the
+        # gate would refuse requests that wait for a fifth of a second.
         variables = self._variables | {"QUARTET_PORT": str(port), "QUARTET_LOG_FORMAT": "json"}
         variables |= {f"QUARTET_{role}_TIMEOUT": "5" for role in ("CACHE", "SESSIONS", "FEEDS", "RELATIONAL")}
         variables["QUARTET_QUEUE_SECONDS"] = "5"
@@ -70,7 +70,7 @@ class Build:
 
 @contextmanager
 def plain(name: str, variables: Mapping[str, str], folder: Path) -> Iterator[Served]:
-    """`bench.signed_in.NAME:app`."""
+    """Serve `bench.signed_in.NAME:app`."""
     port = free_port()
     command = [sys.executable, "-m", "bench.signed_in.serve", f"bench.signed_in.{name}:app", str(port)]
     with _running(command, variables, folder, name) as process:

@@ -1,4 +1,4 @@
-"""A chart of signed-in reads as SVG: processor time for one request, in parts, one group of bars for each route."""
+"""Draws a chart of signed-in reads as SVG: the CPU time per request, by group of processes, for each route."""
 
 from collections.abc import Mapping
 from pathlib import Path

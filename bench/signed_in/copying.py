@@ -1,4 +1,4 @@
-"""Rows by COPY."""
+"""Bulk loading by COPY."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, LiteralString

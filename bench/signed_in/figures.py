@@ -1,4 +1,4 @@
-"""What was measured of each route, by each way, in rounds; ratios of it, and its table."""
+"""The figures of each route, by way and round; their ratios, and their table."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ GROUPS = ("server", "relay", "PostgreSQL", "Cassandra", "MongoDB", "Redis")
 
 
 class Figure(Struct, frozen=True):
-    """Requests a second, milliseconds, and processor milliseconds of each group of processes for one request."""
+    """Requests per second, percentiles in ms, and the CPU milliseconds of each group of processes per request."""
 
     rate: float
     p50: float
@@ -51,7 +51,7 @@ def label(way: str) -> str:
 
 
 class Figures:
-    """Of each way of a route as many as there were rounds."""
+    """The figures of one route: for each way, one per round."""
 
     def __init__(self, route: Route) -> None:
         self.route = route
@@ -74,7 +74,7 @@ class Figures:
         return statistics.median(figure.busy.get(group, 0.0) for figure in self.rounds[way])
 
     def ratio(self, goal: Goal) -> Spread | None:
-        """Of the rounds' ratios: a round's measurements have had about the same machine."""
+        """The spread of the ratios per round, since the load on the machine is about the same within a round."""
         if goal.way not in self.rounds or goal.other not in self.rounds:
             return None
         pairs = zip(self.rounds[goal.way], self.rounds[goal.other], strict=True)

@@ -1,4 +1,4 @@
-"""A Flask hello: what the server and Flask cost by themselves."""
+"""A Flask hello: the cost of the server and Flask alone."""
 
 from flask import Flask
 

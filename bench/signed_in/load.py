@@ -1,7 +1,7 @@
 """Fills a build's empty stores with a town, through that build's own ports.
 
-Runs as a process of the build (see `builds`), with its `QUARTET_*` settings and the plan as JSON. Of the home timelines
-only the readers' are filled; nobody reads the others.
+Runs as a process of the build (see `builds`), with its `QUARTET_*` settings and the plan as JSON. Only the home
+timelines of the readers are filled, since the others are not read.
 """
 
 import itertools
@@ -32,12 +32,12 @@ BATCH = 5_000
 KEPT = 1_000
 TRIES = 4
 AUTHORS_UP_TO = 50_000
-# One in so many readers has notifications.
+# One in `NOTIFIED` readers has notifications.
 NOTIFIED = 2
 
 
 def load(container: Container, town: Town) -> None:
-    """Each store at the same time as the others."""
+    """Fill all stores concurrently, then sign the readers in and notify them."""
     container.stores.migrate()
     # Computed once, before several threads ask for them.
     town.home(0, 1)
@@ -83,7 +83,7 @@ def _documents(container: Container, town: Town) -> None:
 
 
 def _timelines(container: Container, town: Town) -> None:
-    """As deliveries and back-fills would have left them."""
+    """Fill timelines as deliveries and back-fills would have."""
     feeds, plan = container.stores.feeds, town.plan
     for refs in _batches(town.refs if plan.posts <= AUTHORS_UP_TO else ()):
         _again(partial(feeds.load, refs, ()))
@@ -92,7 +92,7 @@ def _timelines(container: Container, town: Town) -> None:
 
 
 def _again(load: Callable[[], None]) -> None:
-    """A busy Cassandra gives up some writes. All of them may be sent twice."""
+    """Retry a load: a busy Cassandra lets some writes time out. All of them are idempotent."""
     for _ in range(TRIES):
         with suppress(Unavailable):
             load()
@@ -101,7 +101,7 @@ def _again(load: Callable[[], None]) -> None:
 
 
 def _sign_in(container: Container, town: Town, number: int) -> None:
-    """The reader's session, and down to where the timeline is complete."""
+    """Add the reader's session, and the low watermark of the timeline."""
     stores, reader, now = container.stores, town.readers[number], town.plan.until
     newest = town.home(number, KEPT)
     if len(newest) == KEPT:
@@ -112,7 +112,7 @@ def _sign_in(container: Container, town: Town, number: int) -> None:
 
 
 def _notify(container: Container, town: Town, number: int) -> None:
-    """Twenty-five things of the last days, each by somebody else to another post."""
+    """Note 25 likes, an hour apart, each by a different account of a different post."""
     reader, now = town.readers[number], town.plan.until
     for back, ref in enumerate(town.refs[-25:], start=1):
         activity = Activity("like", ref.post_id, town.ids[-back], now - timedelta(hours=back))

@@ -1,4 +1,4 @@
-"""Rounds of one route, in which every way is measured once."""
+"""Measures one route in rounds, each of which measures every way once."""
 
 import os
 import re
@@ -16,11 +16,11 @@ from bench.signed_in.routes import Route
 from bench.signed_in.world import World
 from tests.engines.kernel import wait_until
 
-# Cassandra compiles what it runs often.
+# Long enough for Cassandra's JIT compiler to compile hot code.
 WARM_SECONDS = 4.0
-# Of feed activity, in which a way finds the readers.
+# The states of feed activity that a way may put the readers in.
 STATES = ("dormant", "waking")
-# What is too slow for so many is measured for longer.
+# A measurement with fewer answers is repeated with four times the duration.
 LEAST_ANSWERS = 16
 UNSENT = re.compile(r"^quartet_outbox_unsent\S* [1-9]", re.MULTILINE)
 
@@ -31,7 +31,7 @@ class Effort(Struct, frozen=True):
 
 
 def measured(world: World, route: Route, effort: Effort) -> Figures:
-    """Every round begins with another way. What nobody can serve is left out."""
+    """Measure a route. Each round starts with a different way. Ways that cannot be served here are left out."""
     requests = {
         way: found
         for way, builder in route.ways.items()
@@ -51,7 +51,7 @@ def measured(world: World, route: Route, effort: Effort) -> Figures:
 
 
 def _warm(world: World, route: Route, way: str, requests: Sequence[Request]) -> None:
-    """As it is measured, but for the news, which take long."""
+    """Warm up like the measurement, but without publishing the news, which takes long."""
     until = time.monotonic() + WARM_SECONDS
     while True:
         _begin(world, way, news=False)
@@ -83,7 +83,7 @@ def _one(world: World, route: Route, way: str, requests: Sequence[Request], seco
         seconds *= 4
     took = load.seconds
     if which == "dormant":
-        # What the relay does for them is a part of what their page costs.
+        # The relay's work to wake the readers is part of the cost of their page.
         assert wait_until(lambda: world.are_awake(who), PATIENCE), "the relay does not fill"
         took = time.monotonic() - began
     spent = since(before, world.groups.spent(who))
@@ -94,11 +94,11 @@ def _one(world: World, route: Route, way: str, requests: Sequence[Request], seco
 
 
 def everybody_posts(world: World, who: str) -> None:
-    """Each reader posts, and the relay delivers it."""
+    """Publish a post by each reader, and wait until the relay has delivered all."""
     address = world.served[who].address
     for number in range(world.town.plan.readers):
         publish(address, world.town.token(number))
-    # Servers look only so often how much waits.
+    # Servers refresh the backlog in their metrics only every `FRESH_SECONDS`.
     time.sleep(FRESH_SECONDS + 1)
     assert wait_until(lambda: UNSENT.search(text(f"{address}/metrics")) is None, PATIENCE), "the relay does not deliver"
 

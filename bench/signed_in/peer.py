@@ -1,6 +1,6 @@
-"""The yardstick: Flask, psycopg and one SQL statement on PostgreSQL, as a good engineer writes it in an hour.
+"""The baseline: Flask, psycopg and one SQL statement on PostgreSQL, as a good engineer would write it in an hour.
 
-One connection for each of the server's threads, prepared statements, the token looked up in its table each time.
+It has one connection per server thread and prepared statements, and looks the token up in its table for each request.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ SCHEMA: tuple[LiteralString, ...] = (
         post_id uuid, number int, author_id uuid NOT NULL, body text NOT NULL, created_at timestamptz NOT NULL,
         PRIMARY KEY (post_id, number))""",
 )
-# After the rows are there.
+# Created after the rows are loaded.
 INDEXES: tuple[LiteralString, ...] = (
     "CREATE INDEX ON posts (author_id, id DESC)",
     "CREATE INDEX ON follows (followee)",
@@ -42,12 +42,12 @@ CARDS: LiteralString = """
         EXISTS (SELECT FROM likes l WHERE l.post_id = p.id AND l.account_id = %(reader)s) AS liked
     FROM """
 ORDER: LiteralString = " JOIN accounts a ON a.id = p.author_id ORDER BY p.id DESC LIMIT %(limit)s"
-# The planner walks down the posts until it has found enough, or asks for each author's.
+# The planner chooses: scan the posts from the newest until there are enough, or look up each author's posts.
 JOIN: LiteralString = f"""{CARDS} (
     SELECT * FROM posts WHERE id < %(before)s AND (
         author_id = %(reader)s OR author_id IN (SELECT followee FROM follows WHERE follower = %(reader)s))
     ORDER BY id DESC LIMIT %(limit)s) p {ORDER}"""  # noqa: S608  constants
-# Always author by author: quicker where followees are few or silent, and slower where they are many.
+# Always author by author: faster if followees are few or silent, slower if they are many.
 LATERAL: LiteralString = f"""{CARDS} (
     SELECT own.* FROM (
         SELECT followee AS author FROM follows WHERE follower = %(reader)s UNION ALL SELECT %(reader)s

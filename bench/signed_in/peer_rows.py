@@ -1,4 +1,4 @@
-"""The town in the peer's tables."""
+"""Loads the town into the peer's tables."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ from bench.signed_in.town import Town
 
 
 def fill(url: str, town: Town) -> None:
-    """Into an empty database."""
+    """Create the tables in an empty database and load the town."""
     until = town.plan.until + timedelta(days=30)
     sessions = ((hashlib.sha256(town.token(n).encode()).digest(), one, until) for n, one in enumerate(town.readers))
     with psycopg.connect(url, autocommit=True) as connection:

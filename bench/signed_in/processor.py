@@ -1,4 +1,4 @@
-"""Processor time of groups of processes, out of /proc."""
+"""CPU time of groups of processes, read from /proc."""
 
 import os
 import time
@@ -18,7 +18,10 @@ Seconds = Mapping[str, float]
 
 
 class Groups(Struct, frozen=True):
-    """Engines, and the groups of each who serves. Each is the processes with these ids and their descendants."""
+    """Groups of processes: those of each served build by (build, name), and the shared engines by ("", name).
+
+    A group is the processes with these ids and their descendants.
+    """
 
     roots: Mapping[tuple[str, str], tuple[int, ...]]
 
@@ -28,11 +31,11 @@ class Groups(Struct, frozen=True):
         return cls({("", name): pids for name, pids in engines.items()} | own)
 
     def spent(self, who: str) -> Seconds:
-        """So far, to the kernel's hundredth, by the engines and by who serves."""
+        """CPU seconds so far of the engines and of `who`, in the kernel's resolution of a hundredth."""
         return {name: sum(map(_family, pids)) for (of, name), pids in self.roots.items() if of in {"", who}}
 
     def idle(self, everybody: Mapping[str, object]) -> Mapping[str, Seconds]:
-        """In a second in which nobody asks: relays that poll, and what else engines do for themselves."""
+        """CPU seconds per second without requests: polling relays, and background work of the engines."""
         before = {who: self.spent(who) for who in everybody}
         began = time.monotonic()
         time.sleep(IDLE_SECONDS)
@@ -52,7 +55,7 @@ def _family(root: int) -> float:
 
 
 def _ticks(process: int, *, ended: bool = False) -> int:
-    """User and system time, with that of its children that have ended if asked for; 0 for one that has ended."""
+    """User and system time in clock ticks; 0 for a process that has ended. `ended` adds that of its ended children."""
     try:
         fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):

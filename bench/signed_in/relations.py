@@ -1,4 +1,7 @@
-"""Follows and likes of a town in a build's own tables, with their counts: a port would look for each row first."""
+"""Loads follows, likes and blocks directly into a build's tables, with their counters.
+
+The port would be slower: it looks for each row first.
+"""
 
 from typing import LiteralString
 
@@ -16,7 +19,7 @@ COUNTS: tuple[LiteralString, ...] = (
 
 
 def fill_relations(url: str, town: Town) -> None:
-    """Into empty tables of a database that has the accounts."""
+    """Fill empty tables of a database that has the accounts."""
     with psycopg.connect(url) as connection:
         follows = ((one.follower, one.followee, one.since, True) for one in town.follows())
         copy(connection, "COPY follows (follower, followee, since, filled) FROM STDIN", follows)

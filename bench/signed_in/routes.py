@@ -1,6 +1,7 @@
-"""What is asked, by which ways, and the goals of it.
+"""The routes that are measured: their requests, their ways and their goals.
 
-A way is who serves, and after a colon which of the route's requests, where there are several.
+A way names what serves (`ours`, `before`, `peer`, `hello`), and after a colon the variant of the route's requests, if
+there are several.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +22,7 @@ Builder = Callable[[World, str], list[Request]]
 
 
 class Goal(Struct, frozen=True):
-    """A way's requests/s, or processor time for one request, as a ratio to another's: `least` or `most`."""
+    """A bound on the ratio of a way to another: of requests per second (`rate`) or CPU time per request (`busy`)."""
 
     way: str
     other: str
@@ -34,10 +35,10 @@ class Goal(Struct, frozen=True):
 
 
 class Route(Struct, frozen=True):
-    """`once`: each reader asks once in a round, instead of all as often as the server takes.
+    """A route. With `once`, each reader sends one request per round, instead of as many as the server takes.
 
-    What a way of this name meets then: `forgotten`, the cache has nothing of the readers; `dormant`, `waking`, so they
-    are; `news`, all have just posted.
+    Then the variant of a way sets the state before the round: `forgotten` removes everything about the readers from the
+    cache; `dormant` and `waking` put the readers into that state; for `news` all readers have just posted.
     """
 
     name: str
@@ -51,7 +52,7 @@ def hello(_world: World, _who: str) -> list[Request]:
 
 
 def first(world: World, who: str) -> list[Request]:
-    """Each reader's first page, which holds what it must."""
+    """The first page of each reader. Its content is checked."""
     return [_checked(world, who, n, Request(FEED[who], world.town.token(n)), 0)[0] for n in _readers(world)]
 
 
@@ -61,7 +62,7 @@ def by_author(world: World, who: str) -> list[Request]:
 
 
 def unchanged(world: World, who: str) -> list[Request]:
-    """With the entity tag of the first page. Empty where it has none."""
+    """Requests with the entity tag of the first page. Empty if there is none, or if it is not answered by 304."""
     found = []
     for request in first(world, who):
         tag = ask(world.served[who].address, request).headers.get("etag", "")
@@ -73,7 +74,7 @@ def unchanged(world: World, who: str) -> list[Request]:
 
 
 def nothing_new(world: World, who: str) -> list[Request]:
-    """Above the newest post of the first page."""
+    """Requests for posts above the newest one of the first page."""
     found = []
     for request in first(world, who):
         above = Request(f"{request.path}?after={_body(world, who, request)['prev']}", request.token)
@@ -130,7 +131,7 @@ def _in_state(state: str, who: str) -> Route:
 
 
 def routes(join: float) -> dict[str, Route]:
-    """`join`: how often the join's rate the home feed's must be."""
+    """All routes. `join` is the goal for the rate of the home feed as a multiple of that of the join."""
     rest = "pages 2 to 10"
     return {
         "home": Route(
@@ -162,7 +163,7 @@ def routes(join: float) -> dict[str, Route]:
         ),
         "dormant": _in_state("dormant", "a reader who was put to sleep, until it is awake again"),
         "waking": _in_state("waking", "a reader whose timeline is being filled"),
-        # After all other feeds, for it adds posts.
+        # After all other feeds, since it adds posts.
         "news": Route(
             "first page of a reader who has just posted, as others have",
             {"before:news": first, "ours:news": first},
@@ -182,7 +183,7 @@ def _home_on(where: str, least: float) -> Route:
     return Route(f"home feed on {where}", {"hello": hello, "before": first, "ours": first}, goals)
 
 
-# Where one store has all roles.
+# The routes for systems in which one store has all roles.
 ON_ONE = {"embedded": _home_on("the embedded default", 3.0), "postgresql": _home_on("PostgreSQL alone", 0.0)}
 
 
@@ -191,7 +192,7 @@ def _readers(world: World) -> range:
 
 
 def _checked(world: World, who: str, reader: int, request: Request, page: int) -> tuple[Request, Answer]:
-    """The request and its answer, after a look at whether it is the reader's page of this number."""
+    """Send a request, check that the answer is the reader's page of this number, and return both."""
     answer = ask(world.served[who].address, request)
     assert answer.status == 200, (who, request, answer)
     expected = world.town.home(reader, PAGE * (page + 1))[PAGE * page :]

@@ -1,4 +1,4 @@
-"""granian over TARGET with the options of `quartet serve`: `python -m bench.signed_in.serve TARGET PORT`."""
+"""Runs Granian with the options of `quartet serve`: `python -m bench.signed_in.serve TARGET PORT`."""
 
 import sys
 

@@ -1,6 +1,6 @@
-"""Who is there: accounts, whom they follow, posts of two months, likes and comments. The same plan, the same ids.
+"""The data set: accounts, follows, posts of two months, likes and comments. The same plan gives the same ids.
 
-Everything is computed here and nothing stored, so that every build, and the peer, can be given the same.
+Everything is computed and nothing is stored, so that all builds and the peer get the same data.
 """
 
 import heapq
@@ -16,7 +16,7 @@ from app.ids import uuid7
 from repositories.records import Account, Comment, Follow, Like, Post, PostRef
 
 SPAN = timedelta(days=60)
-# Accounts that nobody reads as follow fewer in a large town; what they follow only weighs on the follows' table.
+# Accounts other than readers follow fewer in a large town: their follows only add to the size of the table.
 MOST_FOLLOWS = 60_000
 TALKED_ABOUT = 20_000
 LIKES, COMMENTS = 5, 2
@@ -24,8 +24,8 @@ WORDS = "Some words about a lamp of brass. " * 6
 
 
 class Plan(Struct, frozen=True):
-    """The first `readers` accounts follow `followees` each; `silent` ones posted in the oldest tenth of the time. Of
-    those whom they do not follow each blocks `blocks`, and is blocked by as many.
+    """The first `readers` accounts follow `followees` each. With `silent`, those posted only in the oldest tenth of the
+    time. Each reader blocks `blocks` of the accounts they do not follow, and is blocked by as many.
     """
 
     accounts: int
@@ -45,13 +45,13 @@ class Town:
         self.ids = [uuid7(born + timedelta(seconds=n), draw.getrandbits(62)) for n in range(plan.accounts)]
         self.readers = self.ids[: plan.readers]
         others = self.ids[plan.readers :]
-        # Readers who follow silent accounts follow nobody else.
+        # With `silent`, readers follow silent accounts only.
         self._silent = others[len(others) // 2 :] if plan.silent else others
         self._busy = others[: len(others) // 2] if plan.silent else self.ids
 
     @cached_property
     def refs(self) -> list[PostRef]:
-        """Oldest first, the newest a minute ago."""
+        """All posts, oldest first; the newest is a minute old."""
         draw, plan = self._draw("posts"), self.plan
         step, end = SPAN / plan.posts, plan.until - timedelta(minutes=1)
         first = plan.posts * 9 // 10 if plan.silent else 0
@@ -62,7 +62,7 @@ class Town:
 
     @cached_property
     def followees(self) -> list[list[UUID]]:
-        """Of each reader."""
+        """The followees of each reader."""
         draw = self._draw("followees")
         return [draw.sample(self._silent, self.plan.followees) for _ in self.readers]
 
@@ -83,7 +83,7 @@ class Town:
             yield from (Follow(one, other, since) for other in draw.sample(self.ids, each) if other != one)
 
     def blocked(self) -> Iterator[tuple[UUID, UUID]]:
-        """Who blocks and who is blocked."""
+        """Pairs of blocker and blocked."""
         draw = self._draw("blocks")
         for reader, followed in zip(self.readers, self.followees, strict=True):
             others = sorted(set(self.ids[self.plan.readers :]) - set(followed))
@@ -121,4 +121,4 @@ class Town:
         return found
 
     def _draw(self, name: str) -> random.Random:
-        return random.Random(f"{self.plan}{name}")  # noqa: S311  the same in each process, on purpose
+        return random.Random(f"{self.plan}{name}")  # noqa: S311  reproducible in each process on purpose

@@ -1,4 +1,4 @@
-"""Home feeds in towns of several sizes, each beside the join that anybody writes in an hour; see bench/README.md."""
+"""Measures home feeds in towns of several sizes, each next to one SQL join (the peer); see bench/README.md."""
 
 import re
 import tempfile
@@ -25,14 +25,14 @@ SMALL = (USUAL, "10x10000", "1000x10000", "10000x10000")
 LARGE = ("10x1000000", "1000x1000000", "10000x1000000", "1000x1000000:silent")
 CELL = re.compile(r"(\d+)x(\d+)(:silent)?")
 ROUTES = ("home", "forgotten")
-# Followees times posts, above which the peer asks author by author for longer than a client waits.
+# Followees times posts, above which the peer's author-by-author query takes longer than a client waits.
 MOST_BY_AUTHOR = 10**9
 WIDTH, LEFT, TOP, BAR, GAP, RIGHT = 940, 280, 64, 18, 30, 210
 COLOURS = {"ours": "#1b6ca8", "before": "#8ab6d6", "peer": "#e0a030", "peer:by author": "#f0d090"}
 
 
 class Cell(Struct, frozen=True):
-    """So many followees of each reader, and posts. `least` is how often the join's rate is the goal."""
+    """The size of a town. `least` is the goal for the rate as a multiple of that of the join."""
 
     followees: int
     posts: int
@@ -90,7 +90,7 @@ def main(
                 found[str(cell)] = {one: measured(world, wanted[one], Effort(rounds, seconds)) for one in ROUTES}
             for figures in found[str(cell)].values():
                 figures.report()
-            # After each, for all of them take long.
+            # Write the results after each cell, since all of them take long.
             if to:
                 to.write_bytes(msgspec.json.format(msgspec.json.encode({"note": note(), "towns": as_json(found)})))
             if chart:
@@ -102,7 +102,7 @@ def as_json(found: Mapping[str, Mapping[str, Figures]]) -> Mapping[str, object]:
 
 
 def draw(found: Mapping[str, Mapping[str, Figures]], said: str, path: Path) -> None:
-    """Requests a second for the first page, a group of bars for each town."""
+    """Draw the requests per second of the first page, a group of bars per town."""
     rates = {
         cell: {way: of["home"].rate(way).median for way in COLOURS if way in of["home"].ways}
         for cell, of in found.items()

@@ -1,4 +1,4 @@
-"""Who is measured: builds and the peer, each with the town in stores of its own, and a hello."""
+"""Sets up what is measured: builds and the peer, each with the town in separate stores, and a hello."""
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +24,9 @@ ROLES = ("relational", "documents", "feeds", "sessions", "cache")
 
 
 class World(Struct, frozen=True):
-    """By who serves: `ours`, `before`, `peer`, `hello`. URLs are those of builds on the four engines."""
+    """Mappings are by what serves: `ours`, `before`, `peer`, `hello`. `caches` and `relational` are the URLs of builds
+    on the four engines.
+    """
 
     town: Town
     served: Mapping[str, Served]
@@ -34,13 +36,13 @@ class World(Struct, frozen=True):
     folder: Path
 
     def forget(self, who: str) -> None:
-        """Remove what the cache keeps of any reader under a name with the reader's id in it."""
+        """Delete all keys from the cache that have a reader's id in their name."""
         with Redis.from_url(self.caches[who]) as cache:
             for names in batched(self._own(cache), 500):
                 cache.delete(*names)
 
     def put(self, who: str, state: str) -> None:
-        """All readers into this state of feed activity; of what was cached before nothing is left."""
+        """Put all readers into this state of feed activity, and clear what is cached about them."""
         self.forget(who)
         with psycopg.connect(self.relational[who]) as connection:
             connection.execute(
@@ -57,7 +59,7 @@ class World(Struct, frozen=True):
             return not found.rowcount
 
     def kept(self, who: str) -> float:
-        """Bytes of memory that the cache has for each reader, under such names."""
+        """The bytes of memory per reader that the cache uses for keys with a reader's id in their name."""
         with Redis.from_url(self.caches[who]) as cache:
             return sum(cache.memory_usage(name) or 0 for name in self._own(cache)) / len(self.town.readers)
 
@@ -73,7 +75,7 @@ class World(Struct, frozen=True):
 
 @contextmanager
 def on_engines(engines: Engines, town: Town, before: Path | None, folder: Path, cache_seconds: int) -> Iterator[World]:
-    """Of earlier towns in the same engines nothing is left in Redis, where builds have a database by number."""
+    """Serve builds on the four engines, the peer and the hello. Each build gets a flushed Redis database by number."""
     engines.start_all()
     checkouts = {"ours": HERE} | ({"before": before} if before else {})
     builds = []
@@ -107,14 +109,14 @@ def on_engines(engines: Engines, town: Town, before: Path | None, folder: Path, 
 
 @contextmanager
 def embedded(town: Town, before: Path | None, folder: Path) -> Iterator[World]:
-    """Builds on the embedded default, with the relay inside."""
+    """Serve builds on the embedded default, with the relay inline."""
     with _on_one(lambda name: f"sqlite:///{folder}/{name}.db", {}, town, before, folder) as world:
         yield world
 
 
 @contextmanager
 def on_postgresql(engines: Engines, town: Town, before: Path | None, folder: Path) -> Iterator[World]:
-    """Builds with all roles in one database of PostgreSQL."""
+    """Serve builds with all roles in one PostgreSQL database."""
     server = engines.postgres()
     with _on_one(lambda _: new_database(server), {"PostgreSQL": (server.pid,)}, town, before, folder) as world:
         yield world
@@ -141,15 +143,16 @@ def _on_one(
 
 
 def _load(builds: list[Build], town: Town) -> None:
-    """All at once, for each spends most of the time waiting for its engines."""
+    """Load all builds concurrently, since each mostly waits for its engines."""
     click.echo(f"loading {len(builds)} times {town.plan.posts:,} posts")
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda build: build.load(town.plan), builds))
 
 
 def _urls(engines: Engines, name: str, number: int) -> dict[str, str]:
-    """Databases and a keyspace of its own, empty, since an earlier build has other tables; on either Redis the database
-    of this number.
+    """The URLs of a build, with new databases and a new keyspace, since an earlier build has other tables.
+
+    On both Redis servers it gets the database with this number.
     """
     found = {key: str(url) for key, url in real_urls(engines, name, [r for r in ROLES if r != "relational"]).items()}
     own = {key: urlsplit(found[key])._replace(path=f"/{number}").geturl() for key in ("sessions_url", "cache_url")}

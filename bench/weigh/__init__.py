@@ -1,1 +1,1 @@
-"""What each of our own parts saves on the route it serves, beside the ordinary way to do the same."""
+"""Benchmark of custom components: what each saves on its route, next to the usual way to do the same."""

@@ -1,4 +1,4 @@
-"""Our own parts beside the ordinary ways: processor time of the server for each answer; see bench/README.md."""
+"""Measures custom components next to the usual ones: CPU time of the server per answer; see bench/README.md."""
 
 import os
 import statistics
@@ -22,7 +22,7 @@ from tests.system.real import real_urls
 
 
 class Part(Struct, frozen=True):
-    """`base` and the `others` are names of `wsgi.WAYS`; who is `signed` in reads no kept page."""
+    """`base` and `others` are names in `wsgi.WAYS`. With `signed`, requests are signed in, so no kept page is read."""
 
     base: str
     others: tuple[str, ...]
@@ -62,7 +62,7 @@ def main(*, parts: tuple[str, ...], rounds: int) -> None:
 
 @contextmanager
 def world(engines: Engines, folder: Path) -> Iterator[tuple[Server, str, str]]:
-    """A server over real engines, the path of a post, and a token."""
+    """Yield a server over real engines, the path of a post, and a token."""
     urls: dict[str, Any] = real_urls(engines, "weigh", REAL) | {"feeds_url": f"sqlite:///{folder}/feeds.db"}
     urls["cache_timeout"] = 5.0
     with running(Settings(**urls)) as system:
@@ -73,7 +73,7 @@ def world(engines: Engines, folder: Path) -> Iterator[tuple[Server, str, str]]:
 
 
 def weigh(server: Server, name: str, path: str, headers: dict[str, str], rounds: int) -> None:
-    """Print each way's time as a ratio to the mean of the two measurements of the base around it."""
+    """Print each way's CPU time as a ratio to the mean of the base measured right before and after."""
     part = PARTS[name]
     sent = headers if part.signed else {}
 

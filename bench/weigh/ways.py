@@ -1,4 +1,4 @@
-"""The ordinary ways: what the code would be without one of its own parts."""
+"""The usual components, each in place of a custom one."""
 
 import logging
 import sys
@@ -25,16 +25,16 @@ Log = Callable[[str, str, str, int, float], None]
 
 
 class WithoutLeases(Near):
-    """Every page is asked for; nobody waits."""
+    """No read leases: every read asks Redis, and writers never wait."""
 
-    def get(self, key: str, ask: Callable[[bool], Held | None]) -> Held | None:  # noqa: ARG002  as `Near` has it
+    def get(self, key: str, ask: Callable[[bool], Held | None]) -> Held | None:  # noqa: ARG002  the signature of `Near`
         return ask(False)
 
     def outwait(self) -> None: ...
 
 
 class ClientLink(RedisLink):
-    """redis-py's client with its own pool and pipelines, without retries."""
+    """A link by redis-py's client with its own pool and pipelines, without retries."""
 
     def __init__(self, own: Any, url: str) -> None:
         self._role = own._role  # noqa: SLF001
@@ -54,7 +54,7 @@ class ClientLink(RedisLink):
             client.execute_command(*load)
         self._client = client
 
-    def exchange(self, *commands: Command, again: bool) -> list[Any]:  # noqa: ARG002  it does not ask again
+    def exchange(self, *commands: Command, again: bool) -> list[Any]:  # noqa: ARG002  it does not retry
         try:
             with meter.asked(self._role, str(commands[0][0])):
                 if len(commands) == 1:
@@ -71,12 +71,12 @@ class ClientLink(RedisLink):
 
 
 class ConnectionWire(Wire):
-    """redis-py's `Connection` in our pool. It has a time limit for each step and no deadline."""
+    """redis-py's `Connection` in our pool. It has a timeout per operation instead of a deadline."""
 
     def __init__(self, own: Wire) -> None:
         vars(self).update(vars(own))
 
-    def talk(self, commands: Sequence[Command], deadline: float) -> list[Any]:  # noqa: ARG002  as `Wire` has it
+    def talk(self, commands: Sequence[Command], deadline: float) -> list[Any]:  # noqa: ARG002  the signature of `Wire`
         line: Any = self._opened
         line.send_packed_command(line.pack_commands(commands))
         return [line.read_response(disable_decoding=True) for _ in commands]
@@ -94,7 +94,7 @@ def by_connection(store: Any, _url: str) -> None:
 
 
 class Access:
-    """The line of each answer, logged as this thread's request wants it."""
+    """Logs the access line of each answer by the logger chosen for this thread's request."""
 
     def __init__(self) -> None:
         self._mine = threading.local()

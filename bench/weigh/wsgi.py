@@ -1,6 +1,6 @@
-"""What the measured server serves: the application as it is, and with one part in its ordinary form.
+"""The application of the measured server: unchanged, or with one component replaced by the usual one.
 
-The first part of the path tells which.
+The first path segment selects which.
 """
 
 from collections.abc import Callable, Iterable
@@ -23,7 +23,7 @@ def made(
 ) -> Wsgi:
     container = build(replace(settings, fast_path=fast))
     stores: Any = container.stores
-    cache = stores.cache._inner  # noqa: SLF001  behind its breaker
+    cache = stores.cache._inner  # noqa: SLF001  the cache behind the breaker
     if not leases:
         cache._near = ways.WithoutLeases()  # noqa: SLF001
     if redis is not None:

@@ -1,1 +1,1 @@
-"""A full-text search with a database of its own, kept by Quartet's events."""
+"""A full-text search with its own database, kept up to date by Quartet's events."""

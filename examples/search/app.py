@@ -1,4 +1,4 @@
-"""`app` for a WSGI server, by the variables `SEARCH_FILE`, `SEARCH_QUARTET` and `SEARCH_SECRET`."""
+"""The WSGI application `app`, configured by `SEARCH_FILE`, `SEARCH_QUARTET` and `SEARCH_SECRET`."""
 
 import os
 

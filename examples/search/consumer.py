@@ -1,5 +1,5 @@
-"""Takes events in. They have ids and no content, so what changed is read from Quartet's API: as it is now, which makes
-an event that comes late, or again, do no harm.
+"""Consumes events. They have ids and no content, so the current content is read from Quartet's API, which makes late or
+repeated events harmless.
 """
 
 import http.client
@@ -25,7 +25,7 @@ PER_PAGE = 100
 
 
 class Away(Exception):
-    """Quartet's API does not answer. The same event has to come again."""
+    """Quartet's API does not answer. The event has to be delivered again."""
 
 
 class Consumer:
@@ -36,7 +36,7 @@ class Consumer:
         self._api = urlsplit(api)
 
     def take(self, event: dict[str, Any]) -> None:
-        """One CloudEvent. Those of a subject come in order; one that was taken in already is left. Raises `Away`."""
+        """Process one CloudEvent. Events of one subject come in order; repeated ones are ignored. Raises `Away`."""
         id_, type_, data = event["id"], event["type"], event["data"]
         if type_ not in TYPES or self._index.has_taken(id_):
             return
@@ -52,8 +52,8 @@ class Consumer:
             self._index.put(id_, document_of(kind, found[kind]))
 
     def fill(self) -> int:
-        """Take in what is there and not in the index, which an event may be about meanwhile. Returns how many they
-        were. Raises `Away`.
+        """Add everything that is missing in the index, while events may be processed. Returns the number of documents
+        added. Raises `Away`.
         """
         return sum(self._index.add(document_of(kind, thing)) for kind in KINDS for thing in self._all(kind))
 
@@ -65,7 +65,7 @@ class Consumer:
             page = page["next"] and self._read(f"{path}&cursor={quote(page['next'])}")
 
     def _read(self, path: str) -> dict[str, Any] | None:
-        """As everybody may see it. None for what is gone, or whose owner is."""
+        """Read a path without signing in. None if the thing or its owner does not exist any more."""
         connect = http.client.HTTPSConnection if self._api.scheme == "https" else http.client.HTTPConnection
         connection = connect(self._api.netloc, timeout=SECONDS)
         try:

@@ -12,7 +12,7 @@ def main() -> None:
         found = Consumer(index, os.environ.get("SEARCH_QUARTET", "http://127.0.0.1:8000")).fill()
     finally:
         index.close()
-    print(f"{found:,} were missing")  # noqa: T201  what it is called for
+    print(f"{found:,} were missing")  # noqa: T201  a command
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The index: SQLite's FTS5. Posts and products as they were last read, and the events that were taken in."""
+"""The index, in SQLite with FTS5: posts and products as last read, and the ids of processed events."""
 
 import re
 import sqlite3
@@ -25,7 +25,7 @@ CREATE TRIGGER IF NOT EXISTS removed AFTER DELETE ON documents BEGIN
     INSERT INTO words (words, rowid, title, text) VALUES ('delete', old.number, old.title, old.text);
 END;
 """
-# Ids are UUIDv7, so that the order by id is that by time.
+# Ids are UUIDv7, so the order by id is the order by time.
 FIND = """
 SELECT documents.id, documents.kind FROM words JOIN documents ON documents.number = words.rowid
 WHERE words MATCH :match AND (:kind = '' OR documents.kind = :kind) AND (:before = '' OR documents.id < :before)
@@ -34,7 +34,7 @@ ORDER BY documents.id DESC LIMIT :limit
 
 
 class Document(NamedTuple):
-    """`kind` is `post` or `product`, `owner` the account that wrote or sells it."""
+    """`kind` is `post` or `product`; `owner` is the id of its author or seller."""
 
     id: str
     kind: str
@@ -44,7 +44,7 @@ class Document(NamedTuple):
 
 
 class Index:
-    """In a file, or in memory for `:memory:`. Thread-safe."""
+    """The index in a file, or in memory for `:memory:`. Thread-safe."""
 
     def __init__(self, path: Path | str) -> None:
         self._guard = threading.Lock()
@@ -60,7 +60,7 @@ class Index:
             return self._database.execute("SELECT 1 FROM taken WHERE event = ?", [event]).fetchone() is not None
 
     def put(self, event: str, document: Document) -> None:
-        """In place of what was there. With its event, at once or not at all, as are all changes."""
+        """Insert or replace a document, and mark the event as processed, in one transaction, as for every event."""
         with self._guard, self._database:
             self._take(event)
             self._database.execute("DELETE FROM documents WHERE id = ?", [document.id])
@@ -69,7 +69,10 @@ class Index:
             )
 
     def add(self, document: Document) -> bool:
-        """Unless it is there: an event has brought it, as it was then or later."""
+        """Insert a document unless it exists: then an event has added it, and may have a newer version.
+
+        Returns whether it was inserted.
+        """
         with self._guard, self._database:
             statement = "INSERT OR IGNORE INTO documents (id, kind, owner, title, text) VALUES (?, ?, ?, ?, ?)"
             return self._database.execute(statement, document).rowcount > 0
@@ -85,9 +88,9 @@ class Index:
             self._database.execute("DELETE FROM documents WHERE owner = ?", [owner])
 
     def find(self, query: str, kind: str, before: str, limit: int) -> Sequence[tuple[str, str]]:
-        """Ids and kinds of what has all the words, the last of which may be a beginning; newest first, below `before`.
+        """Ids and kinds of documents with all the words of `query`, newest first. The last word may be a prefix.
 
-        Empty text leaves `kind` or `before` open.
+        `kind` and `before` (only smaller ids) restrict the result unless empty.
         """
         match = matching(query)
         if not match:
@@ -101,6 +104,6 @@ class Index:
 
 
 def matching(query: str) -> str:
-    """An expression of FTS5 in which nothing of the query is syntax."""
+    """An FTS5 expression for all words of the query, in which no character of the query acts as syntax."""
     words = [f'"{word}"' for word in re.findall(r"\w+", query)]
     return " ".join(words) + "*" if words else ""

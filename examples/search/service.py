@@ -1,4 +1,4 @@
-"""The service as WSGI: `POST /events` takes webhooks, `GET /search` answers with ids, `GET /health` says it serves."""
+"""The WSGI service: `POST /events` receives webhooks, `GET /search` returns ids, `GET /health` is a health check."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -18,7 +18,7 @@ Start = Callable[[str, list[tuple[str, str]]], Any]
 
 
 class Service:
-    """Webhooks have to be signed with `secret`."""
+    """The service. Webhooks have to be signed with `secret`."""
 
     def __init__(self, index: Index, api: str, secret: str) -> None:
         self._index = index
