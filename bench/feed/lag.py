@@ -111,8 +111,8 @@ def _day(
     while not _are_over(container, others) and clock() < until:
         pause.wait(PAUSE)
     click.echo(f"{way}, {plan.followers:,} followers, {len(others)} other posts in {seconds:.0f} s, {_load()}")
-    _tell("  the one with many followers", _found(container, shown))
-    _tell("  everybody else", _found(container, others))
+    _print_lag("  the one with many followers", _found(container, shown))
+    _print_lag("  everybody else", _found(container, others))
 
 
 def _is_seen(container: Container, reader: UUID, post_id: UUID) -> bool:
@@ -130,7 +130,7 @@ def _are_over(container: Container, posts: Sequence[UUID]) -> bool:
     return len(found) == len(posts) and all(fanout.state != "running" for fanout in found)
 
 
-def _tell(who: str, found: Sequence[Fanout]) -> None:
+def _print_lag(who: str, found: Sequence[Fanout]) -> None:
     counts = Counter[int]()
     for fanout in found:
         counts.update(dict(fanout.lag_histogram))

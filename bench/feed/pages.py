@@ -79,9 +79,9 @@ def measure(engines: Engines, scale: Scale) -> list[Bar]:
         Figures().measure(works, 1, scale.each)
         figures.measure(works, scale.rounds, scale.each)
         _report(figures, scale)
-        _goal(works, scale)
+        _compare_extremes(works, scale)
         for site in (sites[0], sites[-1]):
-            _where(site)
+            _print_store_calls(site)
     return _bars(figures, scale)
 
 
@@ -184,7 +184,7 @@ def _bars(figures: Figures, scale: Scale) -> list[Bar]:
     ]
 
 
-def _goal(works: dict[str, Work], scale: Scale) -> None:
+def _compare_extremes(works: dict[str, Work], scale: Scale) -> None:
     """Compare only the smallest and the largest cell, in alternating short measurements."""
     small, large = Cell(KINDS[0], scale.posts[0]), Cell(KINDS[2], scale.posts[-1])
     for place in ("first page", "page 11", "http"):
@@ -223,7 +223,7 @@ class Calls(Observer):
         return
 
 
-def _where(site: Site) -> None:
+def _print_store_calls(site: Site) -> None:
     """Print the store calls of a page: their median milliseconds, round trips, and number per page."""
     for kind, readers in site.town.readers.items():
         for place in (PLACES[0], PLACES[-1]):

@@ -27,7 +27,7 @@ class Service:
         self._routes = {
             ("POST", "/events"): self._take,
             ("GET", "/search"): self._find,
-            ("GET", "/health"): self._say_it_is_there,
+            ("GET", "/health"): self._health,
         }
 
     def __call__(self, environ: Environ, start: Start) -> Iterable[bytes]:
@@ -38,7 +38,7 @@ class Service:
         start(status, [*headers, ("Content-Length", str(len(body)))])
         return [body]
 
-    def _say_it_is_there(self, _environ: Environ) -> tuple[str, Any]:
+    def _health(self, _environ: Environ) -> tuple[str, Any]:
         return "200 OK", {}
 
     def _take(self, environ: Environ) -> tuple[str, Any]:
