@@ -96,7 +96,7 @@ class Derived:
 
     @property
     def mailer_url(self) -> str:
-        """The URL of the mailer. In production the default is `none://`, since `print://` would log mailed tokens."""
+        """The URL of the mailer. In production the default is `none://`, since `print://` prints the mailed tokens."""
         return self.mail_url or ("none://" if self.env == "production" else "print://")
 
     def seconds(self, role: str) -> timedelta:

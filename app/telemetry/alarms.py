@@ -1,4 +1,4 @@
-"""Alarms: errors that only an alteration of the money tables can cause. `quartet doctor ledger` finds it."""
+"""Alarms: errors that only an alteration of the money tables can cause, which `quartet doctor ledger` finds."""
 
 import logging
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Questions to stores that a scrape asks, answered in the background, so that no scrape waits long for any of them."""
+"""Reads figures from stores in background threads, so that no scrape waits long for a slow store."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -9,12 +9,12 @@ from typing import Generic, NamedTuple, TypeVar
 T = TypeVar("T")
 FRESH_SECONDS = 5.0
 PATIENCE_SECONDS = 0.25
-# Longer than any store has to answer.
+# Longer than the timeout of any store.
 LATEST_SECONDS = 3.0
 
 
 class Asked(NamedTuple, Generic[T]):
-    """When a question was asked, and what the one before was answered."""
+    """A question that was asked at `at` (monotonic seconds). `before` is the answer to the previous one."""
 
     at: float
     answer: Future[T]
@@ -22,7 +22,10 @@ class Asked(NamedTuple, Generic[T]):
 
 
 class Background(Generic[T]):
-    """Answers are kept for `FRESH_SECONDS`. A store that does not answer in time delays some scrapes for a moment."""
+    """Asks questions by name, one thread each. Answers are reused for `FRESH_SECONDS`.
+
+    A store that does not answer delays a scrape by at most `PATIENCE_SECONDS`.
+    """
 
     def __init__(self, questions: Mapping[str, Callable[[], T]]) -> None:
         self._questions = dict(questions)
@@ -31,13 +34,16 @@ class Background(Generic[T]):
         self._asked: dict[str, Asked[T]] = {}
 
     def answers(self) -> dict[str, T | None]:
-        """The answer before counts for a while. None for a question that has waited for longer."""
+        """The answer to each question, by name.
+
+        While a question is unanswered, the previous answer is used for `LATEST_SECONDS`, then None.
+        """
         deadline = time.monotonic() + PATIENCE_SECONDS
         asked = [(name, self._ask(name)) for name in self._questions]
         return {name: _answer(question, deadline) for name, question in asked}
 
     def _ask(self, name: str) -> Asked[T]:
-        """The running question, or a new one. At most one runs of each."""
+        """The current question, or a new one if its answer is old. At most one of each name runs at a time."""
         with self._guard:
             now = time.monotonic()
             asked = self._asked.get(name)

@@ -1,6 +1,6 @@
-"""The relay's backlog as metrics, read when they are scraped, and kept for a while.
+"""Gauges of the relay's backlog, read at the time of the scrape and reused for a while.
 
-The series of a store that does not answer are missing until it does.
+A store that does not answer has only the series `readable` with 0.
 """
 
 from collections.abc import Iterator, Mapping

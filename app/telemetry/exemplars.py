@@ -1,7 +1,7 @@
-"""Exemplars: for each bucket of a histogram the last recorded trace that fell into it, in the format of OpenMetrics.
+"""Exemplars (OpenMetrics): for each bucket of a histogram, the last recorded trace with a value in it.
 
-prometheus-client keeps none where the processes of a server share their metrics through files. So each process writes
-its own into a file beside those, every few seconds, and a scrape reads all of them.
+prometheus-client does not support exemplars if processes share their metrics through files. So each process writes its
+own into a file beside those every few seconds, and a scrape reads all of them.
 """
 
 import os
@@ -21,7 +21,7 @@ PATTERN = "exemplars_{}.json"
 
 
 class Kept(msgspec.Struct, frozen=True, array_like=True):
-    """`labels` are those of the bucket, in the order of their names."""
+    """An exemplar. `labels` are those of the bucket, ordered by name; `at` is in seconds since the Unix epoch."""
 
     name: str
     labels: tuple[tuple[str, str], ...]
@@ -35,7 +35,7 @@ Place = tuple[str, tuple[tuple[str, str], ...]]
 
 
 class Exemplars:
-    """Of this process. The newest of each bucket counts, whichever thread noted it."""
+    """The exemplars of this process: the newest one of each bucket, whichever thread noted it."""
 
     def __init__(self) -> None:
         self._kept: dict[Place, Kept] = {}
@@ -49,7 +49,7 @@ class Exemplars:
         self._is_new = True
 
     def write(self, directory: Path) -> None:
-        """For scrapes that another process answers. A reader sees the former file or the new one."""
+        """Write the exemplars, for scrapes that another process answers. A reader sees the old or the new file."""
         if self._is_new:
             self._is_new = False
             file = directory / PATTERN.format(os.getpid())
@@ -58,7 +58,7 @@ class Exemplars:
             new.replace(file)
 
     def of_all(self, directory: Path | None) -> dict[Place, Kept]:
-        """Those of all processes of this server."""
+        """The newest exemplar of each bucket over all processes of this server."""
         found = self._kept.copy()
         for file in directory.glob(PATTERN.format("*")) if directory else ():
             for one in _decoder.decode(file.read_bytes()):
@@ -69,7 +69,7 @@ class Exemplars:
 
 
 def marked(inner: Collector, kept: Mapping[Place, Kept]) -> Iterator[Metric]:
-    """What `inner` collects, with its exemplars."""
+    """The families that `inner` collects, with exemplars in the buckets of histograms."""
     for family in inner.collect():
         if family.type == "histogram" and kept:
             family.samples = [_marked(family.name, sample, kept) for sample in family.samples]

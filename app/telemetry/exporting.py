@@ -1,6 +1,6 @@
-"""Spans sent to a collector by OTLP over HTTP, with OpenTelemetry's SDK: the extra `traces`, imported when wanted.
+"""Sends spans to a collector by OTLP over HTTP. Needs OpenTelemetry's SDK (the extra `traces`), imported on demand.
 
-The SDK's own variables (`OTEL_SERVICE_NAME`, `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_BSP_*` and so on) count too.
+The SDK's own variables (`OTEL_SERVICE_NAME`, `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_BSP_*` and so on) apply as well.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +14,7 @@ class ExtraMissing(Exception): ...
 
 
 def load() -> Callable[[str, float], Any]:
-    """Import the SDK: what makes a provider of tracers, for an address and a share. Raises `ExtraMissing`."""
+    """Import the SDK and return `otlp.provider_to`, which creates a tracer provider. Raises `ExtraMissing`."""
     try:
         from app.telemetry.otlp import provider_to
     except ImportError as error:
@@ -23,10 +23,10 @@ def load() -> Callable[[str, float], Any]:
 
 
 def export(url: str, sampled: float, engines: Mapping[str, str]) -> Callable[[], None]:
-    """Record spans of this process, and send them to `url` by batches. Returns what sends the rest and ends it.
+    """Record spans of this process and send them to `url` in batches. Returns a function that sends the rest and stops.
 
-    `sampled` is the share of the traces that begin here; for others the caller has decided. `engines`: by store, the
-    scheme of its URL.
+    `sampled` is the share (0 to 1) of the traces begun here that are recorded; for other traces the caller decides.
+    `engines` has the scheme of each store's URL. Raises `ExtraMissing`.
     """
     provider = load()(url, sampled)
     spans.use(provider, systems(engines))
@@ -40,7 +40,7 @@ def export(url: str, sampled: float, engines: Mapping[str, str]) -> Callable[[],
 
 @contextmanager
 def exported(url: str, sampled: float, engines: Mapping[str, str]) -> Iterator[None]:
-    """As `export`, inside the block; nothing where `url` is empty."""
+    """Export spans inside the block as `export` does; do nothing if `url` is empty."""
     end = export(url, sampled, engines) if url else None
     try:
         yield
@@ -50,7 +50,7 @@ def exported(url: str, sampled: float, engines: Mapping[str, str]) -> Iterator[N
 
 
 def systems(engines: Mapping[str, str]) -> dict[str, str]:
-    """What the conventions call them: by store, those of its replicas included."""
+    """The `db.system.name` of the semantic conventions, by store and by `<store>-replica`."""
     named = {store: _named(scheme) for store, scheme in engines.items()}
     return named | {f"{store}-replica": system for store, system in named.items()}
 

@@ -1,4 +1,4 @@
-"""What a scrape gets: all series of all processes of a server, with exemplars for who asks for OpenMetrics."""
+"""The answer to a scrape: the metrics of all processes of a server, with exemplars in the OpenMetrics format."""
 
 import os
 import re
@@ -27,7 +27,7 @@ PROCESS_FILE = re.compile(r"(?:gauge_live\w*|exemplars)_(\d+)\.(?:db|json)")
 
 
 class Everything(Collector):
-    """The series of all processes, and what `more` finds out when it is asked."""
+    """Collects the metrics of all processes, and those that `more` read at the time of the scrape."""
 
     def __init__(self, *more: Collector) -> None:
         self._more = more
@@ -53,7 +53,7 @@ def everything(
     clock: Clock,
     log: EventLog,
 ) -> CollectorRegistry:
-    """`known` is what is known of the ledger's anchors, `log` that of events for sinks."""
+    """The registry with all metrics. `known` reads the state of the ledger's anchors, `log` is the event log."""
     more = Backlogs(outboxes, clock), SinkLags(log, clock), LedgerState(known, clock)
     return registry(StoreStates(stores), *more, ReplicaGauges(stores))
 
@@ -65,13 +65,13 @@ def registry(*more: Collector) -> CollectorRegistry:
 
 
 def rendered(whole: CollectorRegistry, accept: str) -> tuple[bytes, str]:
-    """The text and its content type: the format that `accept` prefers of those that there are."""
+    """The metrics as text and its content type, in the format that `accept` (the header's value) prefers."""
     encode, content_type = choose_encoder(accept)
     return encode(whole), content_type
 
 
 def serve(host: str, port: int, whole: CollectorRegistry) -> Callable[[], None]:
-    """Serve `/metrics` on an address of its own. Returns a function that stops it."""
+    """Serve `/metrics` on a separate address. Returns a function that stops the server."""
     server, thread = start_http_server(port, host, whole)
 
     def end() -> None:
@@ -83,7 +83,7 @@ def serve(host: str, port: int, whole: CollectorRegistry) -> Callable[[], None]:
 
 
 def _bury_the_dead(directory: Path) -> None:
-    """Remove the gauges and exemplars of killed workers; their counters stay."""
+    """Remove the gauges and exemplars of workers that no longer run. Their counters stay."""
     for file in directory.iterdir():
         found = PROCESS_FILE.fullmatch(file.name)
         if found and not _lives(int(found[1])):

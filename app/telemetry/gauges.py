@@ -1,4 +1,4 @@
-"""Gauges whose figures are read when they are scraped."""
+"""Base class of gauges whose values are read at the time of the scrape."""
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ Figures = Mapping[str, float | None]
 
 
 class Gauges(Collector):
-    """`about` describes each gauge by its name, which follows `prefix`. All of them have the same `labels`."""
+    """Gauges with the same `labels`. `about` has the help text of each gauge, by its name without `prefix`."""
 
     prefix: str
     labels: Sequence[str] = ()
@@ -21,7 +21,7 @@ class Gauges(Collector):
 
     @abstractmethod
     def figures(self) -> Iterator[tuple[Sequence[str], Figures]]:
-        """Values of the labels, and the figures by name. What is None or left out is not known, and not shown."""
+        """Yield the values of the labels and the figures by name. A figure that is None or missing is left out."""
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
         yield from self._families().values()
@@ -42,5 +42,5 @@ class Gauges(Collector):
 
 
 def age(clock: Clock, at: datetime) -> float:
-    """Seconds."""
+    """Seconds since `at`, at least 0."""
     return max(0.0, (clock() - at).total_seconds())

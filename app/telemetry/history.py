@@ -1,7 +1,7 @@
-"""The last minutes of a server's series, for the console: rates, latencies and charts need more than one reading.
+"""The last minutes of a server's metrics, for the console: rates, latencies and charts need more than one reading.
 
-A reading is taken when somebody looks and the last one is `EVERY` old, so nobody pays who does not look. The processes
-of a server share the readings through a file beside the metrics that they share: any of them may answer.
+A reading is taken when the console is viewed and the last one is `EVERY` seconds old, so there is no cost otherwise.
+The processes of a server share the readings through a file beside their shared metrics, since any may be asked.
 """
 
 import os
@@ -17,7 +17,7 @@ import msgspec
 EVERY = 4.0
 KEPT = 45
 FILE = "history.msgpack"
-# Which series, under which name, and which of their labels; series that differ in others are added up.
+# By series: its name here and the labels that are kept. Series that differ only in other labels are summed.
 SERIES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "quartet_http_requests_total": ("requests", ("route", "method", "status")),
     "quartet_http_request_seconds_bucket": ("request_seconds", ("route", "method", "le")),
@@ -36,20 +36,20 @@ SERIES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "quartet_streams_open": ("streams", ()),
     "quartet_streams_limit": ("most_streams", ()),
     "quartet_fanouts_running": ("fanouts", ()),
-    # Of relays that are processes of their own (see `relays`).
+    # Of external relays (see `relays.py`).
     "up": ("relays", ("instance",)),
 }
 Labels = tuple[str, ...]
-# Of each series, by its labels.
+# By series, then by the values of its labels.
 Values = dict[str, dict[Labels, float]]
 
 
-# Families of samples, as prometheus-client has them: it is imported late (see `series`).
+# Returns prometheus-client's metric families. They are `Any`, because that library is imported late (see `series.py`).
 Collect = Callable[[], Iterable[Any]]
 
 
 class Reading(msgspec.Struct, frozen=True, array_like=True):
-    """All of `SERIES` at a time, in seconds since the epoch."""
+    """The values of all `SERIES` at one time. `at` is in seconds since the Unix epoch."""
 
     at: float
     values: dict[str, list[tuple[Labels, float]]]
@@ -66,7 +66,7 @@ class Reading(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Recent:
-    """The readings, oldest first, of which there is at least one."""
+    """At least one reading, oldest first, and what is computed from them."""
 
     def __init__(self, readings: Sequence[Reading]) -> None:
         self._values = [{name: dict(found) for name, found in one.values.items()} for one in readings]
@@ -74,26 +74,26 @@ class Recent:
 
     @property
     def seconds(self) -> float:
-        """Between the first and the last; 0 where there is one only, and nothing can be said of rates."""
+        """Seconds between the first and the last reading; 0 if there is only one, so that rates are unknown."""
         return self._times[-1] - self._times[0]
 
     def now(self, name: str) -> dict[Labels, float]:
         return self._values[-1].get(name, {})
 
     def level(self, name: str) -> float | None:
-        """A series without labels, which may be missing."""
+        """The last value of a series without labels; None if it is missing."""
         return self.now(name).get(())
 
     def grown(self, name: str) -> dict[Labels, float]:
-        """By how much each series has grown, of those that are there at the end."""
+        """By how much each series in the last reading has grown since the first, by labels."""
         return _grown(self._values[0], self._values[-1], name)
 
     def rates(self, name: str) -> dict[Labels, float]:
-        """Per second."""
+        """The growth per second, by labels; empty if there is only one reading."""
         return {labels: value / self.seconds for labels, value in self.grown(name).items()} if self.seconds else {}
 
     def trend(self, name: str, wanted: Callable[[Labels], bool] = lambda _: True) -> list[float]:
-        """The rate between each reading and the next, of all series that are wanted together."""
+        """The rate between each two successive readings, summed over the series whose labels are `wanted`."""
         steps = zip(self._values, self._values[1:], self._times, self._times[1:], strict=False)
         return [
             sum(value for labels, value in _grown(before, after, name).items() if wanted(labels)) / (end - start)
@@ -101,11 +101,14 @@ class Recent:
         ]
 
     def levels(self, name: str) -> list[float]:
-        """A series without labels, at each reading."""
+        """The value of a series without labels at each reading, 0 where it is missing."""
         return [values.get(name, {}).get((), 0.0) for values in self._values]
 
     def buckets(self, name: str, *, of_labels: Labels = ()) -> dict[float, float]:
-        """Of a histogram whose labels begin with these: how many came in up to each bound since the first reading."""
+        """The cumulative buckets of a histogram since the first reading: counts by upper bound.
+
+        Summed over the series whose labels begin with `of_labels`.
+        """
         found: dict[float, float] = defaultdict(float)
         for labels, value in self.grown(name).items():
             if labels[: len(of_labels)] == of_labels:
@@ -114,7 +117,9 @@ class Recent:
 
 
 class History:
-    """`folder` is where the processes of a server share their metrics; None where there is one process."""
+    """Takes and stores readings. `folder` is where the processes of a server share their metrics, None if there is one
+    process.
+    """
 
     def __init__(self, collect: Collect, folder: Path | None, clock: Callable[[], float] = time.time) -> None:
         self._collect = collect
@@ -124,7 +129,10 @@ class History:
         self._decoder = msgspec.msgpack.Decoder(list[Reading])
 
     def look(self) -> Recent:
-        """What is known, and a new reading where the last one is old. Two who look at once may lose one of theirs."""
+        """The recent readings, after taking a new one if the last is too old.
+
+        Of two processes that do this at once, one may overwrite the other's reading.
+        """
         readings, now = self._shared(), self._clock()
         if not readings or not 0 <= now - readings[-1].at < EVERY:
             kept = [one for one in readings if one.at < now]
@@ -139,7 +147,7 @@ class History:
         return self._readings
 
     def _share(self, readings: Sequence[Reading]) -> None:
-        """A reader sees the former file or the new one."""
+        """Write the file atomically: a reader sees the old file or the new one."""
         if self._file:
             new = self._file.with_suffix(f".{os.getpid()}")
             new.write_bytes(msgspec.msgpack.encode(readings))
@@ -147,7 +155,10 @@ class History:
 
 
 def quantile(share: float, buckets: Mapping[float, float]) -> float | None:
-    """Seconds below which this share is, as Prometheus estimates it: even within a bucket. None where nothing came."""
+    """The quantile `share` (0 to 1) in seconds, estimated as Prometheus does: values are spread evenly in a bucket.
+
+    None if the buckets are empty.
+    """
     total = buckets.get(inf, 0.0)
     if total <= 0:
         return None
@@ -161,6 +172,6 @@ def quantile(share: float, buckets: Mapping[float, float]) -> float | None:
 
 
 def _grown(before: Values, after: Values, name: str) -> dict[Labels, float]:
-    """Less than nothing is nothing: what a process had counted is lost where its files are."""
+    """The growth of each series of `after`, at least 0: a counter falls if a process's metric files are removed."""
     start = before.get(name, {})
     return {labels: max(0.0, value - start.get(labels, 0.0)) for labels, value in after.get(name, {}).items()}

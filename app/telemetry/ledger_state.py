@@ -1,4 +1,4 @@
-"""What is known of the ledger's anchors and its last audit, read from their folder when metrics are scraped."""
+"""Gauges of the ledger's newest anchor and last audit, read from the anchors' folder at the time of the scrape."""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -6,7 +6,7 @@ from datetime import datetime
 from app.clock import Clock
 from app.telemetry.gauges import Figures, Gauges, age
 
-# The time of the newest anchor; the time of the last audit and how much it found. None where there is none.
+# Returns the time of the newest anchor, and the time and number of findings of the last audit; None for a missing one.
 Known = Callable[[], tuple[datetime | None, tuple[datetime, int] | None]]
 
 

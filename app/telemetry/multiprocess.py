@@ -1,4 +1,4 @@
-"""The directory in which a server's processes share metrics; set before `app.telemetry.series` is imported."""
+"""The directory in which a server's processes share metrics. Set it before `app.telemetry.series` is imported."""
 
 import os
 import tempfile
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def shared() -> Iterator[None]:
-    """A new directory for all processes started inside the block."""
+    """Make a temporary directory the shared one for all processes started inside the block."""
     with tempfile.TemporaryDirectory(prefix="quartet-metrics-", ignore_cleanup_errors=True) as directory:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
         try:
@@ -19,7 +19,7 @@ def shared() -> Iterator[None]:
 
 @contextmanager
 def served(host: str, port: int) -> Iterator[None]:
-    """Serve the metrics of this process, unless the port is 0."""
+    """Serve the metrics of this process inside the block, unless the port is 0."""
     if not port:
         yield
         return
@@ -34,7 +34,7 @@ def served(host: str, port: int) -> Iterator[None]:
 
 
 def record() -> None:
-    """Have this process take part."""
+    """Record metrics in this process, and sample its pools."""
     from app.telemetry.series import install, keep_sampling
 
     install()

@@ -1,4 +1,4 @@
-"""OpenTelemetry's SDK: the extra `traces`."""
+"""The only module that imports OpenTelemetry's SDK, which comes with the extra `traces`."""
 
 from importlib.metadata import version
 
@@ -9,12 +9,12 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
 
 PATH = "/v1/traces"
-# Of one attempt to send. What ends waits so long for a collector that is away.
+# Timeout of one attempt to send. At exit, a process waits this long for a collector that is away.
 SECONDS = 2.0
 
 
 def provider_to(url: str, sampled: float) -> TracerProvider:
-    """Of tracers whose spans go to `url`; `sampled` as in `exporting.export`. It starts a thread."""
+    """Create a tracer provider that sends spans to `url`. It starts a thread. `sampled` is as in `exporting.export`."""
     resource = Resource.create({"service.name": "quartet", "service.version": version("quartet")})
     provider = TracerProvider(ParentBasedTraceIdRatio(sampled), resource, shutdown_on_exit=False)
     exporter = OTLPSpanExporter(url.rstrip("/").removesuffix(PATH) + PATH, timeout=SECONDS)

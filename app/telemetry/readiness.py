@@ -1,4 +1,4 @@
-"""What the stores say of themselves, asked side by side, each within its own deadline."""
+"""Asks all stores for their state in parallel, each within its own timeout."""
 
 import time
 from collections.abc import Mapping
@@ -13,9 +13,10 @@ from repositories.store import Store
 
 
 class StoreAnswer(Struct, frozen=True):
-    """`status` is `ok`, `degraded` (it serves, and `notes` say what is amiss), `read_only` or `unavailable`.
+    """The state of a store, asked within `ms` milliseconds.
 
-    `why` is what the store's adapter said, with names of hosts: for operators. `replicas` is None without any.
+    `status` is `ok`, `degraded` (it serves, and `notes` tell what is wrong), `read_only` or `unavailable`. `why` is the
+    adapter's error, which names hosts: for operators only. `replicas` is None if the store has none.
     """
 
     status: str
@@ -26,7 +27,10 @@ class StoreAnswer(Struct, frozen=True):
 
 
 def ask_all(stores: Mapping[str, Store]) -> dict[str, StoreAnswer]:
-    """By name. One that is away leaves the others their time. What they cost is counted with the request at hand."""
+    """The state of each store, by name. They are asked in parallel, so one that is away does not delay the others.
+
+    Their round trips are counted for the current request.
+    """
     with ThreadPoolExecutor(len(stores)) as pool:
         calls = {role: pool.submit(copy_context().run, _ask, store) for role, store in stores.items()}
     return {role: call.result() for role, call in calls.items()}

@@ -1,6 +1,6 @@
-"""The series of relays that are processes of their own, for the console: read from where each of them serves its own.
+"""Reads the metrics of external relays, for the console, from the address where each relay serves them.
 
-A name may stand for several relays, as that of a headless Service of Kubernetes does: each of its addresses is asked.
+A host name may resolve to several relays, as that of a headless Service of Kubernetes does: each address is asked.
 """
 
 import time
@@ -15,10 +15,10 @@ from repositories.http_client.dialling import addresses_of
 from repositories.http_client.exchange import HttpConnection
 from repositories.http_client.origin import Origin
 
-# A look at a panel waits so long for all of them together.
+# The longest that a panel of the console waits for all relays together.
 SECONDS = 1.0
 MOST_BODY = 4 * 1024 * 1024
-# Of their series; calls to stores and pools are those of the server whose console it is.
+# The metrics taken from relays. Those of store calls and pools are shown for the console's own server only.
 WANTED = {
     "quartet_deliveries",
     "quartet_events",
@@ -26,25 +26,25 @@ WANTED = {
     "quartet_fanouts_running",
     "quartet_sink_events",
 }
-# As Prometheus has it of its targets.
+# Named as Prometheus's own series about its targets.
 UP = "up"
 
 
 class Relays:
-    """`addresses` are `host:port`."""
+    """The external relays at `addresses`, each `host:port`."""
 
     def __init__(self, addresses: Sequence[str]) -> None:
         self._names = [_origin(one) for one in addresses]
-        # Of one that does not answer what it said last, lest its counters seem to fall and to leap.
+        # The last metrics of each relay, used while it does not answer, so that its counters do not fall and jump.
         self._last: dict[Origin, list[Any]] = {}
 
     def beside(self, collect: Callable[[], Iterable[Any]]) -> Iterator[Any]:
-        """The server's own families, and theirs."""
+        """The families of the server itself (`collect`), then those of the relays."""
         yield from collect()
         yield from self.collect()
 
     def collect(self) -> Iterator[Any]:
-        """What each has, and whether it answers. One that has gone for good is kept with what it said last."""
+        """The metrics of each relay, and `up`: whether it answers. A relay that is gone keeps its last metrics."""
         if not self._names:
             return
         until = time.monotonic() + SECONDS
@@ -67,7 +67,7 @@ def _origin(address: str) -> Origin:
 
 
 def _places(name: Origin, until: float) -> list[Origin]:
-    """Each address of the name; the name itself where it has none."""
+    """One origin per address of the host name; the name itself if it cannot be resolved."""
     try:
         found = addresses_of(name, until)
     except OSError:
@@ -76,7 +76,7 @@ def _places(name: Origin, until: float) -> list[Origin]:
 
 
 def _families(place: Origin, until: float) -> list[Any] | None:
-    """None where nothing, or nothing that can be read, comes in time."""
+    """The wanted families of a relay; None if it sends no readable answer in time."""
     connection = HttpConnection(place, most_body=MOST_BODY)
     try:
         connection.send("GET", "/metrics", [], b"", until)

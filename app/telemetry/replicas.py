@@ -1,4 +1,4 @@
-"""Replicas as metrics: what the process that answers the scrape has seen of them last."""
+"""Gauges of replicas, as last seen by the process that answers the scrape."""
 
 from collections.abc import Iterator, Mapping
 

@@ -1,4 +1,4 @@
-"""The trace: the id of the request that caused the current work, kept per context.
+"""The trace: the id of the request that caused the current work, in a context variable.
 
 `http/edge/tracing.py` sets it, events carry it, and the relay sets it again around their handlers.
 """

@@ -1,7 +1,7 @@
-"""The series under `/metrics`. The meter, the HTTP edge and samples of the pools fill them.
+"""The metrics under `/metrics`. They are updated by the meter, by the HTTP edge and by periodic samples of the pools.
 
-Import this late: prometheus-client decides on import, by PROMETHEUS_MULTIPROC_DIR, whether the processes of a server
-share their metrics through files. Names and labels are an interface; `docs/monitoring.md` lists them.
+Import this late: on import, prometheus-client decides by PROMETHEUS_MULTIPROC_DIR whether the processes of a server
+share their metrics through files. Names and labels are a public interface; `docs/monitoring.md` lists them.
 """
 
 import functools
@@ -31,7 +31,7 @@ def _counter(name: str, about: str, *labels: str) -> Counter:
 
 
 def _gauge(name: str, about: str, *labels: str) -> Gauge:
-    """A gauge summed over the live processes."""
+    """A gauge that is summed over the live processes."""
     return Gauge(f"quartet_{name}", about, labels, registry=own, multiprocess_mode="livesum")
 
 
@@ -71,7 +71,7 @@ LEVELS = {
     "fanouts": _gauge("fanouts_running", "fan-outs that are being worked on"),
     "streams": _gauge("streams_open", "live streams that are open"),
 }
-# Sampled, as the pools are.
+# Set periodically by `keep_sampling`, as the gauges of the pools are.
 SAMPLED = {
     "in_flight": _gauge("requests_in_flight", "requests that are worked on or wait for a thread"),
     "limit": _gauge("requests_limit", "requests that may be worked on or wait for a thread, as it is now"),
@@ -81,7 +81,7 @@ SAMPLED = {
 
 
 class Recorder(meter.Observer):
-    """Fills the series. The lookup by labels costs as much as an update, so its result is cached."""
+    """Updates the metrics. The look-up by labels costs as much as an update, so its results are cached."""
 
     def __init__(self) -> None:
         self._seconds: dict[tuple[str, str], Histogram] = {}
@@ -95,7 +95,7 @@ class Recorder(meter.Observer):
             FURTHER.labels(store)
         series.observe(seconds)
         _trace(CALL_SECONDS, {"store": store, "operation": operation}, CALL, seconds)
-        # Most calls are one command; counting those twice would cost as much again as the rest of this.
+        # Only further trips are counted: most calls are one command, and a second counter would double the cost of this.
         if trips > 1:
             FURTHER.labels(store).inc(trips - 1)
         if not ok:
@@ -120,7 +120,7 @@ class Recorder(meter.Observer):
         LEVELS[name].inc(change)
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
-        """Count an answer of the API. `route` is the rule and not the path, to bound the number of series."""
+        """Count an answer of the API. `route` is the URL rule and not the path, to bound the number of series."""
         series = self._answers.get((route, method, status))
         if series is None:
             series = REQUESTS.labels(route, method, status), REQUEST_SECONDS.labels(route, method)
@@ -131,30 +131,30 @@ class Recorder(meter.Observer):
 
 
 def _trace(series: Histogram, labels: Mapping[str, str], bounds: Sequence[float], seconds: float) -> None:
-    """Note the trace at hand, if it is recorded."""
+    """Note the current trace as an exemplar, if it is recorded."""
     trace_id = spans.trace_id()
     if trace_id is not None:
         exemplars.note(next(iter(series.describe())).name, labels, bounds, seconds, trace_id)
 
 
 def directory() -> Path | None:
-    """Where the processes of this server share their metrics. None where there is one process only."""
+    """The directory in which the processes of this server share their metrics; None if there is only one process."""
     found = os.environ.get(DIRECTORY)
     return Path(found) if found else None
 
 
 @functools.cache
 def install() -> Recorder:
-    """Start to fill the series in this process."""
+    """Start to update the metrics in this process."""
     recorder = Recorder()
     meter.watch(recorder)
     return recorder
 
 
 def keep_sampling(levels: Callable[[], Mapping[str, float]] = dict) -> None:
-    """Sample the pools, and `levels` of `SAMPLED`, every few seconds, for scrapes that another process answers.
+    """Every `SAMPLE_SECONDS`, set the gauges of the pools and of `SAMPLED` (from `levels`) and write the exemplars.
 
-    Exemplars are written then.
+    Needed for scrapes that another process answers.
     """
     threading.Thread(target=_sample, args=(levels,), name="metrics", daemon=True).start()
 

@@ -1,4 +1,4 @@
-"""How far sinks are behind, as metrics, read when they are scraped. Receivers of webhooks count as one."""
+"""Gauges of how far sinks are behind, read at the time of the scrape. All receivers of webhooks are one series."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from repositories.relational.webhooks_port import series_of
 
 
 class SinkLags(Gauges):
-    """One that is disabled waits for nothing. Without an answer of the database the series are missing."""
+    """A disabled sink has no waiting events. The series are missing while the database does not answer."""
 
     prefix = "quartet_sink"
     labels = ("sink",)

@@ -1,8 +1,8 @@
-"""Spans by OpenTelemetry's API: of a request, of its calls to the stores, of what the relay does afterwards.
+"""Spans by OpenTelemetry's API: of requests, of their calls to the stores, of the relay's work.
 
-Without a provider (`use`) nothing is recorded and next to nothing spent; a caller's trace context goes on all the same,
-into events and log lines. No span bears what is of a person: no path, no parameter of a statement, no id of an account.
-Names are those of the semantic conventions 1.44. docs/decisions/0032-traces.md.
+Without a provider (`use`) nothing is recorded, at almost no cost; the caller's trace context is still propagated to
+events and log lines. Spans contain no personal data: no path, no parameter of a statement, no account id. Names follow
+the semantic conventions 1.44. See docs/decisions/0032-traces.md.
 """
 
 import time
@@ -19,7 +19,7 @@ from repositories import meter
 
 PARENT, STATE = "HTTP_TRACEPARENT", "HTTP_TRACESTATE"
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-# Asked by machines every few seconds; traced when who asks does so.
+# Paths polled by machines every few seconds. Traced only if the caller sends a trace context.
 QUIET = ("/health/", "/metrics")
 _ROOT: Final = Context()
 _w3c = TraceContextTextMapPropagator()
@@ -30,7 +30,7 @@ CLIENT, CONSUMER, PRODUCER = SpanKind.CLIENT, SpanKind.CONSUMER, SpanKind.PRODUC
 
 
 def use(provider: TracerProvider | None, systems: Mapping[str, str] | None = None) -> None:
-    """Record spans in this process from now on; None ends it. `systems`: the engine of each store, by its name."""
+    """Record spans in this process from now on; None stops it. `systems` is OpenTelemetry's system name by store."""
     global _tracer, _systems  # noqa: PLW0603  one process, one provider; the adapters are made before it
     _tracer = None if provider is None else provider.get_tracer("quartet")
     _systems = systems or {}
@@ -38,14 +38,14 @@ def use(provider: TracerProvider | None, systems: Mapping[str, str] | None = Non
 
 
 def traceparent() -> str:
-    """That of the work at hand, as in W3C Trace Context; empty without a trace."""
+    """The `traceparent` of the current context (W3C Trace Context); empty without a trace."""
     carrier: dict[str, str] = {}
     _w3c.inject(carrier)
     return carrier.get("traceparent", "")
 
 
 def trace_id() -> str | None:
-    """The id of a trace that is recorded here, which metrics may refer to."""
+    """The id of the current trace if it is recorded here, so that exemplars may refer to it; else None."""
     if _tracer is None:
         return None
     found = trace.get_current_span().get_span_context()
@@ -53,13 +53,13 @@ def trace_id() -> str | None:
 
 
 def logged() -> str | None:
-    """The id of the trace, recorded or not, for a log line."""
+    """The id of the current trace for a log line, recorded or not; None without a trace."""
     found = trace.get_current_span().get_span_context()
     return f"{found.trace_id:032x}" if found.is_valid else None
 
 
 class request:  # noqa: N801  used as a verb; a class costs half of what a generator does
-    """Surrounds a request, which is a part of the trace of whoever sends a well-formed `traceparent`."""
+    """Context manager around a request. The request joins the caller's trace if a well-formed `traceparent` is sent."""
 
     __slots__ = ("_environ", "_span", "_token")
 
@@ -89,7 +89,10 @@ class request:  # noqa: N801  used as a verb; a class costs half of what a gener
 
 
 def answered(route: str | None, method: str, status: int) -> None:
-    """Name the request's span. `route` is the rule and not the path, in which there are handles of people."""
+    """Name the request's span and set its attributes.
+
+    `route` is the URL rule and not the path, which may contain people's handles.
+    """
     span = None if _tracer is None else trace.get_current_span()
     if span is None or not span.is_recording():
         return
@@ -103,10 +106,10 @@ def answered(route: str | None, method: str, status: int) -> None:
 
 
 class step:  # noqa: N801  as above
-    """Surrounds a step of the work at hand, as a child of its span; or of `parent`, a `traceparent`.
+    """Context manager around a step, as a child of the current span, or of `parent`, a `traceparent`.
 
-    `links` are the traceparents of what it is done for beside its parent; they are read only where it is recorded.
-    `expected` errors are no failure.
+    `links` are the traceparents of other causes of the step; they are consumed only if spans are recorded. `expected`
+    errors do not mark the span as failed.
     """
 
     __slots__ = ("_attributes", "_expected", "_kind", "_links", "_name", "_parent", "_span", "_token")
@@ -148,7 +151,7 @@ class step:  # noqa: N801  as above
 
 
 def also(links: Iterable[str], attributes: Attributes) -> None:
-    """Of the span of the work at hand. Links are read only where it is recorded."""
+    """Add links and attributes to the current span. `links` are consumed only if it is recorded."""
     span = trace.get_current_span()
     if _tracer is not None and span.is_recording():
         span.set_attributes(attributes)
@@ -158,7 +161,7 @@ def also(links: Iterable[str], attributes: Attributes) -> None:
 
 
 def failed(error: Exception) -> None:
-    """The work at hand, by an error that is not raised."""
+    """Mark the current span as failed, by an error that is handled and not raised further."""
     span = trace.get_current_span()
     if _tracer is not None and span.is_recording():
         _fail(span, type(error).__name__)
@@ -169,18 +172,18 @@ def _sent(traceparent: str) -> SpanContext:
 
 
 def _fail(span: Span, why: str) -> None:
-    """Never the error's text, which may quote what somebody has written."""
+    """Mark a span as failed. `why` is an error type, never an error's text, which may quote user input."""
     span.set_attribute("error.type", why)
     span.set_status(StatusCode.ERROR)
 
 
 def _called(store: str, operation: str, trips: int, seconds: float, *, ok: bool) -> None:
-    """A call to a store that has just ended, in the thread that made it."""
+    """Record a call to a store that has just ended. Called on the thread that made it."""
     if _tracer is None or not trace.get_current_span().is_recording():
         return
     end = time.time_ns()
     attributes: Attributes = {"quartet.store": store, "quartet.round_trips": trips}
-    # Brokers, receivers and the search service are no databases.
+    # Brokers, receivers of webhooks and the search service are not databases.
     if store in _systems:
         attributes["db.system.name"] = _systems[store]
         attributes["db.operation.name"] = operation.partition(" ")[0]

@@ -1,4 +1,6 @@
-"""Whether each store answers and takes writes, asked when metrics are scraped: an outage shows without any traffic."""
+"""Gauges that tell whether each store answers and accepts writes. Stores are asked on each scrape, so an outage is
+visible even without traffic.
+"""
 
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -27,7 +29,7 @@ class StoreStates(Gauges):
 
 
 def _state(store: Store) -> tuple[bool, bool]:
-    """Whether it answers, whether it takes writes."""
+    """Whether the store answers, and whether it accepts writes."""
     try:
         store.ping()
     except ReadOnly:

@@ -1,4 +1,4 @@
-"""The console for operators at `/console`: pages rendered here, for people; no part of the API or of its document."""
+"""The operators' console at `/console`: HTML pages rendered by the server. Not a part of the API or its document."""
 
 from typing import cast
 
@@ -9,12 +9,12 @@ from app.http.console import dead_letters, feed, views
 from app.http.console.signing_in import Operators
 from app.http.edge.deps import CONTAINER
 
-# Their routes are of the one blueprint.
+# Imported because they add routes to the blueprint of `views.py`.
 PAGES = (dead_letters, feed)
 
 
 def register(app: Flask) -> None:
-    """There is none in production without a token."""
+    """Register the console. In production without a token there is none."""
     settings = cast("Container", app.extensions[CONTAINER]).settings
     production = settings.env == "production"
     if settings.console_token or not production:

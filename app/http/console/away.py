@@ -1,4 +1,4 @@
-"""A part of a panel that a store does not answer for: the page says so there, and shows the rest."""
+"""Placeholder for a part of a panel whose store does not answer: the page shows the reason there, and the rest."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -11,13 +11,13 @@ T = TypeVar("T")
 
 
 class Away(Struct, frozen=True):
-    """In place of what a store was asked for."""
+    """Stands in place of a store's answer; `why` is the store's error."""
 
     why: str
 
 
 def asked(question: Callable[[], T]) -> T | Away:
-    """The answer, or why there is none. Raises `Invalid`, which is no store that is away."""
+    """The result of `question`, or `Away` if the store fails. Raises `Invalid`, which means a bad argument."""
     try:
         return question()
     except Invalid:

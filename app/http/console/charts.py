@@ -1,4 +1,4 @@
-"""Small charts as SVG, drawn here: no script, and no style that a strict policy would refuse."""
+"""Small inline SVG charts, without scripts or inline styles, which the Content-Security-Policy forbids."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ WIDTH, HEIGHT, PAD = 240, 36, 2
 
 
 def line(values: Sequence[float], about: str) -> Markup:
-    """A line from left to right, with what it shows in words for who cannot see it. Nothing of one value."""
+    """A line chart of `values`, oldest first; empty for fewer than two. `about` is its text alternative."""
     if len(values) < 2:
         return Markup("")
     most = max(values) or 1.0

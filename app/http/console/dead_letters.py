@@ -1,4 +1,4 @@
-"""Dead letters: a page of them for each outbox and sink, and replaying them, which is confirmed first."""
+"""Pages of the dead letters of each outbox and sink, and replaying them after a confirmation."""
 
 from datetime import datetime
 from typing import Any
@@ -17,13 +17,13 @@ from repositories.outbox import Outbox
 from repositories.records import Event
 
 PER_PAGE = 25
-# An outbox gives its oldest ones; what is behind so many of them is seen once those are replayed.
+# The oldest dead letters that can be listed. Newer ones become visible once these are replayed.
 MOST = 1000
 ALL = "all"
 
 
 class Shown(Struct, frozen=True):
-    """Of an outbox or a sink. A sink counts no tries, and sends again by time."""
+    """A dead letter of an outbox or a sink. `tries` is None for a sink, whose retries are limited by time instead."""
 
     event: Event
     tries: int | None
@@ -44,7 +44,7 @@ def dead_letters() -> Response:
 
 @blp.get("/dead-letters/<any('relational', 'documents'):truth>/<event_id>")
 def confirm_replay(truth: str, event_id: str) -> Response:
-    """What would be done, and the button that does it."""
+    """Show what a replay would do, with a button to confirm it."""
     wanted = _wanted(event_id)
     outbox = outboxes()[truth]
     shown = wanted and next((one for one in outbox.dead_letters(limit=MOST) if one.event.id == wanted[0]), None)
@@ -54,14 +54,14 @@ def confirm_replay(truth: str, event_id: str) -> Response:
 
 @blp.post("/dead-letters/<any('relational', 'documents'):truth>/<event_id>")
 def replay(truth: str, event_id: str) -> Response:
-    """One event, or all. One that was replayed already is no dead letter any more, and nothing is done."""
+    """Replay one event, or all. Does nothing for an event that was replayed already, as it is no dead letter."""
     outbox: Outbox = outboxes()[truth]
     count = outbox.replay(_wanted(event_id), now=outbox.now() or container().kit.clock())
     return to(f"{PATH}/dead-letters?source={truth}&replayed={count}")
 
 
 def _page_of(source: str, number: int) -> tuple[list[Shown], bool]:
-    """The dead letters of this page, and whether there are more behind it."""
+    """The dead letters of page `number` (from 1), and whether another page follows."""
     start, end = (number - 1) * PER_PAGE, number * PER_PAGE + 1
     if source in outboxes():
         every = outboxes()[source].dead_letters(limit=min(end, MOST))[start:]
@@ -78,7 +78,7 @@ def _page_number() -> int:
 
 
 def _wanted(event_id: str) -> list[UUID] | None:
-    """None for all of them."""
+    """The event to replay; None for all of them."""
     if event_id == ALL:
         return None
     try:

@@ -1,4 +1,4 @@
-"""What the engines themselves say: how full they are, and what the rules of `quartet doctor advice` make of it."""
+"""Figures read from the engines: their fill levels, and the advice of `quartet doctor advice` about them."""
 
 import contextlib
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ from repositories.observer_port import Subject, Unread
 
 
 def levels(role: str) -> Sequence[Subject] | Away:
-    """What of the engine under a role has a `value`, such as its memory, and perhaps a `limit`."""
+    """The levels of the engine of a role, such as its memory: each has a `value` and perhaps a `limit`."""
     from repositories.observing import open_observer
 
     try:
         with contextlib.closing(open_observer(getattr(container().settings, f"{role}_url"), [role])) as observer:
-            # The first question is about the server as a whole; others may cost more than a panel is worth.
+            # The first question is about the server as a whole. The others may be too costly for a panel.
             ask = next(iter(observer.questions().values()))
             return [subject for subject in ask() if subject.kind == "level"]
     except (StoreError, Unread, BadAddress) as error:
@@ -27,7 +27,7 @@ def levels(role: str) -> Sequence[Subject] | Away:
 
 
 class Judged(Struct, frozen=True):
-    """One engine, or our own series: what is advised, and what could not be read."""
+    """The advice about one engine, or about this server's own metrics. `notes` tell what could not be read."""
 
     engine: str
     place: str
@@ -36,8 +36,11 @@ class Judged(Struct, frozen=True):
 
 
 def advice() -> dict[str, Any]:
-    """As the command, with the series of this server. Asks each engine all there is, so it is not asked often."""
-    # Imported here, after the server has set the directory in which its processes share metrics.
+    """The advice that `quartet doctor advice` gives, from this server's metrics and from all questions to each engine.
+
+    It is costly, so do not call it often.
+    """
+    # Imported here, because the server must first set the directory in which its processes share metrics.
     from app.doctor.advice.looking import look
     from app.doctor.advice.rule import judged, rules
     from app.doctor.advice.scrape import Series

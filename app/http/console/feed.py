@@ -1,4 +1,4 @@
-"""A feed as its reader sees it, with why each post is there; and what comes into it, live."""
+"""Pages about one reader: the home feed with the reason why each post is in it, and the reader's live events."""
 
 import json
 from datetime import datetime
@@ -32,7 +32,7 @@ WHY = {
 
 
 class FeedRow(Struct, frozen=True):
-    """A post of the page, with each of the ways that it came."""
+    """A post of the page. `ways` are the reasons why it is there: label, colour class and explanation of each."""
 
     id: UUID
     title: str
@@ -43,7 +43,7 @@ class FeedRow(Struct, frozen=True):
 
 @blp.get("/feed")
 def feed() -> Response:
-    """By the code that answers the reader, so that it shows what the reader gets. The reader counts as absent."""
+    """Show a home feed, built by the code that answers the reader. It does not count as activity of the reader."""
     name, before = _reader_name(), _id(request.args.get("before"))
     context: dict[str, Any] = {"reader_name": name, "found": None, "before": before, "account": None, "entries": []}
     if not name:
@@ -57,7 +57,9 @@ def feed() -> Response:
 
 @blp.get("/live/follow")
 def follow() -> Response:
-    """What comes into the reader's live stream, from when the page was opened; a look at it makes it a listener."""
+    """Show the events of the reader's live stream since the page was opened. Each request registers a listener, so that
+    events are sent to the stream.
+    """
     name, at = _reader_name(), request.args.get("at", "")
     reader = container().stores.relational.accounts.by_handle(name) if name else None
     if reader is None:

@@ -1,4 +1,4 @@
-"""The rung of the ladder (docs/growing.md) that the engines of a system make."""
+"""Determines the rung (docs/growing.md) of a system: the combination of engines that it runs on."""
 
 from collections.abc import Mapping, Sequence
 
@@ -25,6 +25,6 @@ def engine(scheme: str) -> str:
 
 
 def rung(engines: Mapping[str, str]) -> str | None:
-    """By role, the scheme of its URL. None for a mix that is no rung, which works as well."""
+    """The rung of `engines`, the URL scheme of each role. None for another combination, which is supported too."""
     found = [family(engines[role]) for role in ROLES]
     return next((name for name, wanted in RUNGS.items() if list(wanted) == found), None)

@@ -1,4 +1,4 @@
-"""What the console's panels show. Each is read by a request of its own, so that one whose store is away waits alone."""
+"""The data of the console's panels. Each panel is loaded by its own request, so a slow store delays only its panel."""
 
 import re
 from collections import Counter, defaultdict
@@ -21,7 +21,7 @@ Context = dict[str, Any]
 
 
 def recent() -> Recent | None:
-    """None where metrics are switched off."""
+    """The recent metrics; None if metrics are switched off."""
     history = cast("History | None", current_app.extensions.get(HISTORY))
     return history.look() if history else None
 
@@ -171,7 +171,7 @@ PANELS: dict[str, tuple[str, Callable[[], Context]]] = {
     "live": ("Live events", live),
     "advice": ("Advice", engines.advice),
 }
-# As the page of all panels has them.
+# The columns of the overview page, each a list of panel names and titles.
 COLUMNS = [
     [(name, PANELS[name][0]) for name in names] for names in (("stores", "routes"), ("ladder", "lags", "cache", "live"))
 ]
@@ -182,7 +182,7 @@ def now() -> datetime:
 
 
 def _beside(series: Recent | None) -> str:
-    """What to say of relays that are processes of their own, whose figures are on their own metrics."""
+    """A remark about external relays, whose figures come from their own metrics; empty for an inline relay."""
     if container().settings.relay_inline:
         return ""
     if not container().settings.relays:

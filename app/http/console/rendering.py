@@ -1,4 +1,4 @@
-"""How the console writes numbers and times, and the header fields of all its pages."""
+"""Formats numbers and times for the console's templates, and sets the header fields of all its pages."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +10,7 @@ from app.http.console.away import Away
 from app.http.console.panels import now
 from app.http.edge.caching import PRIVATE
 
-# No script and no style but our own files, no frame, no form to elsewhere.
+# Only our own files as scripts and styles, no frames, no forms to other sites.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
@@ -28,7 +28,7 @@ UNITS = {"d": 86_400.0, "h": 3600.0, "min": 60.0, "s": 1.0, "ms": 1e-3, "µs": 1
 
 
 def register(blp: Blueprint) -> None:
-    """Teach a blueprint's templates."""
+    """Add the filters, tests and functions that the templates use."""
     for form in (seconds, rate, count, size, figure, share, age):
         blp.add_app_template_filter(form)
     blp.add_app_template_test(lambda found: isinstance(found, Away), "away")
@@ -41,7 +41,7 @@ def protect(answer: Response) -> Response:
 
 
 def seconds(value: float | None) -> str:
-    """With its unit, in three digits at most."""
+    """A duration with its unit, in at most three digits."""
     if value is None:
         return NONE
     unit = next((unit for unit, bound in UNITS.items() if value >= bound), "µs")
@@ -50,7 +50,7 @@ def seconds(value: float | None) -> str:
 
 
 def rate(value: float | None) -> str:
-    """A second."""
+    """A rate per second."""
     if value is None:
         return NONE
     return "0" if value == 0 else f"{value:.2g}" if value < 1 else f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
@@ -61,7 +61,7 @@ def count(value: float | None) -> str:
 
 
 def size(value: float | None) -> str:
-    """Bytes."""
+    """A size in bytes, with a decimal unit."""
     if value is None:
         return NONE
     for unit in ("B", "kB", "MB", "GB"):
@@ -72,7 +72,7 @@ def size(value: float | None) -> str:
 
 
 def figure(value: float | None, name: str) -> str:
-    """Of a level of an engine: connections are counted, all else is in bytes."""
+    """The value of an engine's level `name`: a count for connections, else a size in bytes."""
     return count(value) if "connections" in name else size(value)
 
 

@@ -1,7 +1,7 @@
-"""Access to the console: by its token, or in development without a token from this machine only.
+"""Access to the console: by its token, or, in development without a token, from this machine only.
 
-The session is a signed cookie that needs no store, because the console has to work while stores are away. Whether it
-was ended since is looked up separately (`ConsoleSessions`). A new token ends all sessions.
+The session is a signed cookie that needs no store, because the console has to work while stores are away. Whether a
+session has been ended is looked up separately (`ConsoleSessions`). Changing the token ends all sessions.
 """
 
 import hashlib
@@ -21,12 +21,16 @@ COOKIE = "quartet_console"
 LIFETIME = timedelta(hours=8)
 PATH = "/console"
 SIGNED = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
-# A page of another site that has the name of its server resolved to this machine would send its own name.
+# Hosts allowed without a token, against DNS rebinding: the page of a site whose name resolves to this machine sends
+# that site's name as the host.
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Operators:
-    """`secrets` are newest first: the first one signs, all verify. `secure`: the cookie goes over TLS only."""
+    """Checks the console's token, cookies and forms.
+
+    `secrets` are newest first: the first one signs, all verify. `secure`: the cookie is sent over TLS only.
+    """
 
     def __init__(self, token: str, secrets: Sequence[str], *, secure: bool) -> None:
         self.needs_token = bool(token)
@@ -38,16 +42,16 @@ class Operators:
         self._forms = itsdangerous.URLSafeSerializer(keys, salt=f"console form:{of_token}", signer_kwargs=SIGNED)
 
     def check(self, sent: str) -> None:
-        """Raises `Unauthenticated` for any other token."""
+        """Raise `Unauthenticated` unless `sent` is the console's token."""
         if not (self.needs_token and hmac.compare_digest(sent.encode(), self._token)):
             raise Unauthenticated("this is not the console's token")
 
     def admits(self, request: Request, address: str) -> bool:
-        """Whether this may be answered at all. Without a token the caller and the name it has used are this machine."""
+        """Whether this request may be answered at all. Without a token, its address and host must be this machine."""
         return self.needs_token or (_is_local(address) and _name_of(request.host) in LOCAL_NAMES)
 
     def session(self, request: Request) -> UUID | None:
-        """The id of the session whose cookie was sent. It may have been ended since."""
+        """The session id in the cookie; None without a valid one. The session may have been ended since."""
         try:
             return UUID(self._cookies.loads(request.cookies.get(COOKIE, ""), max_age=int(LIFETIME.total_seconds())))
         except (itsdangerous.BadData, ValueError):
@@ -71,11 +75,11 @@ class Operators:
         response.delete_cookie(COOKIE, path=PATH, secure=self._secure, httponly=True, samesite="Strict")
 
     def form_token(self, session: UUID) -> str:
-        """What a form of this session bears, so that no page of another site can send one."""
+        """The CSRF token for forms of this session: pages of other sites do not have it."""
         return str(self._forms.dumps(str(session)))
 
     def is_own_form(self, request: Request, session: UUID) -> bool:
-        """Also by what browsers say of where a request is from (W3C Fetch Metadata)."""
+        """Whether a form was sent by this session's own page: by its token and by `Sec-Fetch-Site` (Fetch Metadata)."""
         if request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
             return False
         try:

@@ -1,4 +1,4 @@
-"""`/console`: the pages for operators, rendered here; htmx asks for their panels again every few seconds."""
+"""`/console`: the operators' pages, rendered by the server. htmx reloads their panels every few seconds."""
 
 from pathlib import Path
 from typing import Any, cast
@@ -20,9 +20,9 @@ blp = Blueprint("console", __name__, url_prefix=PATH, template_folder="templates
 rendering.register(blp)
 OPERATORS = "quartet-operators"
 ASSETS = Path(__file__).parent / "assets"
-# Rows of a panel on the page of all panels.
+# Rows of a panel on the overview page.
 FEW = 6
-# For whoever is not signed in yet.
+# Endpoints that need no session.
 OPEN = {"console.sign_in", "console.signed_in"}
 ELSEWHERE = "Other processes do not know: until your eight hours are over a copy of the cookie counts there."
 NAME = "operator of the console"
@@ -33,13 +33,13 @@ def operators() -> Operators:
 
 
 def is_partial() -> bool:
-    """Whether htmx asks for a panel to be put into a page."""
+    """Whether htmx requests a fragment to be put into a page."""
     return request.headers.get("HX-Request") == "true"
 
 
 @blp.before_request
 def admit() -> Response | None:
-    """Nothing is shown, and nothing done, for anybody else."""
+    """Admit the request only if it is signed in, or from this machine where no token is set; else answer it."""
     who = operators()
     if not who.admits(request, caller_address()):
         return refused(
@@ -65,14 +65,14 @@ def admit() -> Response | None:
 def finish(answer: Response) -> Response:
     if g.get("new_operator"):
         operators().keep(answer, g.new_operator)
-    # A file that is not there is a page that says so.
+    # A missing asset is answered with an HTML page, which needs the protecting fields.
     is_file = request.endpoint == "console.asset" and answer.mimetype != "text/html"
     return answer if is_file else rendering.protect(answer)
 
 
 @blp.errorhandler(Invalid)
 def no_value(error: Invalid) -> Response:
-    """What was asked for has characters that no store takes, so there is no such thing."""
+    """Answer 400: the value looked for has characters that no store accepts, so it cannot exist."""
     return refused(400, "This cannot be looked for", str(error))
 
 
@@ -92,7 +92,7 @@ def from_http(error: HTTPException) -> Response:
 
 
 def page(template: str, title: str, status: int = 200, **context: Any) -> Response:
-    """A whole page."""
+    """Render a whole page; `context` are the template's variables."""
     session = g.get("operator")
     context |= {
         "title": title,
@@ -138,7 +138,7 @@ def sign_in() -> Response:
 
 @blp.post("/sign-in")
 def signed_in() -> Response:
-    """By the token, which is in the body alone. Failures count as those of any sign-in do."""
+    """Sign in by the token, which is sent only in the body. Failures are limited as those of any sign-in."""
     if request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
         return refused(403, "This form is of another site", "Nothing was done.")
     try:
@@ -153,7 +153,7 @@ def signed_in() -> Response:
 
 @blp.post("/sign-out")
 def sign_out() -> Response:
-    """On the server, so that a copy of the cookie is worth nothing any more, and in the browser in any case."""
+    """End the session on the server, so that copies of the cookie become invalid, and delete the cookie in any case."""
     session, g.operator = g.operator, None
     g.pop("new_operator", None)
     answer = to(f"{PATH}/sign-in")
@@ -173,12 +173,15 @@ def asset(name: str) -> Response:
 
 
 def to(place: str) -> Response:
-    """To read what is there now."""
+    """Redirect to `place` by a 303, so that it is requested with GET."""
     return cast("Response", redirect(place, 303))
 
 
 def _act(session: UUID, *, is_known: bool) -> Response | None:
-    """Why nothing may be changed, or None."""
+    """Refuse a POST with a wrong form token, or while it is unknown whether the session was ended; None to admit it.
+
+    Signing out is admitted in the latter case.
+    """
     if not operators().is_own_form(request, session):
         return refused(403, "This form is too old", "Go back, load the page anew and try again. Nothing was done.")
     if not is_known and request.endpoint != "console.sign_out":

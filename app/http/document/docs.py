@@ -1,4 +1,4 @@
-"""`/docs`: the API's documentation, with Swagger UI's files shipped in `assets/`, so that it works offline."""
+"""`/docs`: the API's documentation by Swagger UI, whose files are in `assets/`, so that it works offline."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`/`: where everything is, for a caller that has only the address."""
+"""`/`: links to the documentation, the API and the health check, for clients that know only the host."""
 
 from importlib.metadata import version
 

@@ -1,6 +1,6 @@
-"""The events of the live stream in the OpenAPI document, as components that clients get types from.
+"""The events of the live stream as schemas in the OpenAPI document, from which clients generate types.
 
-An event is one object per kind: `event`, `id`, and `data`: JSON in one line, of the shape that `contentSchema` names.
+Each kind of event is an object of `event`, `id` and `data`. `data` is JSON in one line; `contentSchema` has its schema.
 """
 
 from typing import Any
@@ -8,9 +8,9 @@ from typing import Any
 from app.http.resources.notifications import KINDS
 
 ID = {"type": "string", "format": "uuid"}
-# Only there while the trace is recorded: the work that the event came of, for the requests that it leads to.
+# Only present if the trace is recorded: the work that caused the event, as the parent of requests that follow from it.
 TRACE = {"traceparent": {"type": "string", "description": "a parent of W3C Trace Context"}}
-# What `data` holds, and the events that hold it.
+# Schemas of `data`; `EVENTS` names the one of each event.
 PAYLOADS: dict[str, dict[str, Any]] = {
     "FeedChange": {"post_id": ID, "author_id": ID} | TRACE,
     "NotificationNews": {"kind": {"type": "string", "enum": list(KINDS)}},
@@ -20,7 +20,7 @@ EVENTS = {"post": "FeedChange", "gone": "FeedChange", "notification": "Notificat
 
 
 def components() -> dict[str, dict[str, Any]]:
-    """Schemas by name; `LiveEvent` is any of the events."""
+    """The schemas by name. `LiveEvent` is the union of all events."""
     payloads = {name: _object(properties) for name, properties in PAYLOADS.items()}
     events = {f"{event.capitalize()}Event": _event(event, payload) for event, payload in EVENTS.items()}
     names = {event: f"#/components/schemas/{event.capitalize()}Event" for event in EVENTS}

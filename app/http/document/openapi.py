@@ -1,4 +1,4 @@
-"""`/openapi.json`: what the routes say of themselves, put together when it is first asked for."""
+"""`/openapi.json`: the OpenAPI document, built from the routes' declarations on the first request for it."""
 
 import functools
 from http import HTTPStatus
@@ -50,7 +50,7 @@ class Api(flask_smorest.Api):
     ERROR_SCHEMA = ProblemSchema
 
     def _register_responses(self) -> None:
-        """The documented errors, with their real content type."""
+        """Register the error responses with their actual content type, `application/problem+json`."""
         content = {errors.PROBLEM: {"schema": ProblemSchema}}
         for status in HTTPStatus:
             response: dict[str, Any] = {"description": phrase(status)}
@@ -63,7 +63,7 @@ class Api(flask_smorest.Api):
 
 
 def _names(_: object, field: ma.fields.Field[Any], **__: Any) -> dict[str, Any]:
-    """What apispec does not take from a field."""
+    """The property names of `Attributes`, which apispec does not derive from the field."""
     return {"propertyNames": {"pattern": field.PATTERN}} if isinstance(field, Attributes) else {}
 
 
@@ -74,7 +74,7 @@ def document() -> Response:
 
 @functools.cache
 def _document() -> WholePage:
-    """The same for every application of the process, so it is made over one that has nothing but routes."""
+    """The document, built over an application with nothing but routes: it is the same for all of this process."""
     app = Flask("document", static_folder=None)
     routes.convert(app)
     api = Api(app, spec_kwargs={**INFO, "servers": [{"url": "/"}]})

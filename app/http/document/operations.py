@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of every operation alike: its id, an example body, the headers of its answers."""
+"""Completes the operations of the OpenAPI document: operation ids, example bodies, headers of answers."""
 
 import re
 from typing import Any
@@ -21,7 +21,7 @@ HEADERS = {
     "not signed in, it lets them see it; who is signed in does without",
 }
 OF_ERRORS = {401: ["WWW-Authenticate"], 409: ["Retry-After"], 429: ["Retry-After"], 503: ["Retry-After"]}
-# JSON without an entity tag: nobody reads it again.
+# Operations whose JSON has no entity tag, since clients do not request it again.
 UNTAGGED = {
     "getLiveness",
     "getReadiness",
@@ -33,7 +33,7 @@ UNTAGGED = {
     "createTransfer",
 }
 MONEY = {"amount": 1250, "currency": "EUR"}
-# By the name of the body's schema.
+# Example bodies, by the name of the schema.
 EXAMPLES: dict[str, Any] = {
     "Registration": {
         "handle": "ada",
@@ -71,7 +71,7 @@ EXAMPLES: dict[str, Any] = {
 
 
 def complete(document: dict[str, Any], app: Flask) -> dict[str, Any]:
-    """The document with all of it. `app` has the routes: an operation is named as its view is."""
+    """Complete and return the document. `app` has the routes; operation ids are the camel-case names of the views."""
     components = document["components"]
     components["headers"] = {
         name: {"description": about, "schema": {"type": "integer" if name == "Retry-After" else "string"}}
@@ -79,7 +79,7 @@ def complete(document: dict[str, Any], app: Flask) -> dict[str, Any]:
     }
     for schema in components["schemas"].values():
         for name, member in schema.get("properties", {}).items():
-            # Of bodies: generated clients take a member with a default for one that is always there.
+            # In bodies. Generated clients would treat a member with a default as always present.
             member.pop("default", None)
             if name == "currency" and "enum" in member:
                 schema["properties"][name] = {"$ref": "#/components/schemas/Currency"}
@@ -97,7 +97,7 @@ def complete(document: dict[str, Any], app: Flask) -> dict[str, Any]:
 
 
 def _currencies() -> dict[str, Any]:
-    """A schema of its own, so that generated clients have one type for it."""
+    """The schema of currency codes. It is a component of its own, so that generated clients have one type for it."""
     known = exponents()
     few = sorted(set(known.values()) - {2})
     named = {places: ", ".join(sorted(code for code in known if known[code] == places)) for places in few}
@@ -124,7 +124,7 @@ def _complete(operation: Operation, *, writes: bool) -> None:
 
 
 def _complete_query(parameter: dict[str, Any]) -> None:
-    """What is not asked for is left out: a query cannot have null."""
+    """Remove null from a query parameter's types, since a query can only omit a parameter; declare `attr[...]`."""
     schema = parameter["schema"]
     if schema.get("type") == "object":
         parameter |= {"name": "attr", "style": "deepObject", "explode": True}

@@ -1,6 +1,6 @@
-"""Every problem code of the API, with what it means and what a client can do. Codes are stable.
+"""All problem codes of the API, with their meaning and what a client can do. Codes are stable.
 
-`type` of a problem is `/problems/CODE`, where this is shown. A guard test holds codes and table together.
+The `type` of a problem is `/problems/CODE`, where the text is shown. A guard test checks that the table is complete.
 """
 
 PROBLEMS: dict[str, str] = {

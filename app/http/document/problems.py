@@ -1,4 +1,4 @@
-"""`/problems/CODE`: what each error means. The `type` of an error is the URL of its page (RFC 9457, section 3.1.1)."""
+"""`/problems/CODE`: a page for each problem code. The `type` of a problem is its URL (RFC 9457, section 3.1.1)."""
 
 import html
 

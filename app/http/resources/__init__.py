@@ -1,1 +1,1 @@
-"""One module per resource. What is documented under one heading shares a blueprint."""
+"""The resources of the API, one module each. Modules under the same heading of the API document share a blueprint."""

@@ -27,7 +27,7 @@ from repositories.records import Edge
 blp = Blueprint("accounts", "People: profiles, follows and blocks")
 
 HANDLE = ma.validate.Regexp(r"^[A-Za-z0-9_]{3,30}(?!\n)$", error="Must be 3 to 30 of A-Za-z0-9_.")
-# Begins with a host, and has no character that a URL cannot have (RFC 3986, with letters as RFC 3987 has them).
+# A URL with a host and without characters that a URL cannot have (RFC 3986; other letters are allowed as in RFC 3987).
 URL = ma.validate.Regexp(
     r"^[Hh][Tt][Tt][Pp][Ss]?://[0-9A-Za-z\[\u00a1-\uffff]"
     r"[^\u0000-\u0020\"<>\\^`{|}\u007f-\u00a0\u2000-\u200f\u2028-\u202f\u3000]*(?!\n)$",
@@ -252,7 +252,7 @@ def _edge_window(kind: str, account: UUID, query: dict[str, Any]) -> tuple[str, 
 
 
 def _edge_page(scope: str, edges: list[Edge], limit: int) -> Response:
-    """`edges` holds one more than the page, which tells whether there is a next page."""
+    """A page of accounts. `edges` has up to one more than `limit`, which tells whether there is a next page."""
     shown = edges[:limit]
     cards = container().pages.cards.accounts([e.account_id for e in shown], viewer())
     onward = cursors().onward(scope, edges, limit, lambda last: by_time(last.since, last.account_id))

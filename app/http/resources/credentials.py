@@ -1,4 +1,4 @@
-"""`/accounts/me/password`, `/accounts/me/email`: what one signs in with. Documented beside signing in."""
+"""`/accounts/me/password`, `/accounts/me/email`: changing one's credentials. Documented beside signing in."""
 
 from typing import Any
 

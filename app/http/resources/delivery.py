@@ -25,7 +25,7 @@ class LagSchema(ma.Schema):
 
 
 class DeliverySchema(ma.Schema):
-    """Numbers are null for a post that was delivered long ago or came with seeded data: they are not kept."""
+    """The figures are null for a post that was delivered long ago or comes from seeded data: they are not stored."""
 
     post_id = ma.fields.UUID(required=True)
     state = ma.fields.String(required=True, validate=ma.validate.OneOf(STATES), metadata={"description": STATE})

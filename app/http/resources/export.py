@@ -1,7 +1,7 @@
 """`/accounts/me/export`: everything that belongs to one's own account, as a stream of JSON lines.
 
-It is read page by page while it is sent, so its memory does not depend on its length. It holds a thread of the server,
-as a live stream does, and no place among the requests (decision 9).
+It is read page by page while it is sent, so the memory it takes does not depend on its length. Like a live stream, it
+holds a thread of the server, but no place of the gate (decision 9).
 """
 
 import itertools
@@ -29,10 +29,10 @@ from repositories.records import Comment, Edge, Session, TimeCursor
 blp = Blueprint("export", "One's own data")
 T = TypeVar("T")
 Read = Callable[[Any], Sequence[T]]
-# Not registered, as no type of JSON lines is. Generators of clients take `text/` of any kind for text.
+# JSON lines have no registered media type. Client generators treat every `text/` type as text.
 LINES = "text/jsonl"
 PAGE = 100
-# Files that one process sends at once: each reads as fast as its client takes it.
+# Files that one process sends at once. Bounded, because each reads the stores as fast as its client receives.
 MOST = 2
 _places = threading.BoundedSemaphore(MOST)
 ABOUT = """Get everything that belongs to one's own account, as JSON lines.
@@ -45,9 +45,10 @@ same server process, exports or statements as CSV, it is a 503: ask again when `
 
 
 class Export:
-    """The body. Its place is freed by its end or by `close`, whichever is first; one never begun is closed too.
+    """The body of a download. It holds a place of `_places`, which its end or `close` frees, whichever comes first.
 
-    It is cut off when `check` raises, which is called before every `often`th piece but the first.
+    `check` is called before every `often`th piece except the first; if it raises, the body is cut off. Not a generator:
+    `close` of a generator that was never started would run nothing.
     """
 
     def __init__(self, pieces: Iterator[bytes], check: Callable[[], object], often: int) -> None:
@@ -58,7 +59,9 @@ class Export:
         self._open = True
 
     def begin(self) -> None:
-        """Read the first piece before the head is sent: a store that is away is an answer then, not a body cut off."""
+        """Read the first piece before the head is sent, so that a store that is away leads to an error answer instead
+        of a truncated body.
+        """
         self._pieces = itertools.chain([next(self)], self._pieces)
         self._sent = 0
 
@@ -93,9 +96,10 @@ def export_account() -> Response:
 
 
 def download(pieces: Iterator[bytes], content_type: str, name: str, *, often: int) -> Response:
-    """A file that is read while it is sent, and cut off when its session has ended. Raises `Overloaded`.
+    """Answer with a file that is read while it is sent, and cut off once its session has ended.
 
-    Exports and statements as CSV share the places, so either may be refused because of the other.
+    `often` is the number of pieces between two checks of the session. Raises `Overloaded` if `MOST` files are being
+    sent: exports and CSV statements share these places.
     """
     drop_stalled(container().settings.port)
     if not _places.acquire(blocking=False):
@@ -178,7 +182,7 @@ def _walk(read: Read[T]) -> Iterator[T]:
 
 
 def _pages(read: Read[T]) -> Iterator[Sequence[T]]:
-    """`read` gives what comes after the last one of the page before, None for the first page."""
+    """All pages of `read`, which takes the last item of the previous page, None for the first page."""
     last: T | None = None
     while page := read(last):
         yield page

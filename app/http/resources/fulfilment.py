@@ -1,4 +1,4 @@
-"""`/orders/{order_id}/shipments` and what else a seller does with a part of an order; and the order's history."""
+"""`/orders/{order_id}/shipments` and a seller's other operations on a sub-order; and the history of an order."""
 
 from collections import Counter
 from typing import Any
@@ -60,7 +60,7 @@ class ShipmentSchema(ma.Schema):
 
 
 class StepSchema(ma.Schema):
-    """`seller_id` is null of what was done with the order as a whole."""
+    """A step of an order's history. `seller_id` is null if the step concerns the order as a whole."""
 
     at = Moment(required=True)
     kind = ma.fields.String(required=True, validate=ma.validate.OneOf(KINDS))

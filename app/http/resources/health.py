@@ -1,4 +1,4 @@
-"""`/health`: liveness of the process, and whether every store answers."""
+"""`/health`: liveness of the process, and readiness: whether every store answers."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`/password-resets`, `/email-verifications`: tokens that come by mail, and what is done with them."""
+"""`/password-resets`, `/email-verifications`: requesting tokens by mail, and using them."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ TOKEN = ma.validate.Length(1, 256)
 
 
 class PasswordResetSchema(ma.Schema):
-    # Also one that nobody can register any more: an account may have it.
+    # Not `MailAddress`: an account may have an address that can no longer be registered.
     email = ma.fields.Email(required=True, validate=ma.validate.Length(max=254))
 
 

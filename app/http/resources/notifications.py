@@ -1,4 +1,4 @@
-"""`/notifications`: who followed, liked and commented, and news of orders."""
+"""`/notifications`: follows, likes, comments and changes of orders that concern the caller."""
 
 import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode

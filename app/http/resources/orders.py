@@ -1,4 +1,4 @@
-"""`/orders`: place, list and cancel orders. What sellers do with theirs is in `fulfilment.py`."""
+"""`/orders`: place, list and cancel orders. The operations of sellers are in `fulfilment.py`."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar, get_args
@@ -52,7 +52,7 @@ class BasketSchema(ma.Schema):
 
 
 class LineSchema(ma.Schema):
-    """`fulfilled` units were sent, `returned` ones came back to stock."""
+    """A line of an order. `fulfilled` units were sent, `returned` units came back to stock."""
 
     number = ma.fields.Integer(required=True)
     product_id = ma.fields.UUID(required=True)
@@ -66,7 +66,7 @@ class LineSchema(ma.Schema):
 
 
 class SubOrderSchema(ma.Schema):
-    """A seller's part. `reason` is why it was refused."""
+    """A seller's part of an order. `reason` is why the seller refused it."""
 
     seller_id = ma.fields.UUID(required=True)
     state = ma.fields.String(required=True, validate=ma.validate.OneOf(STATES))
@@ -77,7 +77,7 @@ class SubOrderSchema(ma.Schema):
 
 
 class OrderSchema(ma.Schema):
-    """Its buyer sees all of it. A seller sees the lines, the state and the sums of that seller's part alone."""
+    """An order. The buyer sees all of it; a seller sees only the lines, the state and the sums of the own part."""
 
     id = ma.fields.UUID(required=True)
     buyer_id = ma.fields.UUID(required=True)
@@ -184,7 +184,10 @@ def by_age(found: Order | Refund | Shipment) -> Position:
 def of_order(
     kind: str, order_id: UUID, query: dict[str, Any], read: Callable[..., Sequence[A]], body: Callable[[A], bytes]
 ) -> Response:
-    """A page of what belongs to an order, newest first. `read` takes who asks, the order, `before` and `limit`."""
+    """A page of an order's refunds or shipments, newest first.
+
+    `read` takes the caller's account id, the order id, `before` and `limit`; `body` encodes an item.
+    """
     account, limit = caller(), query["limit"]
     scope = f"{kind}:{order_id}:{account}"
     found = read(account, order_id, before=cursors().time(scope, query["cursor"]), limit=limit + 1)
@@ -192,7 +195,7 @@ def of_order(
 
 
 def seen(account_id: UUID, orders: Iterable[Order]) -> Iterator[Order]:
-    """What the account may see of each."""
+    """The orders as the account may see them; those without a part for it are left out."""
     return filter(None, (seen_by(account_id, order) for order in orders))
 
 

@@ -1,4 +1,4 @@
-"""`/wallet/payouts`: money that leaves a wallet by the payment provider."""
+"""`/wallet/payouts`: paying money out of a wallet by the payment provider."""
 
 from typing import Any
 from uuid import UUID
@@ -25,7 +25,7 @@ class PayoutDraftSchema(ma.Schema):
 
 
 class PayoutSchema(ma.Schema):
-    """`pending`: its money is held until the payment provider has answered."""
+    """A payout. While it is `pending`, its money is held until the payment provider has answered."""
 
     id = ma.fields.UUID(required=True)
     amount = ma.fields.Nested(MoneyShape, required=True)

@@ -238,5 +238,5 @@ def _made(post_id: UUID, used: Used | None) -> WholePage:
 
 
 def _tuples(loaded: dict[str, Any]) -> dict[str, Any]:
-    """Records are immutable, so their sequences are tuples."""
+    """Convert the lists of a loaded body to tuples, since records are immutable."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in loaded.items()}

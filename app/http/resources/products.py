@@ -27,7 +27,7 @@ blp = Blueprint("products", "The catalogue")
 
 FACET_SAMPLE = 10_000
 FACET_VALUES = 20
-# `attr.NAME=value`, and `attr[NAME]=value` as generated clients write it.
+# The names `attr.NAME`, and `attr[NAME]`, which generated clients send.
 ATTRIBUTE = re.compile(r"attr(?:\.(.*)|\[(.*)\])", re.DOTALL)
 
 
@@ -76,7 +76,7 @@ class FacetValueSchema(ma.Schema):
 
 
 class FacetsSchema(ma.Schema):
-    """Counts over the newest matching products, at most 10,000; the 20 most frequent values of each."""
+    """Counts of the 20 most frequent values of each facet, over the newest matching products, at most 10,000."""
 
     counted = ma.fields.Integer(required=True)
     category = ma.fields.List(ma.fields.Nested(FacetValueSchema), required=True)
@@ -89,7 +89,7 @@ ProductPage = page_of(ProductCardSchema, "ProductPage", facets=ma.fields.Nested(
 
 
 class ProductQuery(PageQuery):
-    """`attr.NAME=value`, or `attr[NAME]=value`, filters by an attribute; several must all hold."""
+    """Filters of products. `attr.NAME=value` or `attr[NAME]=value` filters by an attribute; all filters must match."""
 
     category = Line(load_default=None, validate=ma.validate.Length(1, 40))
     price_min = Int(load_default=None, validate=ma.validate.Range(0, INT64))

@@ -1,4 +1,4 @@
-"""`/orders/{order_id}/refunds`: what the sellers of an order gave back."""
+"""`/orders/{order_id}/refunds`: refunds by the sellers of an order."""
 
 from typing import Any
 from uuid import UUID
@@ -37,7 +37,7 @@ class RefundDraftSchema(ma.Schema):
 
 
 class RefundSchema(ma.Schema):
-    """`restock`: the seller's units came back to stock with it, so many `units`. They come back once."""
+    """A refund. With `restock`, it put `units` of the seller's units back to stock, which happens only once."""
 
     id = ma.fields.UUID(required=True)
     order_id = ma.fields.UUID(required=True)

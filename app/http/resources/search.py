@@ -1,4 +1,4 @@
-"""`/search`: posts and products by their words."""
+"""`/search`: full-text search of posts and products."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ class SearchQuery(PageQuery):
 
 
 class SearchItemSchema(ma.Schema):
-    """One of the two."""
+    """Exactly one of the members is present."""
 
     post = ma.fields.Nested(PostCardSchema)
     product = ma.fields.Nested(ProductCardSchema)

@@ -1,4 +1,4 @@
-"""`/sessions`: signing in, the list of signed-in devices, signing out."""
+"""`/sessions`: signing in, listing signed-in devices, signing out."""
 
 from typing import Any
 from uuid import UUID

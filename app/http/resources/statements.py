@@ -1,4 +1,4 @@
-"""`/wallet/statement`: what moved one's money in a period, between two balances, as JSON and as CSV."""
+"""`/wallet/statement`: a wallet's entries in a period, with the balances at its ends, as JSON or CSV."""
 
 import csv
 import io
@@ -30,7 +30,7 @@ blp = Blueprint("statements", "Statements of wallets")
 CSV = "text/csv"
 ROWS = 1000
 COLUMNS = ("at", "kind", "other", "amount", "balance", "currency", "memo", "reference", "order_id", "transfer_id")
-# What spreadsheets take for the beginning of a formula.
+# First characters of a text that spreadsheets would read as a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -98,7 +98,7 @@ def get_statement_csv(query: dict[str, Any]) -> Response:
 class Period:
     """The entries of `owner` in the query's period, and the balances at its ends. Raises `BadRequest`.
 
-    `until` stands in for an end that was left out.
+    `until` is the end of the period if the query has none.
     """
 
     def __init__(self, of: Container, owner: UUID, query: dict[str, Any], until: datetime | None = None) -> None:
@@ -108,7 +108,7 @@ class Period:
         since, until = query["since"], query["until"] or until
         if since and until and since > until:
             raise BadRequest("from: must not be later than to", code="bad_query")
-        # Nothing was before the epoch.
+        # There are no entries before the epoch.
         until = until and max(until, EPOCH + MICROSECOND)
         seen = of.money.wallets.await_all_before(owner, currency, until and until - MICROSECOND)
         self.currency, self.since, self.until = currency, max(since or EPOCH, EPOCH), until or seen + MICROSECOND

@@ -27,7 +27,7 @@ class StockDeltaSchema(ma.Schema):
 
 
 class StockLevelSchema(ma.Schema):
-    """`reserved` of the units on hand are promised to orders; the others are `available`."""
+    """Stock of a product. Of the units `on_hand`, those that orders hold are `reserved`, the others `available`."""
 
     on_hand = ma.fields.Integer(required=True)
     reserved = ma.fields.Integer(required=True)
@@ -77,7 +77,7 @@ def adjust_stock(stock: dict[str, Any], product_id: UUID) -> Response:
 
 
 def _expected(product_id: UUID) -> tuple[Stock, Precondition]:
-    """The stock, which is as the caller believes."""
+    """The current stock and the request's If-Match, after checking that they match. Raises as `check_whole` does."""
     before, condition = container().content.products.stock(caller(), product_id), if_match()
     condition.check_whole(tag_of(_level_part(before), before.version))
     return before, condition

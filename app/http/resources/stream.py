@@ -1,4 +1,4 @@
-"""`/feed/stream`: the own feed and notifications as server-sent events (WHATWG HTML, 9.2)."""
+"""`/feed/stream`: the caller's feed and notifications as server-sent events (WHATWG HTML, 9.2)."""
 
 import re
 from collections.abc import Generator, Iterator
@@ -18,7 +18,7 @@ from repositories import meter
 blp = Blueprint("stream", "Live events")
 RETRY_MS = 2000
 LONGEST_ID = 1000
-# In `app/http/document/live_events.py`.
+# Defined in `app/http/document/live_events.py`.
 EVENT = {"$ref": "#/components/schemas/LiveEvent"}
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _BREAKS = re.compile(rb"[\r\n]+")
@@ -32,7 +32,10 @@ class StreamQuery(ma.Schema):
 
 
 class Events:
-    """The body. Nothing but `close` frees its place, so this is no generator: one never begun would not run it."""
+    """The body of a live stream. Only `close` frees its connection.
+
+    Not a generator: `close` of a generator that was never started would run nothing.
+    """
 
     def __init__(self, live: Hub, connection: Connection) -> None:
         self._live = live
@@ -50,7 +53,10 @@ class Events:
         self._lines.close()
 
     def _stream(self) -> Generator[bytes, None, None]:
-        """First what makes proxies send the head, and the id to come back with should nothing happen meanwhile."""
+        """Yield the events, and a comment as a heartbeat when there are none.
+
+        The first piece makes proxies forward the head, and has the id to resume from if no event follows.
+        """
         with meter.running("streams"):
             yield f": quartet\nretry: {RETRY_MS}\nid: {self._connection.start}\n\n".encode()
             while (batch := self._connection.take(self._live.limits.heartbeat)) is not None:
@@ -85,7 +91,7 @@ class Events:
 def stream_feed(query: dict[str, Any]) -> Response:
     """Follow the own feed and notifications live."""
     if request.method == "HEAD":
-        # Of no length, as the stream that a GET gets.
+        # An iterator and not bytes, so that there is no `Content-Length`, as in the answer to a GET.
         return Response(iter(()), content_type=EVENT_STREAM, headers=HEADERS)
     last_id = request.headers.get("Last-Event-ID", query["last_event_id"])
     token = request.headers["Authorization"].partition(" ")[2].strip()
@@ -96,7 +102,7 @@ def stream_feed(query: dict[str, Any]) -> Response:
 
 
 def _lines(item: StreamItem) -> bytes:
-    """A field is one line, so `data` must not contain a line break."""
+    """Encode an event. A field is one line, so line breaks in `data` are replaced by spaces."""
     if item.event is None:
         return f"id: {item.id}\nevent: resync\ndata: {{}}\n\n".encode()
     name, data = item.event.name.encode(), _BREAKS.sub(b" ", item.event.data)

@@ -184,7 +184,7 @@ def _deposited(made: Payment) -> Response:
 
 
 def only_currency() -> str | None:
-    """The wallet's only currency, None for an empty wallet. Raises `BadRequest` when there are several."""
+    """The only currency of the caller's wallet, None for an empty one. Raises `BadRequest` if there are several."""
     held = [b.currency for b in container().stores.relational.ledger.wallet(caller())]
     if len(held) > 1:
         raise BadRequest(f"currency: one of {', '.join(held)}", code="bad_query")

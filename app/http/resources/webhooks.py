@@ -1,4 +1,4 @@
-"""`/operator/webhooks`: who is sent events over HTTP. `docs/webhooks.md` is their manual."""
+"""`/operator/webhooks`: administration of the receivers of webhooks. Their manual is `docs/webhooks.md`."""
 
 from typing import Any
 from uuid import UUID
