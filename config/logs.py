@@ -1,5 +1,6 @@
-"""Structured logs, as one JSON object per line or in a form for people. Lines have the ids of the request and of the
-trace, if there are any.
+"""Structured logs, as one JSON object per line or in a form for people.
+
+Each line has the ids of the request and of the trace, if there are any.
 """
 
 import logging
@@ -19,11 +20,11 @@ MOST_GATHERED = 10_000
 
 
 class Lines(logging.StreamHandler[TextIO]):
-    """A stream handler that also takes finished lines (`write`), since a log record costs 30 microseconds on its way
-    through structlog and logging.
+    """A stream handler that also takes finished lines, by `write`.
 
-    Finished lines are gathered for `GATHERED_SECONDS` and written together, because each write lets another thread run.
-    The order of lines is kept. A process that is killed loses the lines of its last `GATHERED_SECONDS`.
+    They avoid structlog and logging, which take 30 microseconds for a record. They are gathered for `GATHERED_SECONDS`
+    and written together, because each write lets another thread run. The order of lines is kept. A process that is
+    killed loses the lines of its last `GATHERED_SECONDS`.
     """
 
     def __init__(self, stream: TextIO, *, json: bool) -> None:

@@ -20,7 +20,7 @@ READS = frozenset({"GET", "HEAD", "OPTIONS"})
 # Statuses that an old place may give wrongly; 401 is for an account that was registered, or whose password was changed,
 # at the new place. The others (400, 405, 413, 415, 428, 429) do not depend on data that moves.
 LACKING = ("401", "403", "404", "409", "410", "412", "422")
-# How long such a request waits until this process uses the new place. Then it gets its first answer, as a 503.
+# How long such a request waits until this process uses the new place. Then it gets its first answer (503 or `LACKING`).
 WAIT_SECONDS = 1.0
 
 

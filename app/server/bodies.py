@@ -21,7 +21,8 @@ Environ = dict[str, Any]
 Wsgi = Callable[[Environ, Any], Iterable[bytes]]
 # The most bodies that one process waits for at once, in all and from one address.
 MOST, EACH = 64, 16
-# Keys in the WSGI environ: why there is no body, or not all of it; and how many threads are blocked for good.
+# Keys in the WSGI environ: why there is no body, or not all of it; and how many threads still read long after the
+# deadline, and so count as lost.
 WITHOUT, LOST = "quartet.without", "quartet.lost"
 LATE, CROWDED, FULL = "late", "crowded", "full"
 # Bytes per read. A read blocks until it has them, so a client that sends single bytes is checked after each piece.
@@ -41,8 +42,9 @@ def hide_environment() -> None:
 
 
 class Arrivals:
-    """WSGI middleware that receives bodies. `inner` gets the request with its whole body, or with the reason why not
-    (`WITHOUT`), and has to answer both.
+    """WSGI middleware that receives bodies.
+
+    `inner` gets the request with its whole body, or with the reason why not (`WITHOUT`), and has to answer both.
     """
 
     def __init__(

@@ -17,8 +17,9 @@ LAST_SENT, LAST_RECEIVED, ACKNOWLEDGED, RECEIVED, INFO_SIZE = 44, 52, 120, 128, 
 
 
 class Traffic(NamedTuple):
-    """Traffic of a connection: `sent` and `received` are milliseconds since data was last sent and last received, the
-    others bytes since the connection began.
+    """Traffic of a connection.
+
+    `sent` and `received` are milliseconds since data was last sent and received, the others bytes since it was opened.
     """
 
     sent: int
@@ -28,11 +29,11 @@ class Traffic(NamedTuple):
 
 
 def shut_silent(port: int, seconds: float) -> None:
-    """Shut down for reading the connections of `port` whose client waits for an answer or does not complete its body:
-    nothing was sent to it for `seconds`, and it has sent data since.
+    """Shut down for reading the connections of `port` whose client may have left its request incomplete.
 
-    Also those where both sides have been silent for three times as long: a client that was asked to go on with its
-    body (100 Continue), or one that keeps an idle connection.
+    These are connections on which the client was the last to send and the server has sent nothing for `seconds`. Also
+    those where both sides have been silent for three times as long: a client that was asked to go on with its body (100
+    Continue), or one that keeps an idle connection.
     """
     limit = seconds * 1000
     for connection in of_port(port):

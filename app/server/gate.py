@@ -64,7 +64,7 @@ class Gate:
         self._spared = spared
         self._room = room
         self._rest = rest
-        # A lock and queues, since `threading`'s semaphores cost the quickest requests a quarter of their throughput.
+        # A lock and queues, since `threading`'s semaphores cost the quickest requests a quarter of their speed.
         self._guard = threading.Lock()
         # One lock per queued request, released to give it its place. `_beyond` are the requests beyond the limit, which
         # get a place only when `_waiting` is empty.
@@ -141,7 +141,7 @@ class Gate:
                 self._free += 1
 
     def _limit(self) -> int:
-        """The number of requests that may wait. Without a bound of time (`seconds` is 0), the queue is not bounded."""
+        """The number of requests that may wait. If `seconds` is 0, the queue is unbounded, and this is only shown."""
         if not self._seconds:
             return MOST
         in_time = self._places * self._seconds / max(self._mean, 1e-6)

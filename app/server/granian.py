@@ -65,9 +65,7 @@ class WithoutAdvice(logging.Filter):
 
 
 class Server(MPServer):
-    """granian's server that forks its workers while this process has opened nothing, then enters `beside`, then lets
-    the workers begin.
-    """
+    """granian's server. Forks its workers while this process has opened nothing, enters `beside`, lets them begin."""
 
     def __init__(self, target: str, beside: AbstractContextManager[object], **options: Any) -> None:
         super().__init__(target, **options)

@@ -117,9 +117,7 @@ class Recent:
 
 
 class History:
-    """Takes and stores readings. `folder` is where the processes of a server share their metrics, None if there is one
-    process.
-    """
+    """Takes and stores readings. `folder` is where the processes of a server share metrics, None for one process."""
 
     def __init__(self, collect: Collect, folder: Path | None, clock: Callable[[], float] = time.time) -> None:
         self._collect = collect

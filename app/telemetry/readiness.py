@@ -13,7 +13,7 @@ from repositories.store import Store
 
 
 class StoreAnswer(Struct, frozen=True):
-    """The state of a store, asked within `ms` milliseconds.
+    """The state of a store; asking it took `ms` milliseconds.
 
     `status` is `ok`, `degraded` (it serves, and `notes` tell what is wrong), `read_only` or `unavailable`. `why` is the
     adapter's error, which names hosts: for operators only. `replicas` is None if the store has none.

@@ -95,7 +95,7 @@ class Recorder(meter.Observer):
             FURTHER.labels(store)
         series.observe(seconds)
         _trace(CALL_SECONDS, {"store": store, "operation": operation}, CALL, seconds)
-        # Only further trips are counted: most calls are one command, and a second counter would double the cost of this.
+        # Only further trips are counted: most calls are one command, and a second counter would double this cost.
         if trips > 1:
             FURTHER.labels(store).inc(trips - 1)
         if not ok:

@@ -1,5 +1,6 @@
-"""Gauges that tell whether each store answers and accepts writes. Stores are asked on each scrape, so an outage is
-visible even without traffic.
+"""Gauges that tell whether each store answers and accepts writes.
+
+Stores are asked at the time of the scrape, so an outage is visible even without traffic.
 """
 
 from collections.abc import Iterator, Mapping

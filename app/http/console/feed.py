@@ -57,8 +57,9 @@ def feed() -> Response:
 
 @blp.get("/live/follow")
 def follow() -> Response:
-    """Show the events of the reader's live stream since the page was opened. Each request registers a listener, so that
-    events are sent to the stream.
+    """Show the events of the reader's live stream since the page was opened.
+
+    Each request makes the reader a listener, since only listeners have a stream.
     """
     name, at = _reader_name(), request.args.get("at", "")
     reader = container().stores.relational.accounts.by_handle(name) if name else None

@@ -1,5 +1,7 @@
-"""The access log: one line per answer. Since there is one for every request, JSON lines go straight to the handler,
-bypassing structlog and `logging` (docs/decisions/0017-access-line-and-retries.md).
+"""The access log: one line per answer.
+
+Since there is one for every request, lines in JSON go straight to the handler, bypassing structlog and `logging`
+(docs/decisions/0017-access-line-and-retries.md).
 """
 
 import logging

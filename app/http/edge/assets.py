@@ -18,7 +18,7 @@ TYPES = {
 
 
 def asset(folder: Path, name: str) -> Response:
-    """Answer with a file of `folder`. Raises `NotFound` if it has no file of this name."""
+    """Answer with the file `name` of `folder`. Raises `NotFound` if there is none."""
     return answers.checked(_kept(folder, name), content_type=TYPES[Path(name).suffix])
 
 

@@ -24,8 +24,9 @@ class Blueprint(flask_smorest.Blueprint):
         super().__init__(name, __name__, url_prefix=prefix, description=about)
 
     def arguments(self, schema: Any, *, location: str = "json", **options: Any) -> Any:
-        """As flask-smorest's, but creates a query's schema once: webargs would create it for each request, which costs
-        more than parsing the query.
+        """As flask-smorest's, but create a query's schema only once.
+
+        webargs would create it for each request, which costs more than parsing the query.
         """
         return super().arguments(schema() if location == "query" else schema, location=location, **options)
 
@@ -50,14 +51,16 @@ class Blueprint(flask_smorest.Blueprint):
         return functools.partial(described, **about)
 
     def _store_endpoint_docs(self, *route: Any, **options: Any) -> None:
-        """Defer flask-smorest's step until the document is asked for: it copies the view's documentation, which would
-        slow down the start of the server.
+        """Defer flask-smorest's step until the document is requested.
+
+        It copies the view's documentation, which would slow down the start of the server.
         """
         self._documented.append((route, options))
 
     def register_views_in_doc(self, *args: Any, **options: Any) -> None:
-        """Run the deferred steps. They may run more than once, if two threads ask for the document; the result is the
-        same each time.
+        """Run the deferred steps.
+
+        They run more than once if two threads request the document at once. The result is the same each time.
         """
         for route, how in self._documented:
             super()._store_endpoint_docs(*route, **how)
@@ -74,8 +77,9 @@ class Blueprint(flask_smorest.Blueprint):
 
 
 def described(view: View, **about: Any) -> View:
-    """Document a view. Replaces flask-smorest's `doc`, which wraps the view in another function and copies its
-    documentation.
+    """Document a view.
+
+    Replaces flask-smorest's `doc`, which wraps the view in another function and copies its documentation.
     """
     documented = vars(view).setdefault("_apidoc", {})
     documented["manual_doc"] = documented.get("manual_doc", {}) | about
@@ -121,9 +125,7 @@ def private(view: View) -> View:
 
 
 def anonymous(view: View) -> View:
-    """Mark a route that is used to obtain a token (registering, signing in): a token that is sent is ignored, even if
-    it is invalid.
-    """
+    """Mark a route whose caller has no usable token yet, such as registering: a token that is sent is ignored."""
     documented: Any = described(view, security=[])
     documented.access, documented.anonymous = "public", True
     return documented  # type: ignore[no-any-return] # same signature as the view

@@ -83,16 +83,19 @@ def _control(status: int, policy: Shared | None, *, anonymous: bool) -> str:
 
 
 def _by_id() -> bool:
-    """Whether the path names the resource by ids alone, so that its 404 may be cached: ids are made by the server and
-    never reused, so what does not exist now never will. A number under an id, as of a comment, may be assigned later.
+    """Whether the path names the resource by ids alone, so that its 404 may be cached.
+
+    Ids are made by the server and never reused, so a missing resource never appears later. A number under an id, as of
+    a comment, may be assigned later.
     """
     named = (request.view_args or {}).values()
     return bool(named) and all(isinstance(value, UUID) for value in named)
 
 
 def status_of(kept: WholePage | None) -> str:
-    """The value of `Cache-Status` for Quartet's own cache of whole pages. `kept` is None for an answer that is no whole
-    page. A page that could not be stored has `fresh_seconds` of 0.
+    """The value of `Cache-Status` for Quartet's own cache of whole pages.
+
+    `kept` is None for an answer that is no whole page. A page that could not be stored has `fresh_seconds` of 0.
     """
     if kept is None:
         return "quartet; fwd=bypass"

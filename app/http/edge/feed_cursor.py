@@ -42,8 +42,10 @@ def position_of(cursor: FeedCursor | None) -> Position | None:
 
 
 def packed(cursor: FeedCursor) -> str:
-    """The seen ids as base64. Ids more than `FURTHEST` milliseconds (4.7 hours) above the position do not fit and are
-    left out; no server's clock is that far ahead.
+    """The seen ids as base64.
+
+    Ids `FURTHEST` milliseconds (4.7 hours) or more above the position do not fit and are left out. No server's clock is
+    that far ahead.
     """
     offsets = ((_millis(seen) - _millis(cursor.after), seen) for seen in cursor.seen)
     return urlsafe_b64encode(

@@ -39,8 +39,10 @@ def register(app: Flask) -> None:
 
 
 class Apart:
-    """WSGI middleware that keeps requests apart: a request does not inherit the positions of the previous one on its
-    thread, and shared caches vary by `Quartet-Seen`, so no client gets an answer stored for one who has seen less.
+    """WSGI middleware that keeps requests apart.
+
+    A request does not inherit the positions of the previous one on its thread. Shared caches vary by `Quartet-Seen`, so
+    no client gets an answer that was stored for a client who has seen less.
     """
 
     def __init__(self, inner: Wsgi) -> None:

@@ -1,4 +1,4 @@
-"""Werkzeug routing rules without their costly URL builders, which makes them in a quarter of the time."""
+"""Werkzeug routing rules that are created in a quarter of the time, without their URL builders."""
 
 from collections.abc import Callable
 from functools import cache

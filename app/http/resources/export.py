@@ -59,8 +59,9 @@ class Export:
         self._open = True
 
     def begin(self) -> None:
-        """Read the first piece before the head is sent, so that a store that is away leads to an error answer instead
-        of a truncated body.
+        """Read the first piece, before the head is sent.
+
+        So a store that is away leads to an error answer instead of a truncated body.
         """
         self._pieces = itertools.chain([next(self)], self._pieces)
         self._sent = 0

@@ -1,5 +1,7 @@
-"""The checks of the fast path before it looks for a page: session, own writes and rate limit, in the order of Flask's
-request hooks. What it finds is passed on to the hooks in the WSGI environ, so that nothing is done twice.
+"""The checks of the fast path before it looks for a page: session, own writes and rate limit.
+
+They have the order of Flask's request hooks. What they find is passed on to the hooks in the WSGI environ, so that
+nothing is done twice.
 """
 
 from collections.abc import Callable, Mapping

@@ -72,8 +72,9 @@ class Within:
 
 
 class _Ready(Response):
-    """Sends the reply unchanged: werkzeug would process the header fields twice more, and set the `Content-Length` of
-    the answer to a HEAD to 0.
+    """Sends the reply unchanged.
+
+    werkzeug would process the header fields twice more, and set `Content-Length` to 0 in the answer to a HEAD.
     """
 
     def __init__(self, answer: Reply) -> None:

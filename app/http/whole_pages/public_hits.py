@@ -31,8 +31,9 @@ PROFILE = f"{BASE}/accounts/<handle:handle>"
 
 
 class Page(NamedTuple):
-    """The page that a path asks for: its name in the cache, its route, its `Cache-Control` for anonymous callers, and
-    the post whose view is counted.
+    """The page that a path asks for.
+
+    It has its name in the cache, its route, its `Cache-Control` for anonymous callers, and the post whose view counts.
     """
 
     name: str
