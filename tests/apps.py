@@ -35,7 +35,7 @@ from tests.settable_clock import Clock as SettableClock
 BASE = "/api/v1"
 PASSWORD = "correct horse battery staple"
 RELATIONAL = ["embedded", pytest.param("postgres", marks=pytest.mark.engines)]
-# Where every route and every statement of it is driven on PostgreSQL elsewhere.
+# For tests whose routes and statements other tests already run on PostgreSQL.
 PROVED_ON_POSTGRES = ["embedded", pytest.param("postgres", marks=[pytest.mark.engines, pytest.mark.proof])]
 ROLES = ("relational", "documents", "feeds", "sessions", "cache")
 _names = itertools.count(1)
@@ -55,13 +55,13 @@ class PlainHasher:
 
 
 def embedded(directory: Path) -> dict[str, Any]:
-    """Everybody in a test comes from one address, so registrations have no limit."""
+    """Settings with all roles in one SQLite file. All clients have the same address, so registrations are unlimited."""
     return {f"{role}_url": f"sqlite:///{directory}/quartet.db" for role in ROLES} | {"registrations": 0}
 
 
 @contextmanager
 def running(settings: Settings, clock: Clock = utc_now, database_clock: Clock | None = None) -> Iterator["System"]:
-    """`database_clock` is that of the database, which is `clock` otherwise."""
+    """A system with migrated stores. `database_clock` is the database's clock; by default it is `clock`."""
     url, *others = {getattr(settings, f"{role}_url") for role in ROLES}
     fresh = not others and url.startswith("sqlite:") and _prepare(path_of(url))
     leading = database_clock or clock
@@ -78,7 +78,7 @@ def running(settings: Settings, clock: Clock = utc_now, database_clock: Clock | 
 
 
 def _prepare(file: Path) -> bool:
-    """Begin with a copy of a migrated file, if there is none yet: making the tables takes longer than all else."""
+    """Copy a migrated file there if none exists, since creating the tables would be the slowest part of a test."""
     if file.exists():
         return False
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -152,7 +152,7 @@ class Person:
         return self.send("POST", path, headers={"Idempotency-Key": key}, **options)
 
     def rich(self, amount: int = 1_000_000, currency: str = "EUR") -> "Person":
-        """With this much more in the wallet."""
+        """Deposit this amount into the wallet; returns the person."""
         self.pay("/wallet/deposits", {"amount": {"amount": amount, "currency": currency}})
         return self
 
@@ -177,7 +177,7 @@ class Person:
         return self.send("GET", path).headers["ETag"]
 
     def mailed(self, purpose: Purpose) -> str:
-        """A token as this person gets it by mail."""
+        """Issue a token like those that this person gets by mail."""
         container: Container = self.client.application.extensions[CONTAINER]
         token, expires_at = uuid4().hex, container.kit.clock() + LIFETIME[purpose]
         login = container.people.accounts.login(UUID(self.account["id"]))
@@ -191,7 +191,7 @@ class Person:
         return str(card["post"]["id"])
 
     def feed(self, limit: int = 20) -> list[str]:
-        """The ids of the whole home feed, page by page."""
+        """The ids of the whole home feed, read page by page."""
         return list(self.walk("/feed", limit))
 
     def walk(self, path: str, limit: int = 20, **query: Any) -> Iterator[str]:
@@ -205,7 +205,7 @@ class Person:
 
 
 def _checked(response: TestResponse, status: int) -> Any:
-    """The JSON body, after the checks that hold for every answer."""
+    """The JSON body, after checks that apply to every answer."""
     assert response.status_code == status, response.get_data(as_text=True)
     assert response.headers["X-Request-Id"]
     if status >= 400:
@@ -219,7 +219,7 @@ def _checked(response: TestResponse, status: int) -> Any:
 
 
 def _check_documented(response: TestResponse, app: Flask) -> None:
-    """A successful body is what the route's schema says, no more and no less. Compressed ones have their own test."""
+    """Check that a successful body matches the route's schema exactly. Compressed bodies have their own test."""
     if response.status_code >= 300 or not response.is_json or response.content_encoding:
         return
     sent = response.request

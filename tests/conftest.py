@@ -1,4 +1,4 @@
-"""The real engines for every test that asks for them, and the order and the groups in which tests run."""
+"""Starts the real engines for the tests that use them, and orders and groups the tests."""
 
 import gc
 import os
@@ -13,7 +13,7 @@ from tests.engines import EngineMissing, Engines, Server, cassandra, redis
 from tests.engines.home import Home
 from tests.engines.shared import Host, Shared
 
-# A test fails for what it finds, not for how busy the machine is.
+# No deadline for examples: a test must not fail because the machine is busy.
 settings.register_profile("quartet", deadline=None)
 settings.load_profile("quartet")
 
@@ -22,7 +22,7 @@ _SHARED = pytest.StashKey[Shared]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Lead a worker of pytest-xdist to the engines of the process that started it."""
+    """Connect a worker of pytest-xdist to the engines of its parent process."""
     given = getattr(config, "workerinput", None)
     if given:
         config.stash[_SHARED] = Shared(given["engines"], int(given["workerid"].removeprefix("gw")))
@@ -30,7 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Tell a worker where the engines are; none is started yet."""
+    """Pass the address of the engines to a worker. None is started yet."""
     node.workerinput["engines"] = _host(node.config).socket
 
 
@@ -92,11 +92,11 @@ def cassandra_ring() -> Iterator[list[Server]]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what uses the engines, also through other fixtures, and put the tests in order.
+    """Mark tests that use engines, directly or through other fixtures, and sort the tests.
 
-    The tests of a module that use the same stay together in one process, for its fixtures. First come those without
-    engines, while these start; those that break engines of their own come last. Of each kind long modules come first,
-    so that no process is alone with one in the end. This comes before pytest-xdist, which reads the groups.
+    Tests of a module that use the same kind of engines run in one process and share its fixtures. Tests without engines
+    come first, while the engines start; tests that break their own engines come last. Within each kind, modules with
+    long tests come first, so that no process is left with one at the end. Runs before pytest-xdist reads the groups.
     """
     groups = {item: _group(item) for item in items}
     if not os.environ.get("QUARTET_PROOFS"):
@@ -111,13 +111,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _is_proof(item: pytest.Item) -> bool:
-    """`proof(on="engines")` is one on the engines only; it comes after `_group`, which marks these."""
+    """Whether the test is a proof; one marked `proof(on="engines")` is, if it runs on engines. Needs the marks that
+    `_group` sets.
+    """
     on_engines = item.get_closest_marker("engines") is not None
     return any(on_engines or mark.kwargs.get("on") != "engines" for mark in item.iter_markers("proof"))
 
 
 def _group(item: pytest.Item) -> tuple[int, Path]:
-    """What the test uses, 0 no engine, 1 those that all share, 2 engines of its own, and its module."""
+    """The kind of engines that the test uses (0 none, 1 shared ones, 2 its own), and its module."""
     fixtures = getattr(item, "fixturenames", ())
     if "own_engines" in fixtures:
         item.add_marker(pytest.mark.breaking)
@@ -128,7 +130,7 @@ def _group(item: pytest.Item) -> tuple[int, Path]:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Start the engines while tests without them run. What was collected stays, so nobody looks for garbage in it."""
+    """Start the engines while tests without them run. The collected tests are frozen, so that no GC run scans them."""
     gc.collect()
     gc.freeze()
     used = {name for item in session.items for name in getattr(item, "fixturenames", ())}
@@ -138,7 +140,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup() -> Generator[None, None, None]:
-    """Apply the rule to fixtures."""
+    """Apply `_absent` to fixtures."""
     try:
         return (yield)
     except EngineMissing as missing:
@@ -147,7 +149,7 @@ def pytest_runtest_setup() -> Generator[None, None, None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call() -> Generator[None, None, None]:
-    """Apply the rule to tests."""
+    """Apply `_absent` to tests."""
     try:
         return (yield)
     except EngineMissing as missing:
@@ -155,7 +157,7 @@ def pytest_runtest_call() -> Generator[None, None, None]:
 
 
 def _absent(missing: EngineMissing) -> NoReturn:
-    """Fail where all engines are promised; elsewhere skip with the name of what is not there."""
+    """Fail if all engines are required; otherwise skip, naming what is missing."""
     if os.environ.get("CI") or os.environ.get("QUARTET_ENGINES") == "required":
         pytest.fail(str(missing), pytrace=False)
     pytest.skip(str(missing))

@@ -1,4 +1,4 @@
-"""A real mail server in the process of the test, which keeps what it gets."""
+"""A real mail server in the test's process, which keeps the mails it receives."""
 
 import gc
 import re
@@ -18,7 +18,7 @@ TOKEN = re.compile(r"^(?:https?://\S+#token=)?([\w-]{43})$", re.MULTILINE)
 
 
 class Kept:
-    """The handler of aiosmtpd. `answer` is what DATA is answered with, `refused` what each recipient is."""
+    """The handler for aiosmtpd. `answer` is the reply to DATA, `refused` that to each recipient, if it is not empty."""
 
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []
@@ -45,10 +45,10 @@ class Kept:
 
 
 class _Server(Controller):
-    """On any port."""
+    """Listens on any free port."""
 
     def _trigger_server(self) -> None:
-        """The base asks the server something once it listens."""
+        """Note the port before the base class connects to it."""
         listening: Any = self.server
         self.port = listening.sockets[0].getsockname()[1]
         super()._trigger_server()  # type: ignore[no-untyped-call]
@@ -62,7 +62,7 @@ def server_context() -> ssl.SSLContext:
 
 @contextmanager
 def mail_server(**options: Any) -> Iterator[tuple[Kept, int]]:
-    """Its handler, and its port on localhost. `options` are those of aiosmtpd's controller and server."""
+    """A running server: its handler, and its port on localhost. `options` are for aiosmtpd's controller and server."""
     kept = Kept()
     controller = _Server(kept, hostname="127.0.0.1", port=0, **options)
     controller.start()
@@ -71,7 +71,7 @@ def mail_server(**options: Any) -> Iterator[tuple[Kept, int]]:
     finally:
         controller.stop()
         del controller
-        # It leaves connections open, which would warn in somebody else's test.
+        # The controller leaves connections open, which would cause warnings in another test.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)
             gc.collect()

@@ -1,4 +1,4 @@
-"""An observer that writes down what the meter tells."""
+"""An observer that records what the meter reports."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

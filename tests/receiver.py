@@ -1,4 +1,4 @@
-"""A receiver of webhooks that does as it is told: it answers, lies, stalls, drips and breaks off."""
+"""A receiver of webhooks with settable behaviour: correct and malformed answers, stalls, slow bytes, disconnects."""
 
 import base64
 import hashlib
@@ -31,15 +31,15 @@ class Posted(Struct, frozen=True):
         return msgspec.json.decode(self.body)
 
     def signed_with(self, secret: str) -> bool:
-        """As the specification of Standard Webhooks has it, without its library."""
+        """Whether the signature is valid by the Standard Webhooks specification, checked without its library."""
         key = base64.b64decode(secret.removeprefix("whsec_"))
         text = f"{self.id}.{self.headers['webhook-timestamp']}.".encode() + self.body
         wanted = "v1," + base64.b64encode(hmac.digest(key, text, hashlib.sha256)).decode()
         return wanted in self.headers["webhook-signature"].split()
 
 
-# What is sent for what a receiver is told, byte for byte; then the connection is closed. Whole answers say so: the next
-# request would come to a connection of which nobody knows yet that it is over.
+# The bytes that are sent for each kind of answer, before the connection is closed. Complete answers announce the close;
+# otherwise the next request could be sent on a connection that is about to be closed.
 LIES: dict[str, bytes] = {
     "cut": b"HTTP/1.1 200 OK\r\nContent-Le",
     "garbage": b"\x00\xff\x16 no HTTP at all\r\n\r\n",
@@ -66,11 +66,11 @@ LIES: dict[str, bytes] = {
     "HTTP 0.9": b"<p>ok</p>",
     "no colon": b"HTTP/1.1 200 OK\r\nno header at all\r\nContent-Length: 0\r\n\r\n",
 }
-# Of these, what has a whole head is an answer, whatever comes behind it.
+# The kinds above whose head is complete: the client takes them as an answer, whatever follows the head.
 ANSWERS = {
     "redirect", "cut body", "length and chunks", "broken chunk", "endless chunk", "too long", "hints and an answer",
 }  # fmt: skip
-# What is repeated until the other side goes away.
+# Sent once, and then repeated until the other side closes the connection.
 ENDLESS: dict[str, tuple[bytes, bytes]] = {
     "stall": (b"", b""),
     "drip": (b"", b"H"),
@@ -81,10 +81,10 @@ ENDLESS: dict[str, tuple[bytes, bytes]] = {
 
 
 class Receiver:
-    """`answers` are used up one by one, then `usual`: a status, `429 7` with a Retry-After, `200 twice` to answer what
-    was not asked yet too, or a kind of lie.
+    """`answers` are used one by one, and then `usual`. Each is a status, `429 7` (with a Retry-After), `200 twice` (one
+    answer too many), or a key of `LIES` or `ENDLESS`.
 
-    Events whose ids are `refused` get a 500 before either is looked at.
+    Events whose ids are in `refused` get a 500 in any case.
     """
 
     def __init__(self, listening: socket.socket) -> None:

@@ -1,4 +1,4 @@
-"""Spans as a test sees them: those recorded in this process, and those that a receiver of OTLP got."""
+"""Spans for tests: those recorded in this process, and those that an OTLP receiver got."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -50,7 +50,7 @@ class Story(list[Found]):
         return [one for one in self if one.parent == span.id]
 
     def under(self, span: Found) -> list[Found]:
-        """Those that have it among their ancestors."""
+        """The descendants of a span."""
         return [below for child in self.below(span) for below in (child, *self.under(child))]
 
 
@@ -95,7 +95,7 @@ def _read(span: ReadableSpan) -> Found:
 
 
 class Receiver:
-    """What was sent to `/v1/traces`, by OTLP over HTTP."""
+    """Receives spans at `/v1/traces`, by OTLP over HTTP."""
 
     def __init__(self) -> None:
         self.story = Story()

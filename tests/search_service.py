@@ -1,4 +1,4 @@
-"""The search of `examples/search` in the process of the tests, as an index that tests fill."""
+"""The search service of `examples/search`, run in the tests' process, with an index that tests fill."""
 
 import atexit
 import functools
@@ -34,7 +34,7 @@ def _listening() -> socket.socket:
 
 
 def url() -> str:
-    """Nobody answers there before `index` was asked for."""
+    """The URL of the service. It answers only after the first call of `index`."""
     return f"http://{HOST}:{_listening().getsockname()[1]}"
 
 
@@ -50,7 +50,7 @@ def index() -> Index:
 
 @contextmanager
 def serving(app: Any) -> Iterator[WSGIServer]:
-    """An application on a port of its own; `set_app` gives another one."""
+    """Serve a WSGI application on a free port; `set_app` of the server replaces the application."""
     with make_server(HOST, 0, app, _Server, _Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
@@ -60,7 +60,7 @@ def serving(app: Any) -> Iterator[WSGIServer]:
 
 
 def indexed(kind: str, card: dict[str, Any]) -> None:
-    """As if its event had come."""
+    """Index a post or product, as its event would."""
     thing = card[kind]
     owner, text = ("author_id", "body") if kind == "post" else ("seller_id", "description")
     index().put(str(uuid4()), Document(thing["id"], kind, thing[owner], thing["title"], thing[text]))

@@ -1,10 +1,10 @@
-"""A clock that the test sets, and with it the clock of the database."""
+"""A clock that a test sets, together with the clock of the database."""
 
 from datetime import UTC, datetime, timedelta
 
 import psycopg
 
-# PostgreSQL's own clock is not to be set, so a function of this name comes before it.
+# PostgreSQL's clock cannot be set, so a function of the same name, earlier in the search path, replaces it.
 _INSTALL = """
 CREATE SCHEMA IF NOT EXISTS shifted;
 CREATE TABLE IF NOT EXISTS shifted.clock AS SELECT interval '0' AS by;
@@ -19,7 +19,7 @@ _FORWARD = "UPDATE shifted.clock SET by = by + %s"
 
 
 class Clock:
-    """Goes on by `step` with every look. A PostgreSQL that it leads goes on by itself in between."""
+    """Advances by `step` with every call. The clock of a PostgreSQL database that it leads also runs in between."""
 
     step = timedelta(microseconds=1)
 
@@ -42,7 +42,7 @@ class Clock:
             _execute(url, _FORWARD, forward)
 
     def lead(self, url: str) -> None:
-        """Set the clock of this database, whose server is PostgreSQL and which nobody uses yet."""
+        """Set the clock of this PostgreSQL database, now and whenever this one is set. Must precede any other use."""
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(_INSTALL)
         _execute(url, _SET, self())

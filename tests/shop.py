@@ -1,4 +1,4 @@
-"""A small shop for one test: a seller, a rich buyer, a clock that the test sets, and what happens to their orders."""
+"""A small shop for one test: a seller, a buyer with money, a clock that the test sets, and helpers for orders."""
 
 from datetime import timedelta
 from typing import Any
@@ -15,12 +15,12 @@ def euros(amount: int) -> dict[str, Any]:
 
 
 def money(amount: Any, currency: Any = "EUR") -> dict[str, Any]:
-    """The body of a deposit or a payout, and part of that of a transfer."""
+    """The body of a deposit or a payout; also part of the body of a transfer."""
     return {"amount": {"amount": amount, "currency": currency}}
 
 
 class Shop:
-    """A seller, a rich buyer, and what happens to one order."""
+    """A seller, a buyer with money, and helpers for orders."""
 
     def __init__(self, system: System, clock: Clock) -> None:
         self.system = system
@@ -67,7 +67,7 @@ class Shop:
         self.system.sweeper.sweep()
 
     def act(self, order: str, move: str, status: int = 200, body: Any = None, by: Person | None = None) -> Any:
-        """The order after the move, or the problem."""
+        """Move the order; returns the order after the move, or the problem."""
         person = by or (self.buyer if move == "cancel" else self.seller)
         if move != "refund":
             return person.pay(f"/orders/{order}/{move}", body, status)
@@ -81,7 +81,7 @@ class Shop:
         return int(self.buyer.get(f"/products/{product or self.lamp}")["stock"]["available"])
 
     def owned(self, person: Person | None = None) -> tuple[int, int]:
-        """Posted and held."""
+        """The posted and held amounts of the wallet."""
         (found,) = (person or self.buyer).get("/wallet")["items"]
         return found["posted"]["amount"], found["held"]["amount"]
 

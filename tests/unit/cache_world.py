@@ -1,4 +1,4 @@
-"""A source, a cache before it, and actors that read and write; each stands still before every call of a store."""
+"""A source, a cache in front of it, and actors that read and write. Each actor pauses before every call of a store."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ NEVER, ALWAYS = 0.0, 1 - 1e-12
 
 
 class Fenceless(Cache):
-    """What caches mostly are: get, set, delete, and a time to live."""
+    """A cache without leases and generations: only get, set, delete, and a time to live."""
 
     def __init__(self, now: list[float]) -> None:
         self._now = now
@@ -69,7 +69,7 @@ class Fenceless(Cache):
 
 
 class Stepped:
-    """The cache as an actor has it: it stands still before each call."""
+    """The cache as an actor uses it: it pauses before each call."""
 
     def __init__(self, cache: Cache, step: Callable[[], None]) -> None:
         self._cache = cache
@@ -85,7 +85,7 @@ class Stepped:
 
 @dataclass
 class World:
-    """A source with one thing of which only the version matters, the cache before it, and what readers got wrong."""
+    """A source with one versioned value, the cache in front of it, and the errors that readers have found."""
 
     cache: Cache
     step: Callable[[], None]
@@ -100,7 +100,7 @@ class World:
         self.other = Kind("beside", "1", lambda ids: {about: Value(b"{}") for about in ids}, fresh=FRESH)
 
     def through(self, luck: float = NEVER, patience: float = 0.002) -> ReadThrough:
-        """Another process's. All it knows of time is how long it has waited; its patience is for one wait."""
+        """The read-through of another process. Its clock only counts its own waits; its patience allows one wait."""
         waited = [0.0]
 
         def pause(seconds: float) -> None:
@@ -117,7 +117,7 @@ class World:
         )
 
     def keep(self, cost: float = 1.0, age: float = 0.0) -> None:
-        """Have the present version in the cache, `age` seconds old."""
+        """Put the current version into the cache, `age` seconds old."""
         key = self.kind.key(KEY)
         self.cache.drop([key])
         [mine] = self.cache.lease({key: b""})
@@ -137,7 +137,7 @@ class World:
         return read
 
     def page_reader(self) -> Actor:
-        """A page is a part, and something beside it that does not change."""
+        """Reads a page, which consists of one part and something that does not change; builds it if necessary."""
         through, pages = self.through(), WholePages(Stepped(self.cache, self.step))  # type: ignore[arg-type]  # as above
 
         def build(used: Used) -> WholePage:
@@ -153,7 +153,7 @@ class World:
         return read
 
     def page_looker(self) -> Actor:
-        """Takes what is kept, and makes nothing."""
+        """Reads a kept page, without building one."""
         pages = WholePages(Stepped(self.cache, self.step))  # type: ignore[arg-type]  # every call goes on to a cache
 
         def look() -> None:
@@ -165,7 +165,7 @@ class World:
         return look
 
     def writer(self, *, dies: bool = False) -> Actor:
-        """Writes and drops. One that dies in between leaves the drop to the event, which is dispatched twice."""
+        """Writes and then drops the key. One that dies in between leaves the drop to its event, dispatched twice."""
         invalidation = self._invalidation()
 
         def write() -> None:
@@ -192,7 +192,7 @@ class World:
         return write
 
     def slow_loader(self) -> Actor:
-        """Somebody who has had the lease for so long that others take it over."""
+        """A loader that has held its lease for so long that others take it over."""
         key = self.kind.key(KEY)
         [mine] = self.cache.lease({key: b""})
         assert isinstance(mine, bytes)
@@ -206,7 +206,7 @@ class World:
         return load
 
     def judge(self) -> None:
-        """At rest: what is cached is the present version, and so is what the next reader gets."""
+        """After all actors have ended: check that the cache and the next reader have the current version."""
         [held] = self.cache.read([self.kind.key(KEY)])
         if held and held.value.version != self.version:
             self.wrong.append(f"{held.value.version} stays cached, the source has {self.version}")
@@ -217,7 +217,7 @@ class World:
             self.wrong.append(f"page {kept.version} stays, the source has {self.version}")
 
     def _invalidation(self) -> Invalidation:
-        """Which keys a change is about is not tried here."""
+        """The invalidation, for `drop` only: the other collaborators are unused."""
         unused: Any = None
         stepped: Any = Stepped(self.cache, self.step)
         return Invalidation(stepped, unused, unused, unused, unused)

@@ -22,9 +22,9 @@ def _taken() -> threading.Lock:
 
 @dataclass
 class _Turn:
-    """One actor's thread: `go` lets it run on, `stopped` tells that it stands before its next step or has ended.
+    """One actor's thread. `go` lets it continue; `stopped` signals that it has reached its next step or has ended.
 
-    Both are locks that one thread takes and another gives back. Being chosen to begin is the first step.
+    Both are locks that one thread acquires and another releases. Being chosen to begin is the first step.
     """
 
     go: threading.Lock = field(default_factory=_taken)
@@ -38,7 +38,7 @@ class _Turn:
 
 
 class Scheduler:
-    """Threads are kept from run to run, since stores keep a connection for each."""
+    """Runs actors. Threads are reused for all runs, since stores keep a connection per thread."""
 
     def __init__(self, actors: int) -> None:
         self._threads = ThreadPoolExecutor(actors)
@@ -51,7 +51,7 @@ class Scheduler:
         self._threads.shutdown()
 
     def step(self) -> None:
-        """Stand still until chosen. Who is no actor passes."""
+        """Wait until chosen. A thread that is not an actor continues at once."""
         turn: _Turn | None = getattr(self._mine, "turn", None)
         if turn is not None and not turn.begins:
             turn.stopped.release()
@@ -60,7 +60,7 @@ class Scheduler:
             turn.begins = False
 
     def every_order(self, setting: Callable[[], Sequence[Actor]]) -> Iterator[list[int]]:
-        """Run fresh actors in every order; yields after each run what was chosen in it."""
+        """Run new actors in every order; yields the choices of each run after it."""
         prefix: list[int] = []
         while True:
             chosen, options = self._run(setting(), prefix)
@@ -73,7 +73,9 @@ class Scheduler:
             prefix = [*chosen[:-1], chosen[-1] + 1]
 
     def _run(self, actors: Sequence[Actor], prefix: Sequence[int]) -> tuple[list[int], list[int]]:
-        """The choices made, first those of `prefix` and then always the first; and how many there were each time."""
+        """One run: the choices of `prefix`, then always the first actor. Returns the choices, and the number of options
+        at each.
+        """
         turns = [self._start(actor) for actor in actors]
         chosen: list[int] = []
         options: list[int] = []

@@ -1,4 +1,4 @@
-"""Store URLs: what they say, and the one-line reason for each that cannot be meant."""
+"""Store URLs: how they are parsed, and the one-line reason for each that is invalid."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ from repositories.hot.redis.target import target_of as redis
 from repositories.postgres.target import conninfo_of as postgres
 from repositories.sqlite.file import path_of
 
-SECRET = "s3cr3tpart"  # stands in each wrong URL and must be in no reason
+SECRET = "s3cr3tpart"  # part of each invalid URL; no reason may contain it
 
 
 def test_an_address_is_taken_apart_and_decoded() -> None:
@@ -134,7 +134,7 @@ def test_redis_takes_nodes_of_a_cluster() -> None:
 
 def test_mongodb_takes_several_hosts_and_what_its_driver_knows() -> None:
     assert mongo("mongodb://me:p%40ss@h1,h2:3/db?replicaSet=rs0&tls=true").server == "h1,h2:3"
-    # No name server is asked.
+    # Parsed without DNS.
     assert mongo("mongodb+srv://cluster.invalid/db?retryWrites=true").hosts == (Host("cluster.invalid", None),)
 
 

@@ -1,4 +1,4 @@
-"""The breaker around the cache: what an outage costs, and that it brings no old value back."""
+"""The breaker around the cache: what an outage costs, and that no old value returns after it."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ EVERYTHING = {*CALLS, "void"}
 
 
 class Process:
-    """One process's breaker over a store that others use too; `down` is what this process cannot reach."""
+    """The breaker of one process over a shared store. `down` are the calls that fail for this process."""
 
     def __init__(self, store: EmbeddedCache) -> None:
         self.now = 100.0
@@ -37,7 +37,7 @@ class Process:
         return self.wire.down
 
     def sent(self) -> list[str]:
-        """What was asked since. `outwait` and `place` ask nobody."""
+        """The calls since the last time, without `outwait` and `place`, which ask no server."""
         calls, self.wire.calls = self.wire.calls, []
         return [call for call in calls if call not in {"outwait", "place"}]
 
@@ -100,7 +100,7 @@ def test_after_a_few_failures_nothing_is_asked_but_drops(process: Process, name:
 
 
 def test_a_drop_is_tried_though_the_breaker_is_open(process: Process, store: EmbeddedCache) -> None:
-    """The other process reads the new value at once, not when this one asks next."""
+    """So other processes read the new value at once, not only after this process has reached the store again."""
     keep(store)
     process.down.update(EVERYTHING)
     for _ in range(3):
@@ -218,7 +218,7 @@ def test_a_drop_that_comes_to_be_owed_during_delivery_stays_owed(process: Proces
     inner_drop, failing = store.drop, [True]
 
     def drop(keys: list[str]) -> None:
-        """Between the delivery and its end another writer writes, reaches nothing and owes the same key."""
+        """During the delivery of owed drops another writer fails to drop the same key, and so owes it again."""
         inner_drop(keys)
         if failing:
             failing.clear()

@@ -1,4 +1,4 @@
-"""The parts of the feeds that need no engine: what a process remembers, and how addresses are written."""
+"""The parts of Cassandra's adapter that need no server: what a process remembers, and the form of addresses."""
 
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4

@@ -1,4 +1,4 @@
-"""What is remembered of the server's connections, seen on real sockets of this process."""
+"""What is recorded about the server's connections, with real sockets of this process."""
 
 import socket
 

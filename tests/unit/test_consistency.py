@@ -1,4 +1,4 @@
-"""The table of consistency has every operation of every port once, and its page is what it says."""
+"""The consistency table lists every operation of every port once, and the page is generated from it."""
 
 import runpy
 

@@ -1,4 +1,4 @@
-"""What a browser sends as the origin of a page, and what it never does."""
+"""Which origins can be configured: only those that a browser can send."""
 
 import pytest
 

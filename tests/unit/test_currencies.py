@@ -1,4 +1,4 @@
-"""The currencies that there are."""
+"""The known currencies."""
 
 from app.currencies import exponents
 

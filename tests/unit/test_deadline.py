@@ -1,4 +1,4 @@
-"""Deadlines within deadlines."""
+"""Nested deadlines."""
 
 from contextvars import copy_context
 from threading import Thread
@@ -42,7 +42,7 @@ def test_what_is_beyond_a_deadline_is_there_once_for_all() -> None:
 
 
 def test_calls_of_postgresql_share_what_is_beyond_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A transaction that is over is rolled back, and its key is given back: neither has a grace of its own."""
+    """The time beyond the deadline, for a rollback and for returning a key, is shared: each call gets what is left."""
     waited: list[float] = []
     monkeypatch.setattr(psycopg.Connection, "wait", lambda _self, _gen, _interval, timeout: waited.append(timeout))
     connection = BoundedConnection.__new__(BoundedConnection)

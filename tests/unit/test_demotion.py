@@ -1,4 +1,4 @@
-"""Calls of MongoDB that met a member which is no primary any more."""
+"""Calls of MongoDB that reach a member which is no longer the primary."""
 
 from datetime import timedelta
 from typing import Any
@@ -20,7 +20,7 @@ COMMITTING: dict[str, Any] = {"code": 10107, "errorLabels": ["UnknownTransaction
 
 @follows_primary
 class Part:
-    """Meets these errors, one after the other."""
+    """Raises these errors, one per call."""
 
     def __init__(self, *errors: dict[str, Any]) -> None:
         self._connection = MongoConnection(

@@ -1,4 +1,4 @@
-"""Statements that the driver gets without SQLAlchemy's execution layer."""
+"""Statements that are sent without SQLAlchemy's execution layer."""
 
 from pathlib import Path
 from typing import Any

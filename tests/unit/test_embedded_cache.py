@@ -1,4 +1,4 @@
-"""What only the embedded cache can be asked: its bound, and times to live by a clock that is set by hand."""
+"""Tests that only the embedded cache allows: its size limit, and times to live by a clock that the test sets."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +10,7 @@ from repositories.hot.embedded.cache import EmbeddedCache
 
 
 class Process:
-    """The embedded cache with few entries and a clock that is set by hand."""
+    """The embedded cache with few entries and a clock that the test sets."""
 
     def __init__(self, path: Path) -> None:
         self.now = 1_000_000.0

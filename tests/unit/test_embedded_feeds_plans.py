@@ -1,4 +1,4 @@
-"""SQLite serves what feeds ask of readers and fan-outs by the indexes that hold only what is pending."""
+"""SQLite runs the feeds' queries for readers and fan-outs on the partial indexes, which contain only pending rows."""
 
 import sqlite3
 from collections.abc import Callable, Iterator

@@ -1,6 +1,6 @@
-"""The adapters of a role have the same files, so that a diff of their folders shows how the engines differ.
+"""The adapters of a role have the same file names, so that a diff of their folders shows how the engines differ.
 
-What the databases of SQL have in common is in a folder `sql`, whose files count as those of each of them.
+The common part of the SQL databases is in a folder `sql`, whose files count for each of their adapters.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ ENGINES = (
     ("hot", "redis"),
     ("hot", "postgres"),
 )
-# What only the engine has, and why the embedded adapter has nothing to compare with it.
+# Modules that only the engine's adapter has, with their purpose, for which the embedded adapter has no counterpart.
 ENGINE_ONLY = {
     ("relational", "postgres"): {
         "positions": "how far a server's log is",
@@ -77,16 +77,16 @@ ENGINE_ONLY = {
         "read_leases": "the copy in the process's memory; an embedded cache is in the process already",
     },
 }
-# What only the embedded adapter has, or its folder for all databases of SQL.
+# Modules that only the embedded adapter or its role's folder `sql` has.
 EMBEDDED_ONLY = {
-    ("documents", "mongo"): {"indexes"},  # of SQL; MongoDB's are with its collections
-    ("relational", "postgres"): {"engine"},  # `repositories.postgres.pools`, which is the same for all roles
+    ("documents", "mongo"): {"indexes"},  # SQL indexes; MongoDB's are declared with its collections
+    ("relational", "postgres"): {"engine"},  # PostgreSQL's is `repositories.postgres.pools`, common to all roles
     ("feeds", "cassandra"): {"database", "statements"},  # of SQL
 }
 
 
 def files(role: str, engine: str) -> set[str]:
-    """With those of the role's folder for all databases of SQL, if this is one."""
+    """The modules of an adapter; for an SQL database including those of the role's folder `sql`."""
     folders = [engine, "sql"] if engine in ("embedded", "postgres") else [engine]
     return {path.stem for folder in folders for path in (ROOT / role / folder).glob("*.py")}
 

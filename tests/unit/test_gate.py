@@ -1,4 +1,4 @@
-"""How many requests are worked on at once, whatever number of threads the server has."""
+"""The gate limits how many requests are processed at once, whatever the server's number of threads."""
 
 import threading
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ PLACES = 3
 
 
 class Inside:
-    """An application that holds each request until all places are taken, and counts who is inside."""
+    """An application that holds each request until all places are taken, and counts the requests inside."""
 
     def __init__(self) -> None:
         self.most = self._now = 0
@@ -61,7 +61,7 @@ SECONDS = 60.0
 
 
 class Busy:
-    """A gate of one place that is taken, after requests that took `took` seconds each by the gate's own clock."""
+    """A gate with one place, which is taken. By the gate's own mean, earlier requests took `took` seconds each."""
 
     def __init__(self, took: float, *, room: int = 0) -> None:
         self.refused: list[str] = []
@@ -74,7 +74,7 @@ class Busy:
         self._answers: list[Future[Iterable[bytes]]] = []
 
     def ask(self, **environ: Any) -> None:
-        """One more request, until it waits or is refused."""
+        """Send another request; returns once it waits or is refused."""
         before = self._known()
         self._answers.append(self._pool.submit(self.gate, environ, None))
         assert wait_until(lambda: self._known() > before, 30)
@@ -183,7 +183,9 @@ def test_work_is_not_begun_after_too_long_a_wait(waiting: int, reason: str) -> N
 
 
 class Crowd:
-    """A gate whose one place and whose queue are taken, with `room` beside; who is refused there rests until `end`."""
+    """A gate whose only place and whose queue are taken, with `room` further threads. The thread of a request that was
+    held and then refused rests until `end`.
+    """
 
     def __init__(self, room: int) -> None:
         self._over, self.resting = threading.Event(), threading.Semaphore(0)

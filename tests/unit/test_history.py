@@ -1,4 +1,4 @@
-"""Readings of a server's series: rates, latencies, and how its processes share them."""
+"""The console's history of a server's metrics: rates, latencies, and how its processes share them."""
 
 import tempfile
 from math import inf
@@ -11,7 +11,7 @@ from app.telemetry.history import EVERY, KEPT, History, quantile
 
 
 class Series:
-    """Of a server whose clock stands still until the test sets it."""
+    """The metrics of a server whose clock the test sets."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()

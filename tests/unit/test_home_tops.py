@@ -1,4 +1,4 @@
-"""What a cached top of a home feed has of a part that a page asks for."""
+"""Which part of a page a cached home top covers."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""Pages that are kept whole: which, and what becomes of them."""
+"""Whole pages: which ones are kept, and when they are dropped or replaced."""
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -64,7 +64,7 @@ def cache(tmp_path: Path, now: list[float]) -> Iterator[Cache]:
 
 
 class Source:
-    """One thing with a version, and how often a page was made of it."""
+    """One versioned thing, and the number of times that a page was built from it."""
 
     def __init__(self, cache: Cache, fresh: float = 1000.0) -> None:
         self.version = 1

@@ -1,4 +1,4 @@
-"""One deadline for an exchange, whatever the other side does."""
+"""The HTTP client: one deadline for an exchange, whatever the other side does."""
 
 import socket
 import threading
@@ -119,7 +119,7 @@ def test_a_name_has_a_deadline_too(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_names_that_hang_hold_up_no_other(monkeypatch: pytest.MonkeyPatch, receiver: Receiver) -> None:
-    """However many there are, and however often they are asked for: each has one thread."""
+    """However many there are, and however often they are looked up: each name has one thread."""
     done, real, hanging = threading.Event(), socket.getaddrinfo, list[str]()
 
     def look_up(host: str, *more: Any, **named: Any) -> Any:

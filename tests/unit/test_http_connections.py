@@ -1,4 +1,4 @@
-"""Connections that are kept, what a server sees of those that end, and addresses of which one stalls."""
+"""The HTTP client's connections: reuse, those that the server closes, and several addresses of which one stalls."""
 
 import os
 import socket
@@ -25,7 +25,7 @@ END, RESET, STALL, IN_HEAD, CUT = b"end", b"reset", b"stall", b"in head", b"H"
 
 
 class Server:
-    """Each connection answers by its list, one request each: bytes that are sent one by one, or how it ends."""
+    """A server. Each connection has a list of answers, one per request: bytes, sent one by one, or a way to end."""
 
     def __init__(
         self, listening: socket.socket, connections: Sequence[Sequence[bytes]], tls: ssl.SSLContext | None
@@ -154,7 +154,7 @@ def test_answers_that_come_byte_by_byte(answer: bytes, kept: bool) -> None:  # n
 
 
 def test_a_process_with_many_open_files() -> None:
-    """`select` takes none of a number over 1023."""
+    """`select` accepts no file descriptor above 1023."""
     with serving([OK, OK]) as server, connected(server.origin) as connection:
         taken = [os.dup(0) for _ in range(1024)]
         try:
@@ -165,7 +165,7 @@ def test_a_process_with_many_open_files() -> None:
 
 
 def test_an_address_that_begins_no_tls_leaves_time_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And is not tried first again."""
+    """The silent address is also not the first to be tried for the next connection."""
     monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
     dialling._tls.cache_clear()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -175,7 +175,7 @@ def test_an_address_that_begins_no_tls_leaves_time_for_the_next(monkeypatch: pyt
         found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", place) for place in places]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
         with connected(Origin("https", "localhost", server.origin.port)) as connection:
-            # A half of which is that of the first.
+            # Half of these 2 seconds are spent on the first address.
             assert ask(connection, "/1", 2) == 204
             assert ask(connection, "/2") == 204
         assert server.seen == [b"/1", b"/2", b"/2"]

@@ -40,7 +40,7 @@ def test_ids_rise_although_the_clock_stands_or_steps_back() -> None:
 
 
 def test_no_two_ids_of_one_moment_have_the_same_front() -> None:
-    """A place of the feed tells by the front which posts its reader has: it would hide the other one for ever."""
+    """An upward feed cursor identifies posts by the front of their ids: with equal fronts one would never be shown."""
     ids = Ids(lambda: datetime(2026, 1, 1, tzinfo=UTC))
     assert len({id_prefix(ids()) for _ in range(2000)}) == 2000
 

@@ -1,4 +1,4 @@
-"""What is not imported: a server's first answer waits for every import of its main process."""
+"""Modules that must not be imported at start, since a server's first answer waits for every import."""
 
 import subprocess
 import sys

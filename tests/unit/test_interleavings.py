@@ -1,7 +1,7 @@
-"""Readers that fill and writers that invalidate, stopped at every store call, in every order.
+"""Readers that fill and writers that invalidate the cache, paused at every store call and run in every order.
 
-Whoever begins to read after a write was answered must get what it wrote, and nothing older may stay in the cache.
-The same orders over a cache without leases and generations show what these are for.
+A read that begins after a write was answered must return what was written, and nothing older may stay in the cache. The
+same orders over a cache without leases and generations show what these prevent.
 """
 
 from collections.abc import Callable, Iterator
@@ -106,7 +106,7 @@ SCENES = [
     written_through_beside_a_loader,
     written_through_twice,
 ]
-# They have hundreds or thousands of orders.
+# These scenes have hundreds or thousands of orders.
 LONG = [cold, served_stale, stale_and_two_writers, renewed_early, taken_over, written_through, page_written_through]
 
 
@@ -131,7 +131,7 @@ def scheduler() -> Iterator[Scheduler]:
 
 
 def outcomes(scene: Scene, cache: Cache, scheduler: Scheduler, now: list[float]) -> Iterator[list[str]]:
-    """What went wrong, for each order in turn."""
+    """The errors found, for each order in turn."""
     worlds: list[World] = []
 
     def setting() -> list[Actor]:
@@ -163,7 +163,7 @@ def test_without_the_fence_some_do(scene: Scene, scheduler: Scheduler, now: list
 
 
 class Untied(EmbeddedCache):
-    """Pages are kept without a look at their parts."""
+    """A cache that returns whole pages without comparing the stamps of their fragments."""
 
     def whole(self, key: str, *, exact: bool = False) -> Held | None:
         return self.read([key])[0]

@@ -1,4 +1,4 @@
-"""The histogram of lags: percentiles within two per cent."""
+"""The lag histogram: percentiles are accurate to two per cent."""
 
 import random
 from datetime import timedelta

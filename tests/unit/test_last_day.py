@@ -1,4 +1,4 @@
-"""What an engine has counted of a table since a day ago, from what was noted by then."""
+"""An engine's counts of a table over the last day, from its totals and the levels noted a day ago."""
 
 import itertools
 from datetime import UTC, datetime, timedelta
@@ -15,14 +15,14 @@ HOUR = timedelta(hours=1)
 
 
 def observed(scans: float, rows: float) -> Observed:
-    """Of a hundred days."""
+    """Counts over a hundred days."""
     figures = {"rows": 10_000.0, "scans": scans, "scanned_rows": rows}
     averages = {"scans_a_day": scans / 100, "rows_of_a_scan": rows / scans}
     return Observed("PostgreSQL", "db", (Subject("table", "posts", {**figures, **averages}),), ())
 
 
 def noted(hours: int, scans: float, rows: float) -> list[LevelSample]:
-    """So long ago."""
+    """The counts as they were noted this many hours ago."""
     counts = counts_of(observed(scans, rows), ["documents"])
     return [LevelSample(one.name, NOW - hours * HOUR, round(one.figures["value"])) for one in counts]
 

@@ -1,4 +1,4 @@
-"""What a line of the log looks like, in both forms."""
+"""The two formats of a log line."""
 
 import io
 import json
@@ -16,7 +16,7 @@ from config.logs import configure
 
 @pytest.fixture(autouse=True)
 def _restored() -> Iterator[None]:
-    """Other tests keep the handlers and levels that they had."""
+    """Restore the handlers and levels for other tests."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     yield
@@ -27,7 +27,7 @@ def _restored() -> Iterator[None]:
 
 
 def told(form: str) -> list[str]:
-    """The lines of a request, of a warning of a library and of a failure."""
+    """The log lines of a request, of a library's warning and of a failure."""
     out = io.StringIO()
     configure("info", form, out)
     access_log.log_request("abc", "GET", "/posts", 200, 0.0123)

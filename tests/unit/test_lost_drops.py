@@ -1,4 +1,4 @@
-"""How long whoever could not drop waits, and that it is counted each time."""
+"""How long a writer waits after a drop of cached keys that failed, and that each such drop is counted."""
 
 from typing import Any, Self
 
@@ -8,7 +8,7 @@ from app.services.pages.lost_drops import COVERED_SECONDS, WAIT_SECONDS, LostDro
 
 
 class Counters:
-    """A relational store that counts what is lost. It is its own transaction."""
+    """A relational store that counts lost drops. It is also its own transaction."""
 
     def __init__(self) -> None:
         self.lost = 0

@@ -1,4 +1,4 @@
-"""Mail: sent to a real server, with and without TLS, and what goes wrong."""
+"""Sending mail to a real server, with and without TLS, and its failures."""
 
 import io
 import socket
@@ -29,7 +29,7 @@ def mailer(url: str, timeout: timedelta = SECONDS) -> Mailer:
 
 @pytest.fixture
 def trusted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The certificate of the test's server is one of the machine's."""
+    """Make the machine trust the certificate of the test's server."""
     monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
 
 
@@ -142,7 +142,7 @@ def test_nobody_listens() -> None:
 
 @contextmanager
 def dripping(greeting: bytes) -> Iterator[tuple[int, threading.Event]]:
-    """A server that sends a byte of an endless greeting now and then. The event is set when its peer has gone."""
+    """A server that sends an endless greeting, byte by byte. The event is set once its client has disconnected."""
     gone, stop = threading.Event(), threading.Event()
 
     def serve(listener: socket.socket) -> None:
@@ -165,7 +165,7 @@ def dripping(greeting: bytes) -> Iterator[tuple[int, threading.Event]]:
 
 @pytest.mark.parametrize("greeting", [b"", b"220-"])
 def test_there_is_one_deadline_for_all_of_it(greeting: bytes) -> None:
-    """Each byte comes in time, and the end never does."""
+    """Each byte arrives in time, but the answer never ends."""
     with dripping(greeting) as (port, gone):
         with pytest.raises(Unavailable):
             mailer(f"smtp://127.0.0.1:{port}", timedelta(seconds=0.3)).send(MAIL)

@@ -1,4 +1,6 @@
-"""What is kept of an account's likes and follows, beside writers, in every order; and what is left to the truth."""
+"""The cached marks of an account (likes and follows), with concurrent writers in every order, and the cases that are
+left to the relational store.
+"""
 
 from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime, timedelta
@@ -22,7 +24,7 @@ OLD = lowest_id(NOW - LIKED)
 
 
 class Truth:
-    """Likes and follows, as the relational store has them. `likes` and `graph` are itself."""
+    """Stands for the relational store's likes and follows. `likes` and `graph` are the object itself."""
 
     def __init__(self, step: Callable[[], None] = lambda: None) -> None:
         self._step = step
@@ -49,12 +51,12 @@ class World:
         self.cache: Any = Stepped(cache, step)
         self.step = step
         self.truth: Any = Truth(step)
-        # What writes that have been answered have made.
+        # The number of writes that have been answered.
         self.answered = 0
         self.wrong: list[str] = []
 
     def among(self, posts: Collection[UUID] = (POST,)) -> tuple[set[UUID], set[UUID]] | None:
-        """By another process."""
+        """Ask as another process."""
         return Marks(self.truth, self.cache, lambda: NOW, 60).among(ACCOUNT, posts, [OTHER])
 
     def reader(self) -> Actor:
@@ -67,7 +69,7 @@ class World:
         return read
 
     def writer(self) -> Actor:
-        """Likes and then follows; each is dropped after its commit, and then answered."""
+        """Likes a post and then follows an account. Each key is dropped after the commit, before the answer."""
 
         def write() -> None:
             for marked, key, what in (
@@ -146,7 +148,7 @@ def test_whoever_has_many_is_for_the_truth(cache: Cache, of: str) -> None:
 
 
 def test_ids_are_compared_where_they_begin(cache: Cache) -> None:
-    """The bytes of one id may stand across two others."""
+    """The bytes of an id may also occur across two neighbouring ids, which is no match."""
     world = World(cache)
     world.truth.followed = {UUID(int=5), UUID(int=6)}
     across = (UUID(int=5).bytes + UUID(int=6).bytes)[8:24]

@@ -1,4 +1,4 @@
-"""What is counted, for whom, and what counting costs."""
+"""The meter: what is counted, for which request, and what counting costs."""
 
 import sys
 import threading
@@ -116,7 +116,7 @@ def test_without_an_observer_nothing_is_needed() -> None:
 
 
 def test_counting_costs_a_few_calls_of_functions() -> None:
-    """Far from what a call to any store takes. Those of whoever observes are not its own."""
+    """That is far less than any store call costs. Calls of the observer are not included."""
     made: list[str] = []
 
     def note(frame: FrameType, event: str, _: object) -> None:

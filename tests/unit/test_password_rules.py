@@ -1,4 +1,4 @@
-"""Passwords that are among the first to be tried."""
+"""Passwords that are refused because they are among the first that an attacker would try."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The real hasher: parameters, answers and its bound."""
+"""The real password hasher: parameters, answers, and its limit on concurrent hashes."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""Pages in the memory of processes, in every order of their clocks' readings and of what a writer does."""
+"""Read leases: pages in the memory of processes, in every order of clock readings and of a writer's steps."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ PAGE, PART = "page", "part"
 
 
 class World:
-    """A page of one part, and processes that have it in memory. `now` moves when somebody waits, and with `later`."""
+    """A page with one part, and processes that have it in memory. Waits and `later` advance `now`."""
 
     def __init__(self, store: EmbeddedCache, scheduler: Scheduler, wait: float) -> None:
         self.store = store
@@ -66,7 +66,7 @@ class World:
         return write
 
     def filler(self) -> Actor:
-        """Somebody who makes the page anew."""
+        """Builds the page again once it has been dropped."""
 
         def fill() -> None:
             self.step()
@@ -77,7 +77,7 @@ class World:
         return fill
 
     def later(self) -> None:
-        """Time passes by itself."""
+        """An actor that advances the time."""
         for part in (0.45, 0.6):
             self.step()
             self.now += TERM * part
@@ -140,7 +140,7 @@ def test_some_would_if_the_writer_did_not_wait(store: EmbeddedCache, scene: str)
 
 
 class Asked:
-    """A store that always has the page, and writes down whether it was leased."""
+    """A store that always has the page, and records whether a read lease was requested."""
 
     def __init__(self, body: bytes = b"body") -> None:
         self.now = 100.0

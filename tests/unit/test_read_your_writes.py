@@ -1,4 +1,4 @@
-"""Positions, the token that carries them, and which reads may be late."""
+"""Read-your-writes: positions, the token that carries them, and which reads may go to a replica."""
 
 import inspect
 import time
@@ -24,7 +24,7 @@ URL = "postgresql://ada:p%40ss@main:5433/quartet?sslmode=require"
 
 
 class NoHistory:
-    """A server that lets nobody read its history."""
+    """A server whose timeline history the role may not read."""
 
     def execute(self, *_: object, **__: object) -> "NoHistory":
         return self
@@ -93,7 +93,7 @@ def test_a_replica_has_a_position_when_timeline_and_location_are_reached() -> No
     assert at(1, 100).has(position_of(1, 100))
     assert not at(1, 99).has(position_of(1, 100))
     assert not at(1, 2**40).has(position_of(2, 100))
-    # On a newer timeline it may still be before the point where that began.
+    # A server on a newer timeline may still be before the point where that timeline began.
     assert not at(2, 99).has(position_of(1, 100))
     assert at(2, 100).has(position_of(1, 100))
 
@@ -103,7 +103,7 @@ def test_a_server_of_another_history_than_the_primary_is_told_apart() -> None:
     assert at(2, 90, follows=True, started=other).shares(primary)
     assert primary.shares(primary)
     assert not primary.shares(None)
-    # One that has not got there, one that was promoted beside it, one that got the same number for its own history.
+    # A server that is behind, one promoted from the same origin, one with the same timeline number but another history.
     assert not at(1, 90, follows=True, started=other).shares(primary)
     assert not at(3, 200, started=other).shares(primary)
     assert not at(2, 200, started=other).shares(primary)
@@ -133,7 +133,7 @@ def test_the_bound_of_the_lag_holds_while_the_primary_does_not_answer() -> None:
     assert log.lag(at(1, 300)) == read_your_writes.ReplicaState(serves=True, lag_seconds=0.0, lag_bytes=0)
     for seconds, serves in ((20, True), (31, False)):
         now[0] = 100.0 + seconds
-        # As far as the primary was when it answered last, and beyond.
+        # At the primary's location when it answered last, and beyond it.
         for location in (300, 400):
             assert log.lag(at(1, location)) == read_your_writes.ReplicaState(serves, seconds, 0)
 

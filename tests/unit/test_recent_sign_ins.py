@@ -1,4 +1,4 @@
-"""Which sign-ins a process takes for lost when a server does not have them."""
+"""Which sign-ins a process regards as lost if a server does not have them."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4

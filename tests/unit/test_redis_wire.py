@@ -1,4 +1,4 @@
-"""What a connection to Redis makes of a peer that is none, is slow, or is no longer the one to talk to."""
+"""How a connection to Redis handles a server that is not Redis, is slow, or is no longer the primary."""
 
 import socket
 import threading
@@ -18,7 +18,7 @@ REFUSALS = [
     "READONLY You can't write against a read only replica.",
     "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
     "LOADING Redis is loading the dataset in memory",
-    # Redis 6 and Redis 7 on a command within a script.
+    # The errors of Redis 6 and Redis 7 for a command within a script.
     "ERR Error running script (call to f_8f5): @user_script:12: @user_script: 12: -READONLY You can't write against",
     "READONLY You can't write against a read only replica. script: 8f5, on @user_script:12.",
 ]
@@ -26,7 +26,7 @@ REFUSALS = [
 
 @contextmanager
 def peer(answer: Callable[[int, socket.socket], None]) -> Iterator[SessionStore]:
-    """A client of a server that answers each command so; it is told the number of the connection, from 1."""
+    """A client of a server that answers each command by `answer`, called with the connection's number (from 1)."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def serve() -> None:

@@ -1,4 +1,4 @@
-"""Figures of relays that are processes of their own, as the console reads them."""
+"""The console's figures of relays that run in separate processes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from tests.engines.kernel import free_port
 
 
 class Relay:
-    """With two series, one of which is no business of the console's."""
+    """A relay with two metrics, one of which the console does not show."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -33,7 +33,7 @@ class Relay:
 
 
 def readings(relays: Relays) -> Iterator[Any]:
-    """As the console looks at them, later each time."""
+    """The console's readings, each one interval after the last."""
     time = [1_000_000.0]
     history = History(lambda: relays.beside(list), None, lambda: time[0])
     while True:

@@ -1,4 +1,4 @@
-"""Who stays away from a replica after a read has failed there, and for what."""
+"""Which reads avoid a replica after a read has failed there, and after which errors."""
 
 import threading
 import time
@@ -28,7 +28,7 @@ TARGET = conninfo_of("postgresql://nobody@127.0.0.1:1/none")
 @pytest.mark.parametrize(
     ("error", "seconds", "serves"),
     [
-        # It ran out of the time that a replica has; it was in the way of the replay; the connection broke.
+        # The time limit for replicas passed; the read conflicted with the replay; the connection broke.
         (Unavailable("relational", "too slow"), 0, [True]),
         (Contention("conflict with recovery"), 60, [True]),
         (Unavailable("relational", "closed"), 60, [False]),
@@ -39,7 +39,7 @@ def test_a_slow_read_keeps_no_other_kind_from_a_standby(
 ) -> None:
     monkeypatch.setattr("repositories.relational.postgres.replicas.REST_SECONDS", 3600)
     replicas: Any = Replicas([TARGET], Hosts(TARGET, "relational"), 1)
-    # Its threads are not begun.
+    # Without its background threads.
     replicas._closed = threading.Event()
     [node] = replicas._nodes
 
@@ -57,7 +57,7 @@ def test_a_slow_read_keeps_no_other_kind_from_a_standby(
 
 
 class Set:
-    """What the driver knows of the members of a replica set."""
+    """The driver's view of the members of a replica set."""
 
     def __init__(self, *kinds: str) -> None:
         self.kinds = kinds
@@ -70,7 +70,7 @@ class Set:
 
 
 def where(secondaries: Secondaries, late: Any) -> str:
-    """Which of both answers a read that may be late."""
+    """Whether a secondary or the primary answers a read that may be late."""
     with read_your_writes.primary():
         read_your_writes.begin({}, reads=True)
         return str(secondaries.read(late, lambda: "primary")())

@@ -7,7 +7,7 @@ from repositories.errors import Contention, Unavailable
 
 
 class Losing:
-    """A command that loses so many times."""
+    """A command that fails this many times, and then succeeds."""
 
     def __init__(self, times: int, error: Exception | None = None) -> None:
         self.left = times

@@ -1,4 +1,4 @@
-"""Rules that compile what builds URLs when a URL is first built."""
+"""Routing rules that compile their URL builder when a URL is first built."""
 
 from unittest.mock import patch
 

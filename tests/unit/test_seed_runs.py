@@ -1,4 +1,4 @@
-"""How rows of a seed are drawn, made and brought in."""
+"""How the rows of a seed are drawn, made and stored."""
 
 import threading
 from random import Random
@@ -7,12 +7,12 @@ from app.seed.draws import Draws
 from app.seed.work import Batch, Progress, Run, Step
 
 PATIENCE = 10.0
-# How long the first of the makers waits for another that should not come.
+# Seconds that the first maker waits for a second one, which should not come.
 MOMENT = 0.1
 
 
 class Recorder:
-    """Brings nothing in before the rows of the second batch are made."""
+    """Stores the rows of no batch before those of the second are made."""
 
     def __init__(self) -> None:
         self.brought: list[int] = []

@@ -1,4 +1,4 @@
-"""Segments of a timeline: what is left of one further on, and how several become one."""
+"""Segments of a timeline: the rest of a segment beyond a position, and merging several."""
 
 from uuid import UUID
 

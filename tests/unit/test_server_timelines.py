@@ -1,4 +1,4 @@
-"""Which writes of a process a failover of PostgreSQL has lost, by their locations."""
+"""Which writes of a process were lost by a failover of PostgreSQL, judged by their log locations."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +15,7 @@ END = 0x78
 
 
 class Promoted:
-    """The new primary: its history, None where the role may not read it, and how far its log is by now."""
+    """The new primary: its timeline history (None if the role may not read it), and the location of its log."""
 
     closed = autocommit = False
 
@@ -38,7 +38,7 @@ class Promoted:
 
 
 def on_the_first(*commits: int, looked: int = 0) -> Acknowledged:
-    """A process that has made these writes on timeline 1."""
+    """A process with these acknowledged writes on timeline 1."""
     known: Any = Acknowledged("relational")
     known.connected(1, Promoted(None))
     assert all(known.committed(1, location) for location in commits)
@@ -53,7 +53,7 @@ def connected(known: Any, server: Promoted, timeline: int = 2) -> None:
 
 def test_what_was_acknowledged_beyond_the_end_of_its_timeline_is_counted_once(counted: Counted) -> None:
     known = on_the_first(END - 1, END, END + 1, END + 9)
-    # Behind a pooler the first that tells is a commit on the new timeline.
+    # Behind a pooler a commit on the new timeline is the first sign of the failover.
     assert not known.committed(2, 1)
     for _ in range(2):
         connected(known, Promoted(HISTORY))
@@ -74,7 +74,7 @@ def test_log_that_was_seen_and_is_gone_is_counted_where_single_writes_are_not_no
 
 
 def test_what_cannot_be_known_is_said(counted: Counted, caplog: pytest.LogCaptureFixture) -> None:
-    """The end of the timeline is no later than where the next one is by now, which is all that this role may see."""
+    """Without the history all that is known is an upper bound of the old timeline's end: the new primary's location."""
     connected(on_the_first(END + 9), Promoted(None, location=END))
     assert counted.reads == {"lost_tail": 1}
     assert "GRANT EXECUTE" not in caplog.text

@@ -1,4 +1,4 @@
-"""Settings: defaults that run, and errors that name the variable."""
+"""Settings: the defaults work, and errors name the variable."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from config import Settings, SettingsError
 
 @pytest.fixture(autouse=True)
 def _bare(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """No variable of the machine and no `.env` reaches these tests."""
+    """Hide the machine's environment variables and any `.env` from these tests."""
     import os
 
     for name in [n for n in os.environ if n.startswith("QUARTET_")]:

@@ -1,4 +1,4 @@
-"""The URLs of sinks: what becomes of them, and the one-line reasons for what is wrong with one."""
+"""The URLs of sinks: how they are parsed, and the one-line reason for each invalid one."""
 
 from datetime import timedelta
 from typing import Any

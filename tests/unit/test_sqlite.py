@@ -1,4 +1,4 @@
-"""The file under the embedded adapters."""
+"""The SQLite file of the embedded adapters."""
 
 import threading
 from pathlib import Path
@@ -54,7 +54,7 @@ def test_the_mode_of_a_database_that_is_there_stays(tmp_path: Path) -> None:
 
 
 def test_nobody_waits_for_another_writer_beyond_the_deadline(tmp_path: Path) -> None:
-    """In milliseconds, as SQLite says it of a connection. Five seconds are those of a call without a deadline."""
+    """Checked by a connection's `busy_timeout`, in milliseconds. Without a deadline it is five seconds."""
     asking = "PRAGMA busy_timeout"
     file, engine = SqliteFile(tmp_path / "q.db", "test"), writing_engine(tmp_path / "r.db", utc_now)
     with within(0.72):

@@ -1,4 +1,4 @@
-"""Many readers of one key: one load when it is cold, one each time it is due, whichever process they are in."""
+"""Many readers of one key, in several processes: one load while it is missing, and one each time it is due."""
 
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -22,7 +22,7 @@ FRESH, STALE = 100.0, 20.0
 
 
 class Source:
-    """Counts its loads. Each takes a moment, as a query would."""
+    """Counts its loads. Each takes a short time, like a query."""
 
     def __init__(self) -> None:
         self.loads = 0
@@ -47,7 +47,7 @@ class Source:
 
 
 class Site:
-    """Two processes with a store each, over one file and one clock that is set by hand."""
+    """Two processes, each with its own store object, over one file and one clock that the test sets."""
 
     def __init__(self, path: Path) -> None:
         self.now = 1_000_000.0
@@ -66,7 +66,7 @@ class Site:
         return process.get(self.kind, ["key"])["key"].version
 
     def rush(self) -> list[int]:
-        """What each of a hundred threads reads that start together, half of them in each process."""
+        """The versions read by a hundred threads that start together, half of them in each process."""
         return at_once([lambda n=n: self.version(self.processes[n % 2]) for n in range(THREADS)])  # type: ignore[misc]
 
 

@@ -1,4 +1,4 @@
-"""Cursors of readers who page upward: nothing that is stored late is missed, nothing is shown twice."""
+"""Upward cursors: posts that are stored late are not missed, and none is shown twice."""
 
 from uuid import UUID
 
@@ -13,7 +13,7 @@ HORIZON_BACK = 40
 
 
 def ident(number: int) -> UUID:
-    """With something behind its front, as ids have."""
+    """An id with non-zero bits after its front, like real ids."""
     return UUID(int=(number + 1 << DROPPED_BITS) + 0x5EED)
 
 
@@ -69,7 +69,7 @@ def test_what_was_shown_before_stays_shown_when_an_empty_page_moves_the_cursor_u
 
 @given(st.lists(st.tuples(st.integers(0, HORIZON_BACK - 1), st.integers(1, 5)), max_size=30), st.integers(1, 7))
 def test_who_polls_upward_gets_every_post_once(published: list[tuple[int, int]], limit: int) -> None:
-    """Posts appear up to the horizon's length late; a poller asks page by page after each."""
+    """Posts appear up to the length of the horizon late; after each the poller reads page by page."""
     there: set[UUID] = set()
     got: list[UUID] = []
     cursor = FeedCursor(ident(0))

@@ -1,4 +1,4 @@
-"""Where webhooks may go: which URLs are taken, and which addresses are spoken to."""
+"""Where webhooks may go: which URLs are accepted, and which IP addresses may be connected to."""
 
 from ipaddress import ip_network
 
@@ -16,7 +16,7 @@ INSIDE = (ip_network("10.0.0.0/8"), ip_network("::1/128"))
         *("127.0.0.1", "127.255.255.254", "0.1.2.3", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254"),
         *("100.64.0.1", "192.0.2.1", "198.18.0.1", "224.0.0.1", "239.1.1.1", "240.0.0.1", "255.255.255.255"),
         *("::", "::1", "fe80::1", "fe80::1%eth0", "fc00::1", "fd12::1", "ff02::1", "2001:db8::1"),
-        # Addresses of IPv4 in those of IPv6: mapped, 6to4, Teredo, translated.
+        # IPv4 addresses embedded in IPv6 addresses: mapped, 6to4, NAT64, Teredo.
         *("::ffff:127.0.0.1", "::ffff:10.0.0.1", "2002:7f00:1::", "2002:a00:1::"),
         *("64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "2001:0:4136:e378:8000:63bf:80ff:fffe"),
     ],
