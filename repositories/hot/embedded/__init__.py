@@ -1,1 +1,1 @@
-"""Sessions and cache in SQLite."""
+"""Sessions and the stores of the cache in SQLite."""

@@ -41,14 +41,14 @@ _TABLES = (
     "CREATE INDEX IF NOT EXISTS hot_leases_expires_at ON hot_leases (expires_at)",
 )
 _ROWS = ("hot_values", "hot_leases")
-# Those of all that lives at the URL of the cache.
+# The tables of all stores at the URL of the cache.
 _ALL = *_ROWS, "hot_streams", "hot_stream_events", "hot_limits", "hot_views"
 _HELD = "stamp, record, due_at, stored_at, (SELECT more FROM hot_additions AS a WHERE a.key = hot_values.key)"
 _ADD = """INSERT INTO hot_additions SELECT key, :more FROM hot_values WHERE key = :key
     ON CONFLICT (key) DO UPDATE SET more = CAST(more || excluded.more AS BLOB) RETURNING length(more)"""
-# Keys are sent one by one: a list goes as JSON, whose text ends for SQLite where it has a NUL.
+# Keys are passed as single parameters: a list would be passed as JSON, which SQLite cuts at a NUL.
 _CHUNK = 500
-# Whether a part is not as it was, beside the value.
+# The value, and whether one of its parts has changed.
 _WHOLE = f"""SELECT EXISTS (
         SELECT 1 FROM hot_parts AS p WHERE p.key = hot_values.key AND NOT EXISTS (
             SELECT 1 FROM hot_values AS h WHERE h.key = p.part AND h.stamp = p.stamp AND h.expires_at > :now)
@@ -57,7 +57,7 @@ _PART = "SELECT 1 FROM hot_values WHERE key = ? AND stamp = ? AND expires_at > ?
 
 
 class EmbeddedCache(SqlBacked, Cache):
-    """Holds at most `entries` values and as many leases; those that expire soonest make room."""
+    """Holds at most `entries` values and as many leases; those that expire soonest are removed first."""
 
     _tables = _TABLES
 
@@ -156,7 +156,7 @@ class EmbeddedCache(SqlBacked, Cache):
             connection.execute("DELETE FROM hot_leases")
 
     def outwait(self) -> None:
-        """Nothing is answered from memory here."""
+        """Does not wait: nothing is answered from memory."""
 
     def _lease_one(self, connection: SqlWork, key: str, seen: bytes, now: float) -> Held | bytes | None:
         sql = f"SELECT {_HELD} FROM hot_values WHERE key = ? AND expires_at > ?"  # noqa: S608  our columns

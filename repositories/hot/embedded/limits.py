@@ -17,7 +17,7 @@ _BOUND = f"""DELETE FROM hot_limits WHERE "key" IN (SELECT "key" FROM hot_limits
 
 
 class EmbeddedLimits(SqlBacked, SqlLimits):
-    """Beyond so many rows those go that are nearest to being full."""
+    """Keeps at most `_ROWS` buckets; those that are full soonest are removed first."""
 
     _tables = _TABLES
 

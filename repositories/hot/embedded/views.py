@@ -17,7 +17,7 @@ _TABLES = (
 
 
 class EmbeddedViewCounts(SqlBacked, SqlViewCounts):
-    """Unlike Redis, the file loses nothing."""
+    """Unlike Redis, the file does not lose counts."""
 
     _tables = _TABLES
 

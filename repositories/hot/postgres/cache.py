@@ -1,6 +1,6 @@
 """The cache in PostgreSQL: one row for each key, with its value and its lease, and one epoch for all.
 
-Every operation is one statement, so it is one round trip and needs no transaction that could be held open.
+Every operation is one statement, so it takes one round trip and leaves no transaction open.
 """
 
 import itertools
@@ -26,16 +26,16 @@ from repositories.moving.postgres import PostgresEngine
 from repositories.sql import Row, SqlBacked
 
 _SWEEP_EVERY = 16
-# Those of all that lives at the URL of the cache.
+# The tables of all stores at the URL of the cache.
 _ALL = "hot_cache", "hot_epoch", "hot_streams", "hot_stream_events", "hot_limits", "hot_views"
 
 
 class PostgresCache(SqlBacked, Cache):
-    """A lease and what it fences are in one row, whose lock decides who comes first: a fill that waits for a drop
-    finds no lease, and a drop that waits for a fill removes what was filled.
+    """A value and its lease are in one row, whose lock orders concurrent calls: a fill that waited for a drop finds no
+    lease, and a drop that waited for a fill removes what was filled.
 
-    What bears another epoch than the present one counts as not there. The tables are unlogged: a crash of the server,
-    or of one of its processes, empties them, and so does a failover. Then leases are gone too, and fill nothing.
+    What has another epoch than the current one counts as missing. The tables are unlogged: a crash of the server, or of
+    one of its processes, empties them, and so does a failover. That removes the leases too, so late fills are refused.
     """
 
     _tables = sql.TABLES
@@ -44,7 +44,7 @@ class PostgresCache(SqlBacked, Cache):
         self._database = database
         self._lease = lease
         self.place = SqlCachePlace(Contending(database), PostgresEngine(), _ALL, self.void)
-        # The epoch of what was read last.
+        # The epoch at the last read.
         self._epoch = b""
         self._fills = itertools.count(1)
 
@@ -120,30 +120,30 @@ class PostgresCache(SqlBacked, Cache):
         self._database.change(sql.VOID, {"token": new_token(), "seen": seen})
 
     def outwait(self) -> None:
-        """Nothing is answered from memory here."""
+        """Does not wait: nothing is answered from memory."""
 
     def _sweep(self) -> None:
         try:
             self._database.change(sql.SWEEP)
         except Unavailable:
-            # What has been filled is filled; the next fill of many sweeps again.
+            # The fill itself has succeeded, and a later fill sweeps again.
             return
 
 
 def _sorted(keys: Collection[str]) -> list[bytes]:
-    """In one order everywhere, or two would wait for each other."""
+    """The keys in the same order everywhere, since otherwise two statements could deadlock."""
     return sorted({text_bytes(key) for key in keys})
 
 
 def _held(row: Sequence[Any] | Row) -> Held | None:
-    """Of a stamp, a record, seconds until it is due and since it was stored, and what was added; or of five nulls."""
+    """`row` has stamp, record, seconds until it is due and since it was stored, and what was added; or five nulls."""
     stamp, record, left, age, more = row
     value = None if record is None else value_of(record)
     return None if value is None else Held(value, left, stamp, max(age, 0.0), more)
 
 
 def _filling(fills: Sequence[tuple[bytes, Fill]]) -> dict[str, Any]:
-    """What is too large has no record, so that its lease is ended and nothing stored."""
+    """The parameters of `FILL`. A value that is too large or too late has the record None: its lease ends unfilled."""
     records = [value_bytes(fill.value) for _, fill in fills]
     fresh = [fresh_of(fill) for _, fill in fills]
     parts = [(name, text_bytes(part), stamp) for name, fill in fills for part, stamp in fill.parts.items()]

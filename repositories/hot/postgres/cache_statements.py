@@ -1,7 +1,7 @@
-"""What PostgreSQL runs for the cache.
+"""The SQL of the cache in PostgreSQL.
 
-A row is swept in steps of some minutes after its value and its lease have ended, so that its index seldom changes.
-Whoever locks several rows does it in the order of their keys.
+The time from which a row may be swept, after its value and its lease have ended, is rounded up to steps of some
+minutes, so that the index on it seldom changes. Statements lock several rows in the order of their keys.
 """
 
 _STEP = 300
@@ -30,7 +30,7 @@ def _step_after(seconds: str) -> str:
 READ = f"""SELECT e.epoch, c.key, {_HELD} FROM hot_epoch AS e
     LEFT JOIN hot_cache AS c ON c.key = ANY (:keys::bytea[]) AND c.epoch = e.epoch AND {_LIVE}
     WHERE e.id = 1"""  # noqa: S608  our own text
-# Whether a part is not as it was, beside the value.
+# The value, and whether one of its parts has changed.
 WHOLE = f"""SELECT e.epoch, c.key, EXISTS (
         SELECT 1 FROM unnest(c.parts, c.stamps) AS p (part, stamp) WHERE NOT EXISTS (
             SELECT 1 FROM hot_cache AS h WHERE h.key = p.part AND h.stamp = p.stamp AND h.epoch = e.epoch
@@ -40,7 +40,7 @@ WHOLE = f"""SELECT e.epoch, c.key, EXISTS (
     WHERE e.id = 1"""  # noqa: S608  our own text
 FORGET = "UPDATE hot_cache SET record = NULL WHERE key = :key AND stamp = :stamp RETURNING 1"
 FIRST_EPOCH = "INSERT INTO hot_epoch VALUES (1, ?) ON CONFLICT (id) DO NOTHING RETURNING 1"
-# A lease is given where nobody is loading, and nothing else is stored than what was seen, which the new row's stamp is.
+# A lease is given if nobody is loading and nothing but the value seen is stored. A new row has the stamp that was seen.
 LEASE = f"""WITH asked AS (SELECT * FROM unnest(:keys::bytea[], :seen::bytea[]) AS a (key, seen)),
     taken AS (
         INSERT INTO hot_cache AS c (key, epoch, stamp, lease, busy_until, lease_until, sweep_at)

@@ -1,4 +1,4 @@
-"""The database of the hot stores. Their users cannot do anything about contention, so it counts as being away."""
+"""The database of the hot stores. Their callers cannot handle `Contention`, so it is raised as `Unavailable`."""
 
 import contextlib
 from collections.abc import Iterator
@@ -12,12 +12,12 @@ from repositories.translation import Translation
 
 _FIELDS = {"hot_stream_events_account_id_key_key": "key"}
 _ALARMING = 0.25
-# A plan that was made while a table was empty, as after a crash, is kept when it is large.
+# A plan made while a table is empty, as after a crash, is still used when it has grown: it must not scan the table.
 _SETTINGS = {"enable_seqscan": "off"}
 
 
 class Contending:
-    """The same database to a move, which tries again what has lost against others."""
+    """The same database for a move, which retries on `Contention`: its writes raise that instead of `Unavailable`."""
 
     def __init__(self, database: "HotDatabase") -> None:
         self.rows = database.rows
@@ -28,13 +28,13 @@ class Contending:
 class HotDatabase(PostgresDatabase):
     @classmethod
     def of_cache(cls, url: str, *, timeout: timedelta, pool: int) -> Self:
-        """Raises `BadAddress`. Nothing in it is worth waiting for the disk."""
+        """The database of the cache, whose writes do not wait for the disk. Raises `BadAddress`."""
         return cls(url, "cache", {"synchronous_commit": "off"}, timeout=timeout, pool=pool)
 
     def __init__(self, url: str, role: str, settings: dict[str, str], *, timeout: timedelta, pool: int) -> None:
         super().__init__(url, role, timeout=timeout, pool=pool, fields=_FIELDS, settings=_SETTINGS | settings)
         self._patience = Translation((Contention,), lambda error: Unavailable(role, str(error)))
-        # Of the server's notifications, as far as is known.
+        # The share of the server's notification queue in use, when last read.
         self.queue_usage = 0.0
 
     def notes(self) -> list[str]:

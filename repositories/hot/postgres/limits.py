@@ -7,7 +7,7 @@ from repositories.hot.postgres.database import HotDatabase
 from repositories.hot.sql.limits import SqlLimits
 from repositories.sql import SqlBacked
 
-# No index on what each call changes, or each would cost an entry in all of them.
+# `full` has no index: each call changes it, and would have to write an entry in every index.
 _TABLES = (
     """CREATE UNLOGGED TABLE IF NOT EXISTS hot_limits ("key" bytea PRIMARY KEY, "full" float8 NOT NULL)
         WITH (fillfactor = 50)""",
@@ -22,6 +22,6 @@ class PostgresLimits(SqlBacked, SqlLimits):
         super().__init__()
 
     def _forget(self) -> None:
-        """What is not forgotten now is so later."""
+        """A failed sweep is made up for by a later one."""
         with contextlib.suppress(Unavailable):
             super()._forget()

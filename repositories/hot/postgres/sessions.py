@@ -1,4 +1,4 @@
-"""Sessions in PostgreSQL: a logged table, so that what was ended stays so through a crash."""
+"""Sessions in PostgreSQL: a logged table, so that ended sessions stay ended after a crash."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -9,7 +9,7 @@ from repositories.moving.gate import MAKE_MARKS
 from repositories.moving.postgres import PostgresEngine
 from repositories.sql import SqlBacked
 
-# The page's other half is for the next version of each row, which then needs no entry in any index.
+# The free half of each page is for new versions of its rows, which then need no new index entries.
 _TABLES = (
     MAKE_MARKS,
     """CREATE TABLE IF NOT EXISTS hot_sessions (

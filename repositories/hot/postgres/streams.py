@@ -10,7 +10,7 @@ from repositories.hot.sql.streams import Numbered, SqlStreams
 from repositories.hot.streams_port import KEPT, LiveEvent, Position
 from repositories.sql import SqlBacked
 
-# Keys and names are any text, also with NUL. The events of a stream that has ended are deleted by whoever deletes it.
+# Keys and names are any text, also with NUL. Whoever deletes a stream that has ended deletes its events as well.
 _TABLES = (
     """CREATE UNLOGGED TABLE IF NOT EXISTS hot_streams (
         account_id bytea PRIMARY KEY, epoch text NOT NULL, number bigint NOT NULL, expires_at float8 NOT NULL
@@ -23,7 +23,7 @@ _TABLES = (
 )
 _HEADS = """SELECT account_id, epoch, number FROM hot_streams
     WHERE account_id = ANY (?::bytea[]) AND expires_at > now_seconds()"""
-# Of two who append the same at once, the second waits for the first, does not see it, and is a `Conflict`.
+# Of two concurrent appends of one event, the second waits for the first, does not see its row, and gets `Conflict`.
 _APPEND = f"""WITH locked AS (
         SELECT account_id FROM hot_streams
         WHERE account_id = ANY (:accounts::bytea[]) AND expires_at > now_seconds() ORDER BY account_id FOR UPDATE),
@@ -47,8 +47,9 @@ _EVENTS = """SELECT b.place, e.number, e.key, e.name, e.data
 
 
 class PostgresStreams(SqlBacked, SqlStreams):
-    """Whoever waits for events is woken by a notification, which says only who got one; what it was is read from the
-    tables. So one that is lost costs the time until the next look.
+    """Readers are woken by notifications, which only say who got an event; the event is read from the tables.
+
+    So a lost notification only delays its event until the next poll.
     """
 
     _tables = _TABLES

@@ -4,7 +4,7 @@ from repositories.hot.postgres.database import HotDatabase
 from repositories.hot.sql.views import SqlViewCounts
 from repositories.sql import SqlBacked
 
-# The last number is in a logged table: it rises also when the counts are gone.
+# The last number is in a logged table: it must rise even after the counts are lost.
 _TABLES = (
     """CREATE UNLOGGED TABLE IF NOT EXISTS hot_views (
         post_id bytea NOT NULL, taken bigint NOT NULL, n bigint NOT NULL, PRIMARY KEY (taken, post_id)

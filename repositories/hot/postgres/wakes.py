@@ -1,8 +1,8 @@
-"""Notifications of PostgreSQL that somebody got an event.
+"""Notifications (`LISTEN`, `NOTIFY`) that accounts got live events.
 
-They are sent after the events were committed, in a statement of their own: a server whose queue of notifications is
-full refuses every transaction that has one. A process listens on a connection that does nothing else, in a thread that
-does little else, since a listener that does not read is what fills that queue.
+They are sent after the events were committed, in a statement of their own: a server whose notification queue is full
+refuses every transaction that sends one. Each process listens on a dedicated connection, in a thread that does little
+else, since a listener that does not read is what fills that queue.
 """
 
 import logging
@@ -23,10 +23,10 @@ _CHANNEL = "quartet_streams"
 _NOTIFY = "SELECT pg_notify(?, payload) FROM unnest(?::text[]) AS payload"
 # A payload has at most 7,999 bytes, and an id takes 33.
 _IDS = 200
-# Asking also moves the tail of the queue, which stays full otherwise after its culprit has gone.
+# This query also advances the tail of the queue, which otherwise stays full after the slow listener has gone.
 _USAGE = "SELECT pg_notification_queue_usage()"
 _USAGE_SECONDS = 30.0
-# A connection is renewed, since it may be dead without a sign, or lead to what is the primary no more.
+# The connection is renewed, since it may be dead unnoticed, or lead to a server that is no longer the primary.
 _LIFE_SECONDS = 300.0
 _READ_SECONDS = 0.2
 _AWAY_SECONDS = 0.2
@@ -34,7 +34,7 @@ Appended = Callable[[Collection[UUID]], None]
 
 
 class Wakes:
-    """Thread-safe. Listens from the first `watch` until `close`."""
+    """Sends notifications, and listens from the first `watch` until `close`. Thread-safe."""
 
     def __init__(self, database: HotDatabase) -> None:
         self._database = database
@@ -46,7 +46,7 @@ class Wakes:
             database.keep_beside()
 
     def watch(self, appended: Appended) -> bool:
-        """False behind a pooler: who listens there hears nothing."""
+        """Start to listen. False behind a connection pooler, where notifications do not arrive."""
         if self._database.pooled:
             return False
         with self._guard:
@@ -59,7 +59,7 @@ class Wakes:
         return True
 
     def notify(self, account_ids: Collection[UUID]) -> None:
-        """Without a notification readers get their events with their next look."""
+        """Notify about these accounts. If that fails, readers get their events with the next poll."""
         payloads = [",".join(ids) for ids in batched((account_id.hex for account_id in account_ids), _IDS)]
         try:
             self._database.change(_NOTIFY, (_CHANNEL, payloads))
@@ -84,11 +84,11 @@ class Wakes:
 
     def _read(self, connection: psycopg.Connection, appended: Appended, closed: threading.Event) -> None:
         connection.execute(f"LISTEN {_CHANNEL}")
-        # What came before.
+        # For the events before `LISTEN`: any account may have some.
         appended(())
         until = time.monotonic() + _LIFE_SECONDS
         while not closed.is_set() and time.monotonic() < until:
-            # To its end: whoever leaves it earlier loses what came in the same packet.
+            # Read to the end: leaving the loop early loses notifications of the same packet.
             for note in connection.notifies(timeout=_READ_SECONDS):
                 appended([UUID(part) for part in note.payload.split(",")])
             self._look_at_queue()

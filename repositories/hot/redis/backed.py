@@ -1,4 +1,4 @@
-"""The common base of the adapters of Redis, and what they need of the way to it."""
+"""The common base of the Redis adapters, and the interface that they use of their link."""
 
 from typing import Any, Protocol
 
@@ -8,7 +8,7 @@ from repositories.store import Store
 
 
 class RedisWay(Protocol):
-    """What adapters need of the way to Redis; see `RedisLink`."""
+    """The link to Redis, to one server or to a cluster; see `RedisLink`."""
 
     def exchange(self, *commands: Command, again: bool) -> list[Any]: ...
 
@@ -20,11 +20,11 @@ class RedisWay(Protocol):
 
 
 class RedisBacked(Store):
-    """The part of a port that is the same for everything in Redis, which has no schema."""
+    """The methods that are the same for all stores in Redis. There is no schema."""
 
     _link: RedisWay
 
-    def migrate(self, *, dry_run: bool = False) -> list[str]:  # noqa: ARG002  nothing to take, so nothing to spare
+    def migrate(self, *, dry_run: bool = False) -> list[str]:  # noqa: ARG002  there is nothing to do
         return []
 
     def ping(self) -> None:

@@ -20,7 +20,7 @@ from repositories.hot.redis.wire import Command, Wire
 
 _READ_LEASES = b"quartet:5:read-leases"
 EPOCH_BYTES = 8
-# Due, stored, lengths of the parts and the record.
+# Behind the stamp: when it is due, when it was stored, the lengths of the parts and of the record.
 _HEAD = struct.Struct("<16xddII")
 _PART = struct.Struct("<II")
 _STAMP_BYTES = 16
@@ -29,9 +29,9 @@ _STAMP_BYTES = 16
 class RedisCache(RedisBacked, Cache):
     """Pattern: cache-aside with leases, and a near cache of whole pages (`read_leases.py`).
 
-    One node: scripts take keys of several hash slots (`cluster_cache.py` has the other form). What another process of
-    the server has stored counts as not there, since a replica that is promoted may have missed a drop. What is due is
-    decided by the server's clock, of which each client keeps a copy.
+    For one node: scripts use keys of several hash slots (`cluster_cache.py` is for clusters). What another process of
+    the server has stored counts as missing, since a promoted replica may have missed a drop. The server's clock, of
+    which each client keeps a copy, decides what is due.
     """
 
     _scripts: Sequence[str] = scripts.ALL
@@ -152,14 +152,14 @@ class RedisCache(RedisBacked, Cache):
         return None if raw is None else held_of(raw, shard.clock.now())
 
     def _is_made_of(self, fill: Fill) -> bool:  # noqa: ARG002  the script compares
-        """Whether each of its parts is stored with that stamp, as far as is known here."""
+        """Whether each of its parts is stored with that stamp. Always true here, since the script checks it."""
         return True
 
     def _filling(self, fills: Mapping[str, Fill], records: Mapping[str, bytes], keys: Sequence[str]) -> list[Argument]:
         arguments: list[Argument] = []
         for key in keys:
             fill, fresh = fills[key], max(fresh_of(fills[key]), 0.0)
-            # The copy of the server's clock is never ahead of it, but for what is set and for drift.
+            # The copy of the server's clock is ahead of it only by drift, or after that clock was set back.
             latest = "" if fill.since is None else repr(self._shard(key).clock.now() + fresh)
             parts = {self._shard(part).value(part): stamp for part, stamp in fill.parts.items()}
             lasts = max(int((fresh + fill.stale) * 1000), 1)
@@ -167,7 +167,7 @@ class RedisCache(RedisBacked, Cache):
         return arguments
 
     def _stored(self, keys: Sequence[str]) -> Iterator[tuple[Shard, list[str], list[bytes | None]]]:
-        """What is stored of each key in the present epoch, by shard."""
+        """The stored values of the keys in the current epoch, by shard."""
         groups = self._by_shard(keys)
         reads = [(shard, _values(shard, some)) for shard, some in groups]
         for (shard, some), (epoch, *raws) in zip(groups, self._timed(reads), strict=True):
@@ -187,11 +187,14 @@ class RedisCache(RedisBacked, Cache):
         return list(groups.items())
 
     def _run(self, commands: Sequence[Command]) -> list[Any]:
-        """Every script may run twice: what the first run has done, the second leaves so."""
+        """Run commands, which may be sent twice: a second run changes nothing.
+
+        The exception is `EXTEND`, which adds its bytes again: what is added must mean the same twice.
+        """
         return self._link.exchange(*commands, again=True) if commands else []
 
     def _timed(self, commands: Sequence[tuple[Shard, Command]]) -> list[Any]:
-        """Their replies. A server's time is asked for along with them when it has not been for a while."""
+        """Run commands and return the replies. Reads a server's time along with them if the copy of it is old."""
         old = [shard for shard in {shard: None for shard, _ in commands} if shard.clock.is_old()]
         replies = self._run([*[command for _, command in commands], *map(self._time, old)])
         for shard, time_ in zip(old, replies[len(commands) :], strict=True):
@@ -221,7 +224,7 @@ def _values(shard: Shard, keys: Sequence[str]) -> Command:
 
 
 def _present(shard: Shard, epoch: bytes | None, raws: Sequence[bytes | None]) -> list[bytes | None]:
-    """Without what is of another epoch."""
+    """The values of the current epoch, with None for the others."""
     shard.epoch = epoch or b""
     return [raw if raw is not None and raw[:EPOCH_BYTES] == epoch else None for raw in raws]
 
@@ -244,7 +247,7 @@ def _leased(answer: bytes | list[bytes] | int, clock: ServerClock) -> Held | byt
 
 
 def _parts(stamps: Mapping[bytes, bytes]) -> bytes:
-    """As the scripts read them, by name. A stamp that this store never gave matches nothing."""
+    """The parts, by name, in the form that the scripts read. A stamp that is not from this store matches nothing."""
     return b"".join(
         _PART.pack(_slot(name), len(name)) + name + stamp.ljust(_STAMP_BYTES)[:_STAMP_BYTES]
         for name, stamp in stamps.items()
@@ -252,7 +255,7 @@ def _parts(stamps: Mapping[bytes, bytes]) -> bytes:
 
 
 def parts_of(raw: bytes) -> list[tuple[bytes, bytes]]:
-    """The names and stamps of what a stored value was made of."""
+    """The names and stamps of the parts of a stored value."""
     at, found = _HEAD.size, []
     end = at + _HEAD.unpack_from(raw)[2]
     while at < end:

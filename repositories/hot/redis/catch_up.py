@@ -1,4 +1,4 @@
-"""What is asked of a new connection to the sessions' Redis before anything else: whether it may have lost something."""
+"""The greeting of a new connection to the Redis of sessions: makes up for what the server may have lost."""
 
 import logging
 import threading
@@ -21,18 +21,19 @@ from repositories.hot.redis.wire import Command, Wire
 from repositories.records import Ending
 
 log = logging.getLogger(__name__)
-# A history's last writes may be lost, and processes may have gone on with the old master for a while.
+# How far before the last ending that the server has endings are repeated: processes may have used the old master for a
+# while after the failover.
 _MARGIN = timedelta(hours=1)
 _PAGE = 500
 
 
 class CatchUp:
-    """Ends again what a server may have forgotten to be ended, before anything is read from it.
+    """Ends again the sessions whose endings the server may have lost, before anything is read from it.
 
-    A server of another history was restarted or promoted, and may lack the last writes of before. When it last ended
-    something it says itself, since what it lacks is what came after all that it has. Called with each new connection;
-    it costs something with the first to each history. What is not done by the deadline goes on with the next call.
-    Then it is known which of this process's last sign-ins the server lacks though nobody has ended them.
+    A server with another replication history was restarted or promoted, and may lack the last writes. It has stored
+    when it last ended a session; what it lacks came later. Called with each new connection; only the first one to each
+    history takes time. What is not done by the deadline is continued by the next call. Finally it counts which of this
+    process's last sign-ins the server lacks although nobody has ended them.
     """
 
     def __init__(self, endings: NotedEndings, recent: RecentSignIns) -> None:
@@ -43,12 +44,12 @@ class CatchUp:
         self._at: tuple[str, datetime, UUID | None] | None = None
 
     def __call__(self, wire: Wire, deadline: float) -> None:
-        """Raises `Unavailable` while it is not done."""
+        """Raises `Unavailable` until it is done."""
         if wire.history and wire.history == self._trusted:
             return
         [mark] = _replies(wire, [("GET", MARK)], deadline)
         if mark and mark.startswith(CLOSED):
-            # Nothing is believed of it.
+            # This place is not the truth, so nothing is read from it.
             return
         if not self._guard.acquire(timeout=max(deadline - time.monotonic(), 0)):
             raise Unavailable("sessions", "what was ended is not known yet")
@@ -101,7 +102,7 @@ class CatchUp:
 
 
 def _replies(wire: Wire, commands: list[Command], deadline: float) -> list[Any]:
-    """Of what may be sent again: while a move switches it waits, as other writers do."""
+    """The replies to commands that may be sent twice. During the switch of a move it waits, like other writers."""
     while commands:
         replies = wire.talk(commands, deadline)
         refused = next((reply for reply in replies if isinstance(reply, ResponseError)), None)

@@ -1,6 +1,6 @@
-"""The way to a Redis Cluster: each command goes to the master of its first key's slot.
+"""Calls to a Redis Cluster: each command goes to the master that has the slot of its first key.
 
-Whoever uses several keys in one command gives their names the same hash tag. A cache has `TAGS` of them.
+The keys of one command must have the same hash tag. A cache spreads its keys over `TAGS`.
 """
 
 import functools
@@ -23,15 +23,15 @@ from repositories.hot.redis.target import RedisTarget, target_of
 from repositories.hot.redis.wire import Command, Wire
 from repositories.read_your_writes import HostState
 
-# Also how many masters may share the work.
+# No more masters than this share the work.
 TAGS = tuple(f"{{{number}}}" for number in range(16))
 _EVALUATED = {"EVALSHA", "EVAL"}
-# Nothing was done, and the cluster's map may have changed.
+# Refusals that mean: nothing was done, and the map of the slots may have changed.
 _ELSEWHERE = re.compile(r"(?:MOVED|TRYAGAIN|CLUSTERDOWN|READONLY|MASTERDOWN|LOADING)\b")
-# The slot is on its way to that node.
+# The refusal of a node whose slot is being moved to the node that it names.
 _ASK = re.compile(r"ASK \d+ (.*):(\d+)$")
 _SLOTS: Command = ("CLUSTER", "SLOTS")
-# Of the time that is left, for each node that is asked for the map while others are left.
+# The share of the remaining time for each node that is asked for the map.
 _SHARE = 0.3
 Owns = Callable[[bytes], bool]
 Greet = Callable[[Owns, Wire, float], None]
@@ -46,7 +46,7 @@ Ask = Callable[[Place, Sequence[Command]], list[Any]]
 
 
 class Slots(NamedTuple):
-    """Who has which slots: `places[i]` has those from `starts[i]` on."""
+    """The map of the slots: `places[i]` has those from `starts[i]` on."""
 
     starts: list[int]
     places: list[Place]
@@ -58,9 +58,10 @@ class Slots(NamedTuple):
 def link_to(
     url: str, *, role: str, timeout: timedelta, pool: int, scripts: Sequence[str] = (), greet: Greet | None = None
 ) -> RedisWay:
-    """To a server, to whatever Sentinels call the master, or to a cluster. Raises `BadAddress`.
+    """A link to one server, to the master that Sentinels name, or to a cluster. Raises `BadAddress`.
 
-    `greet` is called for each new connection: which keys its server has, the connection, the deadline.
+    `greet` is called for each new connection, with a function that says which keys its server has, the connection, and
+    the deadline.
     """
     target = target_of(url)
 
@@ -76,7 +77,7 @@ def is_cluster(url: str) -> bool:
 
 
 class ClusterLink(RedisWay):
-    """Thread-safe. Up to `pool` connections to each master. Nodes are asked one after the other, by one deadline."""
+    """Thread-safe. Up to `pool` connections to each master. Nodes are asked one after the other, under one deadline."""
 
     def __init__(
         self, target: RedisTarget, connect: Callable[[RedisTarget, Owns], RedisLink], role: str, timeout: timedelta
@@ -86,20 +87,20 @@ class ClusterLink(RedisWay):
         self._links: dict[Place, RedisLink] = {}
         self._known = [Place(node["host"], node["port"]) for node in target.nodes]
         self._slots: Slots | None = None
-        # The map by which a node did not answer.
+        # The map that was in use when a node last failed; it is read again before the next call.
         self._doubted: Slots | None = None
         self._last: Place | None = None
 
     def exchange(self, *commands: Command, again: bool) -> list[Any]:
-        """The commands' replies. What a node did not do, because a slot has moved, is sent once more.
+        """The replies to the commands. Commands that a node refuses because a slot has moved are sent once more.
 
-        Raises `Unavailable`, also where the answers of some nodes are known.
+        Raises `Unavailable`, even if some nodes have answered.
         """
         deadline = deadline_of(self._timeout.total_seconds())
         return self._spread(commands, deadline, functools.partial(self._from, deadline, again=again))
 
     def ping(self) -> None:
-        """By a write to the master of each tag."""
+        """Write to the master of each tag."""
         self.exchange(*(("SET", f"quartet:ping:{tag}", 1, "PX", 1000) for tag in TAGS), again=True)
 
     def masters(self) -> list[Place]:
@@ -116,7 +117,7 @@ class ClusterLink(RedisWay):
                 link.close()
 
     def _spread(self, commands: Sequence[Command], deadline: float, ask: Ask) -> list[Any]:
-        """What `ask` gets of each place for its commands, in the order of all commands."""
+        """Call `ask` for each node with its commands. Returns the replies in the order of the commands."""
         slots = self._slots
         if slots is None or slots is self._doubted:
             slots = self._learnt(slots, deadline)
@@ -148,7 +149,7 @@ class ClusterLink(RedisWay):
         )
 
     def _asking_of(self, place: Place, commands: Sequence[Command], deadline: float) -> list[Any]:
-        """Of a node to which the slot is on its way."""
+        """The replies of a node to which the slot is being moved."""
         asked = [one for command in commands for one in (("ASKING",), command)]
         return self._link(place).exchange_until(deadline, asked, again=False)[1::2]
 
@@ -167,7 +168,7 @@ class ClusterLink(RedisWay):
         return self._slots is not None and self._slots.place(key) == place
 
     def _learnt(self, before: Slots | None, deadline: float) -> Slots:
-        """The map, asked of the nodes anew unless somebody else has done so since `before`."""
+        """The map, read again unless another thread has replaced the map `before` since."""
         if not self._asking.acquire(timeout=max(deadline - time.monotonic(), 0)):
             raise Unavailable(self._role, "the cluster's map is being asked for")
         try:
@@ -179,7 +180,7 @@ class ClusterLink(RedisWay):
             self._asking.release()
 
     def _asked(self, deadline: float) -> Slots:
-        """The node that did not answer last is asked last."""
+        """The map, from the first node that returns it. The node that failed last is tried last."""
         reasons = []
         for place in sorted(self._known, key=lambda known: known == self._last):
             now = time.monotonic()
@@ -190,7 +191,7 @@ class ClusterLink(RedisWay):
         raise Unavailable(self._role, f"no node tells of the cluster: {'; '.join(reasons)}")
 
     def _map(self, place: Place, deadline: float) -> Slots:
-        """Replicas tell of it too, so this is not asked over a link."""
+        """The map as one node has it. Does not use a link, which refuses replicas: these return the map as well."""
         options = self._target.options | {"host": place.host, "port": place.port}
         wire = Wire(self._target.scheme, options, self._timeout.total_seconds())
         try:
@@ -200,7 +201,7 @@ class ClusterLink(RedisWay):
             wire.disconnect()
         if isinstance(reply, ResponseError):
             raise reply
-        # A node that does not know its own name is where it was asked.
+        # A node that does not know its own address is at the one where it was asked.
         found = sorted(
             (first, Place(host.decode() if host else place.host, port)) for first, _, (host, port, *_), *_ in reply
         )
@@ -210,7 +211,7 @@ class ClusterLink(RedisWay):
 
 
 def masters_of(target: RedisTarget, role: str, timeout: timedelta) -> list[RedisTarget]:
-    """Of a cluster. Raises `Unavailable`."""
+    """The masters of a cluster. Raises `Unavailable`."""
     asked = ClusterLink(target, lambda to, _: RedisLink(to, role=role, timeout=timeout, pool=1), role, timeout)
     return [
         RedisTarget(target.scheme, target.options | place._asdict(), f"{place.host}:{place.port}")

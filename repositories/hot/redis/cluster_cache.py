@@ -1,4 +1,4 @@
-"""The cache in a Redis Cluster: a page's parts are on other nodes than the page, and each hash tag has an epoch."""
+"""The cache in a Redis Cluster: the parts of a page may be on other nodes, and each hash tag has its own epoch."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -11,8 +11,9 @@ from repositories.hot.redis.wire import Command
 
 
 class ClusterCache(RedisCache):
-    """A round trip for each node, and for `whole` one more, which compares the stamps of the parts after the page was
-    read. There is no near cache, so no write waits for one.
+    """Takes one round trip for each node; `whole` takes another to compare the stamps of the parts with the page.
+
+    There is no near cache, so no write waits for read leases.
     """
 
     _scripts = scripts.IN_A_CLUSTER
@@ -37,13 +38,13 @@ class ClusterCache(RedisCache):
         self._run([("DEL", *shard.names(some)) for shard, some in self._by_shard(keys)])
 
     def outwait(self) -> None:
-        """Nobody has a page in memory."""
+        """Does not wait: no process has pages in memory."""
 
     def _is_made_of(self, fill: Fill) -> bool:
         return self._has({self._shard(part).value(part): stamp for part, stamp in fill.parts.items()})
 
     def _has(self, stamps: Mapping[bytes, bytes]) -> bool:
-        """Whether each of these names is stored with that stamp, in the present epoch of its tag."""
+        """Whether each of these names is stored with the given stamp, in the current epoch of its tag."""
         checks: list[Command] = []
         for name in stamps:
             place = name[: name.index(b"}") + 1]

@@ -1,4 +1,4 @@
-"""The cache's names in Redis, by hash tag. One node has them all, without a tag."""
+"""The names of the cache's keys in Redis, by hash tag. On a single node they have no tag."""
 
 import time
 from collections.abc import Collection, Sequence
@@ -8,13 +8,13 @@ from repositories.hot.redis import scripts
 from repositories.hot.redis.wire import Command
 
 Argument = bytes | int | str
-# The number is the schema of what is stored.
+# The number is the version of the storage format.
 _PLACE = "quartet:5:"
 _CLOCK_SECONDS = 5.0
 
 
 class ServerClock:
-    """The server's time, read now and then and carried on by this machine's monotonic clock."""
+    """The server's time, read now and then and extrapolated with this machine's monotonic clock."""
 
     def __init__(self) -> None:
         self._known = (0.0, -_CLOCK_SECONDS)
@@ -31,12 +31,12 @@ class ServerClock:
 
 
 def epoch_name(place: bytes) -> bytes:
-    """Of the names that begin so."""
+    """The name of the epoch for the names with this prefix."""
     return place + b"epoch"
 
 
 class Shard:
-    """The names with one hash tag, and what is known of the server that has them."""
+    """The names with one hash tag, and the clock and epoch of the server that has them."""
 
     def __init__(self, tag: str) -> None:
         self._place = f"{_PLACE}{tag}".encode()
@@ -51,7 +51,7 @@ class Shard:
         return self._place + b"l:" + text_bytes(key)
 
     def names(self, keys: Collection[str]) -> list[bytes]:
-        """A value's and its lease's in turn."""
+        """For each key the names of its value and of its lease."""
         return [name for key in keys for name in (self.value(key), self.lease(key))]
 
     def script(self, script: str, keys: Collection[str], arguments: Sequence[Argument]) -> Command:

@@ -1,4 +1,4 @@
-"""Limits in Redis: for each key the moment its bucket is full, which is also when the key goes."""
+"""Limits in Redis: for each key the time at which its bucket is full, when the key also expires."""
 
 import hashlib
 from datetime import timedelta
@@ -8,7 +8,7 @@ from repositories.hot.limits_port import Limits, Rate, Verdict, verdict
 from repositories.hot.redis.backed import RedisBacked
 from repositories.hot.redis.cluster import link_to
 
-# KEYS: the bucket. ARGV: seconds for each, seconds for the burst, whether to spend.
+# KEYS: the bucket. ARGV: seconds per request, seconds for the burst, whether to spend.
 _TAKE = """
 local time, each, room = redis.call('TIME'), tonumber(ARGV[1]), tonumber(ARGV[2])
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000

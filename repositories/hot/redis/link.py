@@ -26,26 +26,26 @@ from repositories.hot.redis.wire import Command, NotServing, Wire
 from repositories.read_your_writes import HostState
 from repositories.slow_statements import Explained, Statement
 
-# Asked on each new connection and, along with its commands, each second: a replica answers reads, with what it has.
+# Sent on each new connection and, along with commands, once a second: a former master answers reads with old data.
 _ROLE: Command = ("INFO", "replication")
 _PING: Command = ("SET", "quartet:ping", 1, "PX", 1000)
-# What a process asks before there are tables to greet with.
+# Commands that need no greeting: a process sends them before the tables exist that a greeting reads.
 _FIRST: tuple[Command, ...] = (_PING, ("GET", MARK))
 _ROLE_SECONDS = 1.0
-# Also when the time of a request is over: what it has written makes something old in the cache.
+# The least time of a call, even after the request's deadline: what it has written must still be dropped from the cache.
 _SHORTEST = 0.1
 _HISTORY = re.compile(rb"master_replid:(\w+)")
 Greet = Callable[[Wire, float], None]
-# Of the time that a call has left; the rest is for the master.
+# The share of a call's remaining time for asking Sentinels; the rest is for the master.
 _SENTINEL_SHARE = 0.5
-# A replica; a full store; a failing disk; too few replicas. The last of a script's words may be any of them.
+# A replica; a full store; a failing disk; too few replicas. In the error of a script the code does not come first.
 _NO_WRITES = re.compile(r"(?:^|-)(?:READONLY|OOM|MISCONF|NOREPLICAS)\b")
 
 
 class RedisLink:
-    """Thread-safe. `role` is the name its errors carry; `scripts` are loaded when the server lacks them.
+    """Thread-safe. `role` is the name in its errors; `scripts` are loaded when the server lacks them.
 
-    `greet` is called with each new connection and the deadline, before anything else is asked of it.
+    `greet` is called with each new connection and the deadline, before commands are sent on it.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class RedisLink:
         self._loads: list[Command] = [("SCRIPT", "LOAD", script) for script in scripts]
         self._sentinels = Sentinels(target, self._timeout) if target.sentinels else None
         self._place: tuple[str, int] | None = None
-        # One more each time a server was left; what was connected before is not used again.
+        # Increased each time a server is abandoned; connections of earlier eras are not used again.
         self._era = 0
         self._all = [Wire(target.scheme, target.options, self._timeout) for _ in range(pool)]
         # Last in, first out: as few connections are open as there are concurrent calls.
@@ -79,13 +79,13 @@ class RedisLink:
         """Send the commands in one write and return their replies.
 
         A connection that died while idle is replaced without an error. When that shows only after sending,
-        the commands are sent once more if `again` says that running them twice is harmless. What a server refuses
-        because it is a replica is sent once more in any case, to the one that is the master by then.
+        the commands are sent once more if `again` says that running them twice is harmless. If the server refuses all
+        of them because it is a replica, they are sent once more in any case, to the new master.
         """
         return self.exchange_until(deadline_of(self._timeout), commands, again=again)
 
     def exchange_until(self, deadline: float, commands: Sequence[Command], *, again: bool) -> list[Any]:
-        """As `exchange`, by this moment of the monotonic clock."""
+        """Like `exchange`, with a deadline of the monotonic clock."""
         try:
             replies = self._on_a_wire(commands, deadline, again=again)
             for reply in replies:
@@ -100,7 +100,7 @@ class RedisLink:
         return replies
 
     def ping(self) -> None:
-        """By a write: a replica, a full store and one that lacks replicas or its disk answer reads."""
+        """Send a write: a replica, a full store, and one that lacks replicas or its disk still answer reads."""
         self.exchange(_PING, again=True)
 
     def hosts(self) -> list[HostState]:
@@ -111,7 +111,7 @@ class RedisLink:
         return self.size - len(self._idle)
 
     def room(self) -> pool_registry.Room | None:
-        """A server that keeps its settings to itself (a hosted one) is not asked again."""
+        """The limit is `maxclients`. None if the server does not show its settings, as hosted ones do not."""
         try:
             [found] = self.exchange(("CONFIG", "GET", "maxclients"), again=True)
         except Unavailable as refused:
@@ -145,13 +145,13 @@ class RedisLink:
             raise
         finally:
             self._idle.append(wire)
-            # Whoever waits has said so before looking for the last time, so nobody is missed.
+            # A waiting thread is counted before its last look at the idle connections, so no notification is missed.
             if self._waiting:
                 with self._returned:
                     self._returned.notify()
 
     def _awaited(self, deadline: float) -> Wire:
-        """One that is given back goes to whoever takes it first, who may not have waited."""
+        """Wait for an idle connection. Another thread, which has not waited, may take it first."""
         began = time.monotonic()
         with self._returned:
             self._waiting += 1
@@ -188,12 +188,12 @@ class RedisLink:
         return self._talk(wire, commands, deadline, again=again)
 
     def _leave(self, wire: Wire) -> None:
-        """Whoever was connected to the same server connects anew."""
+        """Abandon the server: every connection to it is replaced before its next use."""
         if wire.era == self._era:
             self._era += 1
 
     def _talk(self, wire: Wire, commands: Sequence[Command], deadline: float, *, again: bool) -> list[Any]:
-        """Raises `NotServing` where the server says that it is no master, or was none for a while."""
+        """Raises `NotServing` if the server says that it is not a master, or was not for a while."""
         with meter.asked(self._role, _text(commands[0][0]), 1, _slow(*[command[0] for command in commands])):
             now = time.monotonic()
             due = wire.is_connected and now - wire.asked >= _ROLE_SECONDS
@@ -211,7 +211,7 @@ class RedisLink:
                 return wire.talk(commands, deadline)
             role, *replies = wire.talk([_ROLE, *commands], deadline)
             if _history(role) != wire.history:
-                # It was a replica for a while. Who connects anew greets it.
+                # It was a replica for a while. A new connection greets it again.
                 if again:
                     raise NotServing("READONLY the server was a replica")
                 self._leave(wire)
@@ -227,7 +227,7 @@ class RedisLink:
         wire.asked, wire.history, wire.greeted = time.monotonic(), _history(role), self._greet is None
 
     def _follow(self, deadline: float) -> None:
-        """Ask the Sentinels. While none answers, a master that was known is stayed with."""
+        """Ask the Sentinels for the master. If none answers, the last known master remains in use."""
         if self._sentinels is None:
             return
         try:
@@ -242,13 +242,14 @@ class RedisLink:
 
 
 def deadline_of(seconds: float) -> float:
-    """When a call has to be done whose own deadline is in `seconds`, by the monotonic clock."""
+    """The deadline, by the monotonic clock, of a call that may take `seconds` and ends with its request."""
     return time.monotonic() + max(at_most(seconds), min(seconds, _SHORTEST))
 
 
 def _history(role: Any) -> str:
-    """The name of what the server has done since it became a master; empty where it does not say. Raises `NotServing`
-    for a replica.
+    """The server's replication id, which changes with a restart or promotion; empty if it does not report one.
+
+    Raises `NotServing` for a replica.
     """
     if isinstance(role, NotServing):
         raise role
@@ -265,5 +266,5 @@ def _text(name: str | bytes | int) -> str:
 
 @lru_cache
 def _slow(*names: str | bytes | int) -> Statement:
-    """Redis has no plans. Keys and values are nobody's to see."""
+    """The statement to log: only the commands' names. Redis has no plans, and keys and values are confidential."""
     return Statement(names, lambda: Explained(" ".join(map(_text, names))))

@@ -1,7 +1,7 @@
-"""Sessions in Redis as a place. Every write is a script, which looks at the mark first: so none comes behind a switch,
-however long ago its process last looked.
+"""Sessions in Redis as a place of a move. Every write is a script that checks the mark first, so that none comes after
+the switch, however long ago its process last read the mark.
 
-Redis keeps no moment of the past. What is changed while a moment's records are read is left out of them, and named.
+Redis has no snapshots. Records that change while a moment is read are left out of it and reported as `unsure`.
 """
 
 import contextlib
@@ -69,7 +69,7 @@ class RedisSessionsPlace(StorePlace):
             taken = self._run(*((scripts.TAKE, self._own, kind) for kind in scripts.KINDS))
         changed = {kind: {_key(kind, one) for one in some} for kind, some in zip(scripts.KINDS, taken, strict=True)}
         unsure: dict[str, set[Key]] = defaultdict(set)
-        # Each key is read once: what is changed later is of the next moment.
+        # Each key is read once: later changes belong to the next moment.
         read: dict[tuple[str, tuple[Key, ...]], list[Any]] = {}
 
         def of_keys(kind: str, keys: Sequence[Key]) -> list[Any]:
@@ -137,7 +137,7 @@ class RedisSessionsPlace(StorePlace):
         return scripts.LOAD, self._own, str(one.account_id), str(one.id), one.digest, one.record, life
 
     def _records(self, kind: str, unsure: set[Key]) -> Iterator[Sequence[Any]]:
-        """In the order of names. Those that have changed since the moment began are in `unsure`."""
+        """The records in the order of names. Those changed since the moment began are left out, and in `unsure`."""
         prefix = scripts.KINDS[kind]
         every = sorted({name.removeprefix(prefix.encode()).decode() for names in self._names(prefix) for name in names})
         low = ""
@@ -149,7 +149,7 @@ class RedisSessionsPlace(StorePlace):
         unsure.update(key for key in self._late(kind) if low < key[0])
 
     def _late(self, kind: str) -> set[Key]:
-        """What has changed since the moment began."""
+        """The keys that have changed since the moment began."""
         [raw] = self._link.exchange(("SMEMBERS", f"{scripts.CHANGED}{kind}"), again=True)
         return {_key(kind, one) for one in raw}
 
@@ -175,7 +175,7 @@ class RedisSessionsPlace(StorePlace):
         ]
 
     def _names(self, prefix: str) -> Iterator[list[bytes]]:
-        """Each name that is there throughout, at least once."""
+        """The names with this prefix, in batches. Each that exists during the whole scan comes at least once."""
         cursor = b"0"
         while True:
             scan = ("SCAN", cursor, "MATCH", f"{prefix}*", "COUNT", 2 * BATCH)
@@ -186,7 +186,7 @@ class RedisSessionsPlace(StorePlace):
                 return
 
     def _run(self, *calls: tuple[str | int, ...]) -> list[Any]:
-        """Of a script and its arguments each; all may be repeated. Raises `Overtaken`."""
+        """Run scripts, each given with its arguments; all may run twice. Raises `Overtaken`."""
         commands: list[Command] = [("EVALSHA", scripts.SHA[str(script)], 0, *rest) for script, *rest in calls]
         if not commands:
             return []
@@ -197,16 +197,17 @@ class RedisSessionsPlace(StorePlace):
             raise _overtaken() if isinstance(found, MovedAway) else found from error
 
     def _await_replicas(self) -> None:
-        """A mark that a replica lacks is lost with the master."""
+        """Wait for the replicas: a mark that they lack is lost with the master."""
         [about] = self._link.exchange(("INFO", "replication"), again=True)
         replicas = re.search(rb"connected_slaves:(\d+)", about)
         if replicas and int(replicas[1]):
-            # WAIT is about what was there when its connection was last used, which another thread may have got since.
+            # WAIT covers what was written before the last command on its own connection, so a PING comes first: the
+            # mark may have been written on another connection.
             self._link.exchange(("PING",), ("WAIT", int(replicas[1]), _REPLICAS_MS), again=True)
 
 
 def refusal(error: Unavailable) -> Exception:
-    """What a script meant that refused."""
+    """The error that a script's refusal stands for."""
     text = str(error.__cause__)
     if scripts.HAS_MOVED in text:
         return MovedAway("sessions", "this role has moved to another place")

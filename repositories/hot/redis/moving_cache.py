@@ -1,5 +1,5 @@
-"""The cache in Redis as a place of a move. A cache that has moved has an epoch that no value bears and under which
-scripts give no lease, so nothing is read from it and nothing stored. Redis may evict the mark, which is only a hint.
+"""The cache in Redis as a place of a move. A cache that has moved has an epoch that no value has, under which scripts
+give no lease, so nothing is read from it or stored in it. Redis may evict the mark, which is only a hint.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ from repositories.hot.redis.backed import RedisWay
 from repositories.hot.redis.hash_tags import Shard
 from repositories.moving.places import CLOSED, Mark, Overtaken
 
-# ARGV: the mark, and how the one before may begin. It may come twice.
+# ARGV: the mark, then prefixes, of which the present mark must have one. May run twice.
 _SET = """
 local mark = redis.call('GET', KEYS[1])
 local good = #ARGV == 1 or not mark or mark == ARGV[1]
@@ -24,7 +24,7 @@ return 1
 
 
 class RedisCachePlace(CachePlace):
-    """`outwait` is the cache's own."""
+    """`outwait` is that of the cache."""
 
     def __init__(self, link: RedisWay, shards: Sequence[Shard], outwait: Callable[[], None]) -> None:
         self._link = link
@@ -51,7 +51,7 @@ class RedisCachePlace(CachePlace):
 
     @contextlib.contextmanager
     def switching(self, mark: Mark) -> Iterator[None]:
-        """Writers need not wait: what is dropped here is not there any more."""
+        """Writers need not wait: nothing is stored here any more that they could have to drop."""
         found = self.mark()
         if found is None or (found.state, found.move) != ("leaving", self._move):
             raise Overtaken("another move of cache has begun or ended meanwhile")
@@ -85,16 +85,16 @@ class RedisCachePlace(CachePlace):
         self._outwait()
 
     def _give_up(self, mark: Mark) -> None:
-        """Unless it has switched meanwhile, or another one has begun."""
+        """End the move. Raises `Overtaken` if it has switched meanwhile, or another one has begun."""
         self._set(Mark("open", mark.epoch, "", mark.move), f"leaving {mark.epoch} {mark.move} ")
 
     def _set(self, mark: Mark, *before: str) -> None:
-        """Raises `Overtaken` where there is a mark that begins with none of `before`, if such are named."""
+        """Write the mark. Raises `Overtaken` if prefixes are given and the present mark begins with none of them."""
         self._move = mark.move
         text = f"{mark.state} {mark.epoch} {mark.move} {mark.url}"
         if self._link.exchange(("EVAL", _SET, 1, self._name, text, *before), again=True) == [0]:
             raise Overtaken("another move of cache has begun or ended meanwhile")
 
     def _have_epochs(self, epoch: str | None) -> None:
-        """Nothing of before is of this one, or of a new one."""
+        """Set the epoch, a new one for None. Either way all stored values are of another epoch, and so are gone."""
         self._link.exchange(*(("SET", one.epoch_name, epoch or new_token()) for one in self._shards), again=True)

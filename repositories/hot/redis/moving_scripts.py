@@ -1,4 +1,4 @@
-"""What Redis runs for moves of sessions: what stands before every script that reads or writes, and the mover's own."""
+"""The Lua code for moves of sessions: preludes for all scripts that read or write, and the mover's own scripts."""
 
 import hashlib
 from typing import Final
@@ -6,30 +6,30 @@ from typing import Final
 from repositories.read_your_writes import KEPT_SECONDS
 
 SESSION, ACCOUNT, SEEN = "quartet:session:", "quartet:account:", "quartet:seen:"
-# The mark is `state epoch move url`. While `PAUSED` is there writers wait: it ends by itself, with a mover that died.
+# The mark is `state epoch move url`. Writers wait while `PAUSED` exists, which expires in case the mover dies.
 MARK, PAUSED, CHANGED, TAKEN = (f"quartet:moving:{name}" for name in ("mark", "paused", "changed:", "taken:"))
-# How the mark of a place begins that is not the truth.
+# The mark of a place that is not the truth begins with one of these.
 CLOSED = b"moved", b"incoming"
 HAS_MOVED, WAIT, OVERTAKEN = "QUARTETMOVED", "QUARTETWAIT", "QUARTETOVERTAKEN"
-# In seconds: after so long whoever got `WAIT` asks again.
+# A writer that got `WAIT` tries again after this many seconds.
 WAIT_SECONDS = 0.005
 _PAUSE_MS: Final = 2000
 KINDS = {"sessions": SESSION, "seen": SEEN}
 
-# Begins whatever reads by a script.
+# The prelude of scripts that read.
 LOOK = f"""
 local mark = redis.call('GET', '{MARK}')
 local state = mark and string.match(mark, '^%l+') or 'open'
 if state == 'moved' or state == 'incoming' then return redis.error_reply('{HAS_MOVED}') end
 """
-# Begins whatever writes.
+# The prelude of scripts that write.
 GATE = f"""{LOOK}
 if state == 'leaving' and redis.call('EXISTS', '{PAUSED}') == 1 then return redis.error_reply('{WAIT}') end
 local function changed(kind, member)
   if state == 'leaving' then redis.call('SADD', '{CHANGED}' .. kind, member) end
 end
 """
-# Begins what a mover does. ARGV[1]: the mark that it goes by.
+# The prelude of the mover's scripts. ARGV[1]: the mark that the mover expects.
 _OWN = f"if redis.call('GET', '{MARK}') ~= ARGV[1] then return redis.error_reply('{OVERTAKEN}') end\n"
 _NOTES = ", ".join(f"'{name}{kind}'" for name in (CHANGED, TAKEN) for kind in KINDS)
 _FORGET_NOTES = f"redis.call('DEL', {_NOTES})\n"
@@ -45,7 +45,7 @@ end
 redis.call('DEL', '{PAUSED}')
 {_FORGET_NOTES}
 """
-# ARGV: the mark, then the kind. What is changed from now on is noted apart.
+# ARGV: the mark, then the kind. Changes from now on are noted separately.
 TAKE = f"""{_OWN}
 local taken, changed = '{TAKEN}' .. ARGV[2], '{CHANGED}' .. ARGV[2]
 redis.call('SUNIONSTORE', taken, taken, changed)

@@ -1,4 +1,4 @@
-"""What Redis keeps of itself: `INFO`, `LATENCY` and the slow log, of each master."""
+"""Redis's own statistics: `INFO`, `LATENCY` and the slow log, of each master."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -14,13 +14,13 @@ from repositories.hot.redis.target import RedisTarget, target_of
 from repositories.hot.redis.wire import Command
 from repositories.observer_port import SECONDS, EngineObserver, Question, Subject, Unread, known
 
-# A slow command of before is another day's.
+# Seconds: older slow commands and latency spikes are ignored.
 _RECENT = 3600
 _SLOWEST = 128
 
 
 class RedisObserver(EngineObserver):
-    """One connection to each master."""
+    """Has one connection to each master."""
 
     engine = "Redis"
 
@@ -68,7 +68,7 @@ class RedisObserver(EngineObserver):
                 raise Unread("latency is not watched: CONFIG SET latency-monitor-threshold 100")
 
     def _slow(self) -> Iterator[Subject]:
-        """By the names of the commands: their arguments are nobody's to see."""
+        """Slow commands by name; their arguments are confidential."""
         for name, link in self._each():
             seconds: dict[str, list[float]] = {}
             for _, at, micros, arguments, *_ in _allowed(link, ("SLOWLOG", "GET", _SLOWEST)):
@@ -122,7 +122,7 @@ def _number(found: Mapping[str, str], name: str) -> float | None:
 
 
 def _allowed(link: RedisLink, command: Command) -> Any:
-    """Raises `Unread` where a server, as a hosted one, keeps it to itself."""
+    """The reply to a command. Raises `Unread` if the server refuses it, as hosted ones do."""
     try:
         return link.exchange(command, again=True)[0]
     except Unavailable as error:

@@ -1,10 +1,10 @@
-"""Pages in the memory of a process, leased to it by the cache's store for milliseconds.
+"""A cache of pages in the memory of a process, under leases of some milliseconds from the cache's store.
 
 Pattern: near cache with leases on reads (Gray and Cheriton, "Leases: An Efficient Fault-Tolerant Mechanism for
-Distributed File Cache Consistency", SOSP 1989). A page may be answered from memory until `TERM` seconds after the
-moment at which it was last asked for. The store notes the lease; whoever ends something that is leased waits until that
-time is over, so no reader anywhere gets the old page after a write's answer. No messages are sent, and no two clocks
-are compared: all that is assumed is that they run alike for milliseconds.
+Distributed File Cache Consistency", SOSP 1989). A page may be answered from memory until `TERM` seconds after it was
+last requested from the store. The store records the lease. A write that invalidates something leased waits until the
+lease has ended, so no reader gets the old page after the write was answered. No messages are sent, and no clocks are
+compared: the only assumption is that clocks run at about the same speed for milliseconds.
 """
 
 import time
@@ -14,16 +14,16 @@ from repositories.hot.port import Held
 
 # All processes that share a store must have the same.
 TERM = 0.010
-# Clocks run apart by much less than a tenth.
+# With a margin: the speeds of clocks differ by much less than a tenth.
 WAIT = TERM * 1.1
-# What this process was not asked for twice within so many seconds is not leased, so writes need not wait for it.
+# Only a page that is requested twice within this time is leased, so that writes do not wait for rarely read pages.
 HOT_SECONDS = 0.05
-# How much is held in memory, each page counting as its body and this.
+# The most bytes in memory, and what a page counts in addition to its body.
 BYTES, EACH = 16 << 20, 1024
 
 
 class _Page:
-    """`renew` is when the first who comes asks again, while others go on with this until `until`."""
+    """From `renew` on the first request asks the store again, while others still get this page until `until`."""
 
     __slots__ = ("asked", "held", "renew", "until")
 
@@ -35,7 +35,7 @@ class _Page:
 
 
 class Near:
-    """Thread-safe. `pause` waits; both it and `clock` count seconds."""
+    """The pages in memory. Thread-safe. `clock` returns seconds, and `pause` sleeps for seconds."""
 
     def __init__(
         self, clock: Callable[[], float] = time.monotonic, pause: Callable[[float], None] = time.sleep
@@ -66,12 +66,12 @@ class Near:
         self._bytes = 0
 
     def outwait(self) -> None:
-        """From its return on nobody has what was leased before the call."""
+        """Wait until all leases taken before the call have ended, in all processes."""
         self.forget()
         self._pause(WAIT)
 
     def _keep(self, key: str, page: _Page) -> None:
-        """Where there is no room all is forgotten: it is of no use in a moment."""
+        """Store a page. If there is no room, all pages are dropped: they are valid for milliseconds only."""
         if key not in self._pages:
             self._bytes += EACH + len(page.held.value.body or b"")
             if self._bytes > BYTES:

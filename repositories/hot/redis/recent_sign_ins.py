@@ -1,4 +1,4 @@
-"""The last sign-ins of this process. By them it notices that a failover or a restart of Redis has lost some."""
+"""The last sign-ins of this process, by which it detects that a failover or restart of Redis has lost some."""
 
 import threading
 import time
@@ -10,7 +10,8 @@ from uuid import UUID
 
 from repositories.records import Session
 
-# For longer than this nobody asks a new server what was ended before, so a session may be gone for that.
+# Older sign-ins are not checked: endings from before are not read again (see `CatchUp`), so that a missing session may
+# have been ended by another process.
 KEPT_SECONDS = 3600
 MOST = 4096
 
@@ -19,12 +20,12 @@ class SignIn(NamedTuple):
     session_id: UUID
     account_id: UUID
     created_at: datetime
-    # By this process's own clock, which nobody sets.
+    # By the monotonic clock.
     noted: float
 
 
 class RecentSignIns:
-    """By digest: what was acknowledged here and, as far as is known, not ended since."""
+    """Sign-ins, by digest, that were acknowledged here and are not known to have ended since."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
@@ -41,7 +42,7 @@ class RecentSignIns:
         self._forget(lambda one: one.session_id == session_id and one.account_id == account_id)
 
     def all_ended(self, account_id: UUID, keep: UUID | None, until: datetime | None = None) -> None:
-        """Those of an account, but for one; or of these who signed in by then."""
+        """Forget the sign-ins of an account except `keep`; with `until`, only those made up to that time."""
         self._forget(
             lambda one: (
                 one.account_id == account_id and one.session_id != keep and (until is None or one.created_at <= until)
@@ -54,7 +55,7 @@ class RecentSignIns:
             return [digest for digest, one in self._kept.items() if one.noted >= since]
 
     def lost(self, digests: Collection[bytes]) -> int:
-        """How many of these nobody has ended meanwhile. They are not counted again."""
+        """How many of these have not been ended meanwhile. They are forgotten, so that they are counted once."""
         with self._guard:
             return sum(self._kept.pop(digest, None) is not None for digest in digests)
 

@@ -1,15 +1,17 @@
-"""What Redis runs for the cache. Each script is one atomic step over any number of keys.
+"""The Lua scripts of the cache. Each is one atomic step over any number of keys.
 
-KEYS[1] is the epoch, then come a value's and its lease's name in turn. A value is stored as its stamp, the moments
-it is due and it was stored by the server's clock, the lengths of its parts and its record, and these. The parts are
-names of other values, each with its slot and a length before it, and their stamps. Behind the record is what was added
-to it later. A lease is stored as its
-generation, the token of who has it, and until when. A value's stamp is the generation it was filled under: 16 bytes,
-the epoch and the token of who opened it.
-What bears another epoch than the present one counts as not there.
+KEYS[1] is the epoch, followed by two names for each key, its value's and its lease's. What is stored:
 
-Read leases are noted by slots, into which names are hashed: four bytes for each slot, with the second of its last
-lease. The first four bytes say since when leases are noted.
+- a value: its stamp; when it is due and when it was stored, by the server's clock; the lengths of parts and record; the
+  parts; the record; what `EXTEND` added. A part is the slot, length and name of another value, and its stamp.
+- a stamp: the generation under which the value was filled, in 16 bytes, which are the epoch and the token of the caller
+  that began the generation. `EXTEND` replaces the token.
+- a lease: its generation, the token of its holder, and when it ends.
+
+What has another epoch than the current one counts as missing.
+
+Read leases are recorded by slots, into which names are hashed: four bytes for each slot, with the second of its last
+read lease. The first four bytes say since when they are recorded.
 """
 
 import hashlib
@@ -17,11 +19,11 @@ import hashlib
 from repositories.hot.encoding import GENERATION_SECONDS
 
 _EPOCH_SECONDS = 7 * 24 * 3600
-# The epoch of a cache that has moved, or is not the one in use yet. Nothing is stored under it.
+# The epoch of a cache that has moved, or is not in use yet. Nothing is stored under it.
 CLOSED = "MOVEDOFF"
 _OPEN = f"if redis.call('GET', KEYS[1]) == '{CLOSED}' then return redis.error_reply('the cache has moved') end\n"
 SLOTS = 1 << 14
-# Seconds for which a noted lease is waited for: more than it lasts, since the server's clock may be set.
+# A drop waits for read leases recorded within this time: longer than they last, since the server's clock may be set.
 _LEASED_SECONDS = 2
 
 _NOTING = f"""
@@ -33,9 +35,9 @@ local function opened(leases, now)
 end
 """
 
-# In a cluster the parts are elsewhere, and who reads a whole compares them.
+# In a cluster the parts are on other nodes; clients compare their stamps when they read the whole.
 _UNSEEN = "local function unchanged() return true end"
-# `MGET` of all takes as much of the server's time, since a script's memory has to be tidied after it.
+# One `MGET` of all parts is no faster, because of the garbage collection that it causes.
 _UNCHANGED = """
 local function unchanged(parts)
   local at, name, stamp, _ = 1
@@ -47,7 +49,7 @@ local function unchanged(parts)
 end
 """
 
-# KEYS: the epoch, a value's name, and for a read lease the leases. ARGV: the value's slot if so.
+# KEYS: the epoch, a value's name and, to take a read lease, the read leases. ARGV: in that case the value's slot.
 WHOLE = f"""{_UNCHANGED}{_NOTING}
 local value = redis.call('GET', KEYS[2])
 if not value or string.sub(value, 1, 8) ~= redis.call('GET', KEYS[1]) then return false end
@@ -69,7 +71,7 @@ end
 return value
 """
 
-# KEYS: the read leases, then names. ARGV: slots. Whether any of these was leased lately, or might have been.
+# KEYS: the read leases, then names. ARGV: slots. Returns whether any of these has had a read lease lately, or may have.
 DROP = f"""{_NOTING}
 for i = 2, #KEYS do redis.call('DEL', KEYS[i]) end
 local now = redis.call('TIME')[1]
@@ -84,7 +86,7 @@ end
 return 0
 """
 
-# ARGV: the caller's token, the lease in seconds, an epoch for when there is none, then what was seen.
+# ARGV: the caller's token, the lease in seconds, an epoch in case there is none, then the stamps that were seen.
 LEASE = f"""{_OPEN}
 local epoch, time, answers = redis.call('GET', KEYS[1]), redis.call('TIME'), {{}}
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
@@ -113,8 +115,8 @@ end
 return {{epoch, answers}}
 """
 
-# ARGV, for each key: the lease, seconds until it is due, the time to live in milliseconds, parts, the record, and when
-# it is gone at the latest by the server's clock, or nothing.
+# ARGV, for each key: the lease, seconds until it is due, the time to live in milliseconds, parts, the record, and the
+# latest time of its end by the server's clock, or nothing.
 _FILL = """
 local epoch, time, stored = redis.call('GET', KEYS[1]), redis.call('TIME'), {}
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
@@ -160,15 +162,15 @@ for i = 1, #KEYS do
 end
 """
 
-# ARGV: the epoch to end, or nothing for whichever there is; the next one.
+# ARGV: the epoch to end, or nothing for any; the next epoch.
 VOID = f"""{_OPEN}
 if ARGV[1] == '' or redis.call('GET', KEYS[1]) == ARGV[1] then
   redis.call('SET', KEYS[1], ARGV[2], 'EX', {_EPOCH_SECONDS})
 end
 """
 
-# KEYS: the epoch, the server's name. What another server process has stored may lack the drops and additions of its
-# last moments: a replica that was promoted, or the same server after a restart from a file.
+# KEYS: the epoch, the server's id. Begins a new epoch if the data is from another server process, as after a promotion
+# or a restart from a file: the last drops and additions may be missing in it.
 GREET = f"""
 local own, stored = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)'), redis.call('GET', KEYS[2])
 if own and stored ~= own then
@@ -182,7 +184,7 @@ if own and stored ~= own then
 end
 """
 
-# KEYS: the epoch, by which the server is found.
+# KEYS: the epoch, which only selects the node.
 TIME = "return redis.call('TIME')"
 
 ALL = (WHOLE, DROP, LEASE, FILL, EXTEND, RELEASE, VOID)

@@ -14,8 +14,9 @@ _DOWN = {b"s_down", b"o_down", b"disconnected"}
 
 
 class Sentinels:
-    """Thread-safe. The one that answered last is asked first. One that is behind the others, by the number that each
-    failover adds to, is not believed.
+    """Thread-safe. The Sentinel that answered last is asked first.
+
+    An answer with an older configuration epoch, which every failover increases, is rejected.
     """
 
     def __init__(self, target: RedisTarget, seconds: float) -> None:
@@ -25,7 +26,7 @@ class Sentinels:
         self._epoch = 0
 
     def master(self, deadline: float) -> tuple[str, int]:
-        """Host and port. Shares the time that is left over the Sentinels that are left. Raises `RedisError`."""
+        """Host and port. Divides the remaining time among the Sentinels not asked yet. Raises `RedisError`."""
         if not self._guard.acquire(timeout=max(deadline - time.monotonic(), 0)):
             raise ConnectionLost("the Sentinels are being asked")
         try:

@@ -1,6 +1,6 @@
-"""Scripts of sessions in Redis. Of those with an account KEYS[1] is its index (session id -> digest), ARGV[1] its id.
+"""The Lua scripts of sessions. If a script is about an account, KEYS[1] is its index and ARGV[1] its id.
 
-An index entry counts only while the record under its digest is of that very session.
+The index maps session ids to digests. An entry counts only while the record under its digest is of that session.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ from repositories.hot.redis.moving_scripts import ACCOUNT, GATE, LOOK, SEEN, SES
 from repositories.hot.redis.wire import Command
 from repositories.read_your_writes import KEPT_SECONDS
 
-# When a server last ended something, in seconds.
+# The key with the time at which the server last ended a session, in seconds.
 ENDED = "quartet:ended"
 _PRELUDE = f"""
 local index, account = KEYS[1], ARGV[1]
@@ -53,7 +53,7 @@ each(function(id, digest)
 end)
 return records
 """
-# Says how far a replica had followed, when it is one no more.
+# From this time a promoted replica shows up to where it had replicated.
 _NOTED = f"redis.call('SET', '{ENDED}', redis.call('TIME')[1], 'EX', {40 * 24 * 3600})"
 END = f"""{GATE}{_PRELUDE}
 {_NOTED}
@@ -64,7 +64,7 @@ END_ALL = f"""{GATE}{_PRELUDE}
 {_NOTED}
 each(function(id, digest) if id ~= ARGV[2] then remove(id, digest) end end)
 """
-# KEYS: a session. Its record, then what its account has written: a store's name and a position in turn.
+# KEYS: a session. Returns its record, then for each store its name and the account's position.
 FIND = f"""{LOOK}
 local record = redis.call('GET', KEYS[1])
 if not record then return {{}} end
@@ -76,7 +76,7 @@ return {{record, unpack(redis.call('HGETALL', '{SEEN}' .. tostring(session.accou
 NOTE_USE = f"""{GATE}
 if redis.call('SET', KEYS[1], ARGV[2], 'XX', 'KEEPTTL') then changed('sessions', ARGV[1]) end
 """
-# KEYS: an account's positions. ARGV: a store's name and a position in turn.
+# KEYS: an account's positions. ARGV: for each store its name and a position.
 NOTE_SEEN = f"""{GATE}
 for i = 1, #ARGV, 2 do
   local before = redis.call('HGET', KEYS[1], ARGV[i])

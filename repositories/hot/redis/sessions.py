@@ -26,10 +26,10 @@ from repositories.records import Session
 class RedisSessions(RedisBacked, SessionStore):
     """Pattern: secondary index kept by scripts, so that a session and its index entry are one write.
 
-    Keys live as long as the session's own length (`expires_at - created_at`) and an hour, counted from `add`;
-    whether a session is live is decided by the caller's `now`. So a session of the past is still found by a
-    caller whose clock is set to the past. The server must be one node or its replicas, not a cluster: a
-    session and its account's index are in different hash slots.
+    A key lives for the session's lifetime (`expires_at - created_at`) plus an hour, counted from `add`. Whether a
+    session is live is decided by the caller's `now`, so a caller whose clock is set to the past still finds a session
+    of that time. The server must be one node or its replicas, not a cluster: a session and its account's index are in
+    different hash slots.
     """
 
     _link: RedisLink
@@ -91,7 +91,7 @@ class RedisSessions(RedisBacked, SessionStore):
         return self._exchange(scripts.command(script, account_id, *arguments), again=again)
 
     def _exchange(self, command: Command, *, again: bool) -> list[Any]:
-        """Raises `MovedAway`. While a move switches, writers wait."""
+        """Send a command. During the switch of a move, writers wait. Raises `MovedAway`."""
         deadline = deadline_of(self._timeout)
         while True:
             try:

@@ -1,4 +1,4 @@
-"""Live streams in Redis: for each account that listens a head, a stream and its events' keys."""
+"""Live streams in Redis: for each account that listens a head, a stream, and the keys of its events."""
 
 import hashlib
 import time
@@ -26,8 +26,8 @@ from repositories.hot.streams_port import (
     new_epoch,
 )
 
-# KEYS: the head (`epoch.number`), the stream, the keys of its events by number; all listeners by id, and by the moment
-# from which they may be forgotten. ARGV: time to live, a new epoch, id, now, that moment.
+# KEYS: the head (`epoch.number`), the stream, the keys of its events by number; all listeners by id, and by the time
+# from which they may be forgotten. ARGV: time to live in milliseconds, a new epoch, the account's id, now, that time.
 _LISTEN = """
 local head = redis.call('GET', KEYS[1])
 if not head or not redis.call('ZSCORE', KEYS[4], ARGV[3]) then
@@ -45,7 +45,7 @@ redis.call('ZADD', KEYS[4], 0, ARGV[3])
 redis.call('ZADD', KEYS[5], ARGV[5], ARGV[3])
 return head
 """
-# KEYS of the others: the head, the stream, the keys of its events.
+# KEYS of the next two: the head, the stream, the keys of its events (only to append).
 _APPEND = """
 local head, kept = redis.call('GET', KEYS[1]), tonumber(ARGV[4])
 if not head or redis.call('ZSCORE', KEYS[3], ARGV[1]) then return 0 end
@@ -64,8 +64,9 @@ return 1
 _READ = """
 return {redis.call('GET', KEYS[1]), redis.call('XRANGE', KEYS[2], ARGV[1], '+', 'COUNT', ARGV[2])}
 """
-# KEYS: the server's name, and the two of the listeners. ARGV: what is before and behind a listener's id in the name of
-# its head. What another server process has written may lack its last events, and numbers would be given again.
+# KEYS: the server's id, and the two indexes of listeners. ARGV: prefix and suffix of a listener's id in the name of its
+# head. Ends all streams if they are from another server process: they may lack its last events, whose numbers would be
+# given again.
 _GREET = """
 local own = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
 if not own or redis.call('GET', KEYS[1]) == own then return end
@@ -78,20 +79,20 @@ _PLACE = "quartet:1:live:"
 _MS = int(LISTENING.total_seconds() * 1000)
 _CHUNK = 1000
 _ALONE = "{listeners}"
-# So many scripts are about as long as an exchange may keep the server from others.
+# This many scripts take about as long as one exchange may block the server.
 _AT_ONCE = 250
-# Fewer are not asked first whether they listen.
+# For up to this many accounts the scripts are sent without asking first who listens.
 _FEW = 8
 
 
 class RedisStreams(RedisBacked, Streams):
-    """The heads are the truth of who listens; a server may throw out any key at any time.
+    """The heads decide who listens; the server may evict any key at any time.
 
-    A head that is gone ends the epoch, and a server that was promoted or restarted ends all. A stream that is gone
-    shows in its numbers. An account that is gone from the index of listeners, so that events may have passed it by,
-    gets a new epoch when it next prolongs. That is one script: of two clients who prolong at once, the second must not
-    end the epoch of the first. So in a cluster each hash tag has such an index. `clock` gives seconds; it only decides
-    when an entry of that index may be forgotten.
+    A lost head ends the epoch; a promotion or restart of the server ends all epochs. A lost stream is noticed by its
+    numbers. An account that is missing in the index of listeners may have missed events, so its next `listen` begins a
+    new epoch. Check and renewal are one script: of two clients that listen at once, the second must not end the epoch
+    of the first. Therefore in a cluster each hash tag has its own index. `clock` returns seconds; it only decides when
+    an entry of the index may be removed.
     """
 
     def __init__(self, url: str, *, timeout: timedelta, pool: int, clock: Callable[[], float] = time.time) -> None:
@@ -172,12 +173,12 @@ class RedisStreams(RedisBacked, Streams):
         return f"{slot}head", f"{slot}events", f"{slot}keys"
 
     def _around(self, tag: str) -> tuple[str, str]:
-        """What surrounds an account's id in the name of its head. On one server each account has a tag of its own."""
+        """Prefix and suffix of an account's id in the name of its head. On one server each account has its own tag."""
         return (f"{_PLACE}{tag}:", ":head") if self._tags else (f"{_PLACE}{{", "}:head")
 
 
 def _unread(head: bytes | None, at: Position) -> Delta | None:
-    """The answer to a reader for whom there is nothing to read; None for one who is behind."""
+    """The answer to a reader for whom there is nothing to read; None for a reader who is behind."""
     if head is None:
         return gone()
     end = _position(head)
@@ -187,7 +188,7 @@ def _unread(head: bytes | None, at: Position) -> Delta | None:
 
 
 def _read(head: bytes | None, entries: list[Any], at: Position) -> Delta:
-    """The head is read again beside the entries, as the stream may have been begun anew since."""
+    """The answer to a reader who was behind. `head` was read with the entries: the stream may be a new one by then."""
     if head is None:
         return gone()
     end = _position(head)
@@ -208,5 +209,5 @@ def _script(script: str, keys: Sequence[str], *arguments: str | bytes | int) -> 
 
 
 def _index(tag: str) -> tuple[str, str]:
-    """The listeners with this hash tag: by id, and by the moment from which they may be forgotten."""
+    """The names of the two indexes of listeners: by id, and by the time from which they may be forgotten."""
     return f"{_PLACE}{tag}:id", f"{_PLACE}{tag}:end"

@@ -1,12 +1,12 @@
-"""The URLs of Redis: what redis-py is given to open a connection with.
+"""The URLs of Redis, and the options for opening a connection with redis-py.
 
     redis://user:password@host:port/database        rediss:// for TLS, unix:///path/of/socket
     redis+sentinel://user:password@host:port,host:port/name/database
     redis+cluster://user:password@host:port,host:port
 
-The hosts of `redis+sentinel://` (`rediss+sentinel://`: TLS to both) are Sentinels, `name` is what they call the master.
-User and password are for Redis; `sentinel_user` and `sentinel_password` are options. Those of `redis+cluster://`
-(`rediss+cluster://`) are some of the cluster's nodes, which tell of the others; it has one database.
+The hosts of `redis+sentinel://` (`rediss+sentinel://`: TLS to both) are Sentinels, `name` is their name of the master.
+User and password are for Redis; `sentinel_user` and `sentinel_password` are options. The hosts of `redis+cluster://`
+(`rediss+cluster://`) are some of the cluster's nodes, which return the others; a cluster has one database.
 """
 
 from typing import Any
@@ -24,8 +24,8 @@ _SENTINEL = {"sentinel_user", "sentinel_password"}
 class RedisTarget(Struct, frozen=True):
     """`options` are keyword arguments for redis-py's connection class of the `scheme`, `redis`, `rediss` or `unix`.
 
-    Each of `sentinels` and of a cluster's `nodes` are such arguments too; then the options have neither host nor port.
-    `master` is the name that Sentinels know.
+    Each of `sentinels` and each of a cluster's `nodes` is a set of such arguments too; then `options` has neither host
+    nor port. `master` is the Sentinels' name of the master.
     """
 
     scheme: str

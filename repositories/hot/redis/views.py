@@ -1,4 +1,4 @@
-"""View counts in Redis: a hash of open counts, and one of the batch that is under way."""
+"""View counts in Redis: a hash of open counts, and a hash of the batch that was taken."""
 
 import hashlib
 from collections.abc import Mapping
@@ -42,7 +42,7 @@ _SHA = {script: hashlib.sha1(script.encode()).hexdigest() for script in (_TAKE, 
 
 
 class RedisViewCounts(RedisBacked, ViewCounts):
-    """Pattern: write-back. Nothing is sent twice that would count twice."""
+    """Pattern: write-back. Commands that would count twice are not sent twice."""
 
     def __init__(self, url: str, *, timeout: timedelta, pool: int) -> None:
         self._link = link_to(url, role="cache", timeout=timeout, pool=pool, scripts=(_TAKE, _DONE))
@@ -66,6 +66,6 @@ class RedisViewCounts(RedisBacked, ViewCounts):
         self._run(_DONE, (self._taken, self._number), number)
 
     def _run(self, script: str, names: tuple[bytes, ...], argument: int) -> Any:
-        """Either script may run twice: a batch that is under way is given again."""
+        """Run a script. Both may run twice: a batch that was taken is returned again."""
         [reply] = self._link.exchange(("EVALSHA", _SHA[script], len(names), *names, argument), again=True)
         return reply

@@ -1,7 +1,7 @@
 """One connection to Redis. redis-py opens it (URL, TLS, sign-in, database), hiredis packs commands and reads replies.
 
-redis-py's own client costs three times as much for each exchange, and has a time limit for each step where every
-call here has a deadline: docs/decisions/0015-redis-wire.md.
+redis-py's own client costs three times as much for each exchange, and has a time limit for each step, while every call
+here has a deadline as a whole: docs/decisions/0015-redis-wire.md.
 """
 
 import re
@@ -21,18 +21,18 @@ Command = Sequence[str | bytes | int]
 _CLASSES = {"rediss": SSLConnection, "unix": UnixDomainSocketConnection}
 _BYTES = 1 << 16
 _NOTHING = object()
-# As a reply, and within the error of a script that met it.
+# At the beginning of a reply, or within the error of a script.
 _NOT_SERVING = re.compile(r"(?:^|-)(?:READONLY|MASTERDOWN|LOADING)\b")
 # Its annotation is narrower than what it takes.
 _packed: Callable[[Command], bytes] = hiredis.pack_command  # type: ignore[assignment]
 
 
 class NotServing(ResponseError):
-    """The server is a replica now, or has not loaded its data, and did nothing: another may be behind the address."""
+    """The server is a replica, or is still loading its data, and did nothing. Another may be at the address by now."""
 
 
 class _Opened(Protocol):
-    """What is used of a connection of redis-py, most of which has no annotations."""
+    """The part of redis-py's connection that is used here; most of it has no annotations."""
 
     host: str
     port: int
@@ -46,11 +46,11 @@ class _Opened(Protocol):
 
 
 class Wire:
-    """For one thread at a time. `talk` has a deadline, however the server's answer arrives.
+    """A connection for one thread at a time. `talk` keeps its deadline even if the answer arrives byte by byte.
 
-    `options` are for redis-py's connection class of `scheme`. The link notes in `era` when it was connected, in `asked`
-    when the server was last asked for its role, by the monotonic clock, and in `history` what it named its past.
-    `refused` says whether a refusal was among the last replies.
+    `options` are for redis-py's connection class of `scheme`. The link sets `era` (the era in which it connected),
+    `asked` (when it last asked for the server's role, by the monotonic clock), `history` (the replication id found
+    then) and `greeted`. `refused` says whether a refusal was among the last replies.
     """
 
     def __init__(self, scheme: str, options: Mapping[str, Any], seconds: float) -> None:
@@ -68,7 +68,7 @@ class Wire:
         return self._socket is not None
 
     def connect(self, deadline: float, place: tuple[str, int] | None = None) -> None:
-        """To the host and port of `place`, where the options leave it open."""
+        """Connect. `place` is host and port if the options do not have them."""
         if place is not None:
             self._opened.host, self._opened.port = place
         self._opened.socket_connect_timeout = self._opened.socket_timeout = _left(deadline)
@@ -81,16 +81,16 @@ class Wire:
         self._opened.disconnect()
 
     def is_dead(self) -> bool:
-        """Whether the server has closed it, or left something on it that nobody asked for."""
+        """Whether the server has closed the connection, or has sent something unexpected."""
         try:
             return self._opened.can_read(0)
         except ConnectionLost:
             return True
 
     def talk(self, commands: Sequence[Command], deadline: float) -> list[Any]:
-        """The replies; a refusal is among them as a `ResponseError`. Raises `ConnectionLost`, `TooSlow`.
+        """The replies to the commands, refusals as `ResponseError`. Raises `ConnectionLost`, `TooSlow`.
 
-        A server that is not serving is not asked again on this connection.
+        The connection is closed if the server is not serving.
         """
         try:
             self._socket.settimeout(_left(deadline))
@@ -105,7 +105,7 @@ class Wire:
         return replies
 
     def _replies(self, count: int, deadline: float) -> list[Any]:
-        """Most exchanges of a server come by here, so it is one loop."""
+        """Read `count` replies. A single loop, since almost every request to the server passes here."""
         reader, replies, self.refused = self._reader, list[Any](), False
         while len(replies) < count:
             reply = reader.gets()

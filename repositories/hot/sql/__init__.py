@@ -1,1 +1,1 @@
-"""What SQLite and PostgreSQL have in common as hot stores: the statements that run on both."""
+"""What the hot stores in SQLite and PostgreSQL have in common: the statements that run on both."""

@@ -1,4 +1,4 @@
-"""Rate limits in a database of SQL: a bucket is kept as the moment it is full."""
+"""Rate limits in an SQL database: a bucket is stored as the time at which it is full."""
 
 import itertools
 
@@ -6,16 +6,16 @@ from repositories.hot.encoding import text_bytes
 from repositories.hot.limits_port import Limits, Rate, Verdict, verdict
 from repositories.sql import SqlDatabase
 
-# As `judged` does, in one step. A bucket that is full is filled anew.
+# The same as `judged`, in one atomic step. A bucket that is full starts at the current time.
 _TAKE = """INSERT INTO hot_limits ("key", "full") VALUES (:key, now_seconds() + :each)
     ON CONFLICT ("key") DO UPDATE SET "full" = :each +
         CASE WHEN hot_limits."full" > excluded."full" - :each THEN hot_limits."full" ELSE excluded."full" - :each END
     WHERE hot_limits."full" <= excluded."full" - 2 * :each + :room
     RETURNING "full" - now_seconds()"""
 _LATE = 'SELECT "full" - now_seconds() FROM hot_limits WHERE "key" = ?'
-# A grain of sand, for sums of fractions.
+# A tolerance for rounding errors in sums of fractions.
 _GRAIN = 1e-6
-# So many calls after the last time buckets that are full are forgotten, at most as many.
+# Every this many calls full buckets are removed, at most this many of them.
 _SWEEP_EVERY = 256
 _SWEEP = f"""DELETE FROM hot_limits WHERE "full" <= now_seconds() AND "key" IN
     (SELECT "key" FROM hot_limits WHERE "full" <= now_seconds() LIMIT {_SWEEP_EVERY} FOR UPDATE SKIP LOCKED)

@@ -1,4 +1,4 @@
-"""Sessions in a database of SQL as a place."""
+"""Sessions in an SQL database as a place of a move."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
@@ -41,7 +41,7 @@ _PUT = {
 
 
 def noted(binary: str) -> list[Noted]:
-    """`binary` is how an engine writes binary values for JSON."""
+    """The tables whose changes are noted. `binary` is the engine's expression for a binary value as text in JSON."""
     account = binary.format("{row}.account_id")
     return [
         Noted("hot_sessions", "'sessions'", [binary.format("{row}.digest")]),

@@ -1,4 +1,4 @@
-"""The cache in a database of SQL, with what lives beside it, as a place of a move."""
+"""The cache in an SQL database, with the other stores at its URL, as a place of a move."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +10,7 @@ from repositories.moving.places import Mark
 
 
 class SqlCachePlace(CachePlace, GatedPlace):
-    """`tables` take no writes in a place that was left; `void` is the cache's own."""
+    """`tables` take no writes in a place that was left; `void` is that of the cache."""
 
     def __init__(
         self, database: PlaceDatabase, engine: Engine, tables: Sequence[str], void: Callable[[], None]

@@ -1,4 +1,4 @@
-"""Sessions in a database of SQL."""
+"""Sessions in an SQL database."""
 
 from datetime import datetime
 from uuid import UUID
@@ -13,7 +13,7 @@ from repositories.records import Session
 from repositories.sql import Row, SqlDatabase, SqlWork
 
 _SWEPT = 100
-# An account's positions are prolonged in steps of so many seconds: where an index has the time, each costs its update.
+# The expiry of an account's positions is extended in steps of this many seconds, to save updates of the index on it.
 _STEP = 600.0
 _REPLACED = "DELETE FROM hot_sessions WHERE digest = ? OR (account_id = ? AND id = ?)"
 _ADD = "INSERT INTO hot_sessions VALUES (?, ?, ?, ?, now_seconds() + ?)"
@@ -34,8 +34,8 @@ _END_ALL = "DELETE FROM hot_sessions WHERE account_id = ? AND id <> ? RETURNING 
 
 
 class SqlSessions(SessionStore):
-    """As in Redis: a session is kept for its own length (`expires_at - created_at`) and an hour, counted from `add`
-    by the database's clock; whether it is live is decided by the caller's `now`.
+    """As in Redis, a session is kept for its lifetime (`expires_at - created_at`) plus an hour, counted from `add` by
+    the database's clock; whether it is live is decided by the caller's `now`.
     """
 
     _database: SqlDatabase
@@ -55,7 +55,7 @@ class SqlSessions(SessionStore):
 
     def note_seen(self, account_id: UUID, positions: Positions) -> None:
         own = {"account": account_id.bytes, "kept": KEPT_SECONDS + _STEP, "step": _STEP}
-        # In one order everywhere, or two would wait for each other.
+        # In the same order everywhere, since otherwise two transactions could deadlock.
         rows = [own | {"store": store, "position": position} for store, position in sorted(positions.items())]
         with self._database.write() as work:
             self._forget(work, "hot_seen", "account_id")
@@ -75,7 +75,7 @@ class SqlSessions(SessionStore):
         self._database.change(_END_ALL, (account_id.bytes, keep.bytes if keep else b""))
 
     def _true(self, rows: list[Row]) -> list[Row]:
-        """Rows whose second column is `_STATE`. Raises `MovedAway`: sessions may have been made or ended elsewhere."""
+        """Check rows with `_STATE` in the second column. Raises `MovedAway`: sessions may have changed elsewhere."""
         if (rows[0][1] if rows else self._database.rows(f"SELECT {_STATE}")[0][0]) in CLOSED:
             raise MovedAway("sessions", REFUSAL)
         return rows

@@ -1,6 +1,6 @@
-"""The live streams in a database of SQL: heads and events in two tables.
+"""The live streams in an SQL database: heads and events in two tables.
 
-Whoever changes a stream's events has its head locked, or is the only writer.
+A writer locks the head of a stream before it changes its events, or is the only writer.
 """
 
 from abc import abstractmethod
@@ -30,7 +30,7 @@ Numbered = Sequence[tuple[int, LiveEvent]]
 
 
 class SqlStreams(Streams):
-    # Seconds: listening is prolonged in such steps, and lasts as much longer.
+    # Seconds: the end of listening is extended in steps of this size, and is later by as much.
     _step = 0.0
     _database: SqlDatabase
 
@@ -65,15 +65,15 @@ class SqlStreams(Streams):
 
     @abstractmethod
     def _heads(self, account_ids: Collection[UUID]) -> Mapping[UUID, Position]:
-        """The ends of the streams of those who listen."""
+        """The ends of the streams of those accounts that listen."""
 
     @abstractmethod
     def _append(self, account_ids: Sequence[UUID], event: LiveEvent) -> None:
-        """Add it for those of them who listen, unless it is there."""
+        """Add the event to the streams of those accounts that listen, unless it is there already."""
 
     @abstractmethod
     def _events(self, behind: Sequence[tuple[UUID, Position]], limit: int) -> Sequence[Numbered]:
-        """What came after each position in its epoch, the oldest `limit`."""
+        """The events after each position in its epoch, the oldest `limit` each."""
 
 
 def _delta(end: Position | None, at: Position, found: Numbered | None) -> Delta:

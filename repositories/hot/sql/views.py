@@ -1,4 +1,4 @@
-"""View counts in a database of SQL."""
+"""View counts in an SQL database."""
 
 from collections.abc import Mapping
 from uuid import UUID
@@ -9,22 +9,23 @@ from repositories.sql import SqlDatabase, SqlWork
 _OPEN = 0
 _ADD = """INSERT INTO hot_views (post_id, taken, n) VALUES (?, 0, ?)
     ON CONFLICT (taken, post_id) DO UPDATE SET n = hot_views.n + excluded.n"""
-# The last batch's number, which is locked: of two who take at once the second waits. The time is in microseconds.
+# The number of the last batch, in a row that this locks: of two concurrent takers the second waits. The time is in
+# microseconds.
 _LAST = """INSERT INTO hot_view_batch VALUES (1, 0) ON CONFLICT (id) DO UPDATE SET number = hot_view_batch.number
     RETURNING number, CAST(now_seconds() * 1000000 AS BIGINT)"""
-# Locked in the order of `add` first, or the two would wait for each other.
+# The subquery locks rows in the same order as `add`, since otherwise the two could deadlock.
 _MOVE = """UPDATE hot_views SET taken = ? WHERE taken = 0 AND post_id IN
     (SELECT post_id FROM hot_views WHERE taken = 0 ORDER BY post_id LIMIT ? FOR UPDATE)"""
 
 
 class SqlViewCounts(ViewCounts):
-    """Open counts have `taken` 0, those of the batch under way its number."""
+    """Open counts have `taken` 0; counts of the batch that was taken have its number."""
 
     _database: SqlDatabase
 
     def add(self, counts: Mapping[UUID, int]) -> None:
         if counts:
-            # In one order everywhere, or two would wait for each other.
+            # In the same order everywhere, since otherwise two transactions could deadlock.
             rows = sorted((post_id.bytes, n) for post_id, n in counts.items())
             with self._database.write() as work:
                 work.executemany(_ADD, rows)
