@@ -31,20 +31,20 @@ class Lines(logging.StreamHandler[TextIO]):
         super().__init__(stream)
         self.takes_json = json
         self._gathered: deque[object] = deque()
-        self._any = threading.Event()
+        self._pending = threading.Event()
         self._writer: threading.Thread | None = None
 
     def write(self, line: object) -> None:
         """Queue one line. It is converted by `str` when it is written. Never raises, like every handler."""
         self._gathered.append(line)
-        if not self._any.is_set():
+        if not self._pending.is_set():
             self._begin()
         elif len(self._gathered) > MOST_GATHERED:
             self.flush()
 
     def flush(self) -> None:
         """Write all lines that are gathered. When this returns, everything logged before is written."""
-        with suppress(OSError, ValueError), self._alone():
+        with suppress(OSError, ValueError), self._locked():
             if self._gathered:
                 count = len(self._gathered)
                 self.stream.write("".join([f"{self._gathered.popleft()}\n" for _ in range(count)]))
@@ -56,21 +56,21 @@ class Lines(logging.StreamHandler[TextIO]):
         super().emit(record)
 
     def _begin(self) -> None:
-        with self._alone():
-            self._any.set()
+        with self._locked():
+            self._pending.set()
             if self._writer is None:
-                self._writer = threading.Thread(target=self._write_on, name="log", daemon=True)
+                self._writer = threading.Thread(target=self._write_loop, name="log", daemon=True)
                 self._writer.start()
 
-    def _write_on(self) -> None:
+    def _write_loop(self) -> None:
         pause = threading.Event()
-        while self._any.wait():
+        while self._pending.wait():
             pause.wait(GATHERED_SECONDS)
-            self._any.clear()
+            self._pending.clear()
             self.flush()
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _locked(self) -> Iterator[None]:
         self.acquire()
         try:
             yield

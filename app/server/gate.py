@@ -32,7 +32,7 @@ REST_SECONDS = 3.0
 REMEMBERED = 64
 
 
-def _stay_away() -> None:
+def _sleep() -> None:
     time.sleep(REST_SECONDS)
 
 
@@ -48,7 +48,7 @@ class Gate:
         refuse: Refuse | None = None,
         spared: Callable[[Environ], bool] = lambda _: False,
         room: Callable[[], int] = lambda: 0,
-        rest: Callable[[], None] = _stay_away,
+        rest: Callable[[], None] = _sleep,
     ) -> None:
         """`seconds` is how long requests are meant to wait under overload; 0 means without limit.
 
@@ -77,7 +77,7 @@ class Gate:
         refused = self._enter(environ)
         if refused is not None and self._refuse is not None:
             if refused is _HELD:
-                return self._and_rest(self._refuse(environ, start_response, CROWDED))
+                return self._send_and_rest(self._refuse(environ, start_response, CROWDED))
             return self._refuse(environ, start_response, refused)
         began = time.perf_counter()
         try:
@@ -118,7 +118,7 @@ class Gate:
     def _has_room(self) -> bool:
         return len(self._waiting) + len(self._beyond) + self._resting < self._room()
 
-    def _and_rest(self, answer: Iterable[bytes]) -> Iterator[bytes]:
+    def _send_and_rest(self, answer: Iterable[bytes]) -> Iterator[bytes]:
         """Send the refusal, then rest. The client does not wait: by `Content-Length` its answer is complete."""
         yield from answer
         with self._guard:

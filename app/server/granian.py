@@ -28,7 +28,7 @@ _ADVICE = "Configuration allows spawning up to"
 # Forking is safe only if no library has started threads; on macOS, system libraries do.
 _FORKS = sys.platform == "linux"
 # In a worker: the pipe by which the main process tells it that it may begin.
-_word: "Connection[Any, Any] | None" = None
+_start_receiver: "Connection[Any, Any] | None" = None
 _HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -46,7 +46,7 @@ def refuse_other_servers() -> None:
 
     The handling of bodies that never arrive, of streams and of shutdown works only with granian.
     """
-    if _word is None:
+    if _start_receiver is None:
         raise OtherServer
 
 
@@ -55,8 +55,8 @@ def await_word() -> None:
 
     Call this after everything that opens nothing: it then runs while the main process checks and migrates the stores.
     """
-    if _word is not None:
-        _word.poll(None)
+    if _start_receiver is not None:
+        _start_receiver.poll(None)
 
 
 class WithoutAdvice(logging.Filter):
@@ -71,18 +71,18 @@ class Server(MPServer):
         super().__init__(target, **options)
         self._beside = beside
         self._entered = ExitStack()
-        self._word, self._say = multiprocessing.Pipe(duplex=False)
+        self._start_receiver, self._start_sender = multiprocessing.Pipe(duplex=False)
 
     def serve(self) -> None:  # type: ignore[override]  # granian's takes a loader, and here it is given
         """Serve until SIGTERM or SIGINT. Raises what entering `beside` raises, without having served."""
         multiprocessing.set_start_method("fork" if _FORKS else "spawn", force=True)
         with self._entered:
-            super().serve(target_loader=partial(_load, self._word, self._say))
+            super().serve(target_loader=partial(_load, self._start_receiver, self._start_sender))
 
     def startup(self, spawn_target: Any, target_loader: Any) -> None:
         """As granian's, and enter `beside`. Meanwhile signals have their default effect: they end this process."""
         try:
-            with _held_back():
+            with _signals_blocked():
                 super().startup(spawn_target, target_loader)  # type: ignore[no-untyped-call]
                 own = {number: signal.signal(number, _default(number)) for number in _HANDLED}
             self._entered.enter_context(self._beside)
@@ -94,11 +94,11 @@ class Server(MPServer):
             signal.signal(number, handler)
         # From now on this process has threads, so a worker that replaces another must be spawned, not forked.
         multiprocessing.set_start_method("spawn", force=True)
-        self._say.send(None)
+        self._start_sender.send(None)
 
 
 @contextmanager
-def _held_back() -> Iterator[None]:
+def _signals_blocked() -> Iterator[None]:
     """Block `_HANDLED` inside the block; signals that arrive there are delivered at its end."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
     try:
@@ -111,19 +111,19 @@ def _default(number: int) -> Any:
     return signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
 
 
-def _load(word: "Connection[Any, Any]", say: "Connection[Any, Any]", target: str) -> Any:
+def _load(receiver: "Connection[Any, Any]", sender: "Connection[Any, Any]", target: str) -> Any:
     """In a worker: import and return the target, after waiting until the main process lets the workers begin.
 
     The target may wait itself (`await_word`) while it is imported. Until granian sets its handlers, a signal ends the
     worker.
     """
-    global _word  # noqa: PLW0603  one process, one server
-    say.close()
-    _word = word
+    global _start_receiver  # noqa: PLW0603  one process, one server
+    sender.close()
+    _start_receiver = receiver
     for number in _HANDLED:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
-    end_with(word)
+    end_with(receiver)
     module, _, name = target.partition(":")
     found = getattr(import_module(module), name)
     await_word()

@@ -25,11 +25,11 @@ class Backlogs(Gauges):
     }
 
     def __init__(self, outboxes: Mapping[str, Outbox], clock: Clock) -> None:
-        self._asking = Background({truth: partial(_read, outbox) for truth, outbox in outboxes.items()})
+        self._backlogs = Background({truth: partial(_read, outbox) for truth, outbox in outboxes.items()})
         self._clock = clock
 
     def figures(self) -> Iterator[tuple[list[str], Figures]]:
-        for truth, backlog in self._asking.answers().items():
+        for truth, backlog in self._backlogs.answers().items():
             yield [truth], self._known(backlog) if backlog else {"readable": 0}
 
     def _known(self, backlog: Backlog) -> Figures:

@@ -39,7 +39,7 @@ class Everything(Collector):
         series.sample_pools()
         directory = series.directory()
         if directory:
-            _bury_the_dead(directory)
+            _remove_dead_processes(directory)
         shared = MultiProcessCollector(None, str(directory)) if directory else series.own  # type: ignore[no-untyped-call]  # it has no annotation
         yield from marked(shared, series.exemplars.of_all(directory))
         for collector in self._more:
@@ -82,7 +82,7 @@ def serve(host: str, port: int, whole: CollectorRegistry) -> Callable[[], None]:
     return end
 
 
-def _bury_the_dead(directory: Path) -> None:
+def _remove_dead_processes(directory: Path) -> None:
     """Remove the gauges and exemplars of workers that no longer run. Their counters stay."""
     for file in directory.iterdir():
         found = PROCESS_FILE.fullmatch(file.name)

@@ -131,20 +131,20 @@ class History:
 
         Of two processes that do this at once, one may overwrite the other's reading.
         """
-        readings, now = self._shared(), self._clock()
+        readings, now = self._load(), self._clock()
         if not readings or not 0 <= now - readings[-1].at < EVERY:
             kept = [one for one in readings if one.at < now]
             readings = [*kept, Reading.of(self._collect(), now)][-KEPT:]
             self._readings = readings
-            self._share(readings)
+            self._save(readings)
         return Recent(readings)
 
-    def _shared(self) -> list[Reading]:
+    def _load(self) -> list[Reading]:
         if self._file and self._file.exists():
             return self._decoder.decode(self._file.read_bytes())
         return self._readings
 
-    def _share(self, readings: Sequence[Reading]) -> None:
+    def _save(self, readings: Sequence[Reading]) -> None:
         """Write the file atomically: a reader sees the old file or the new one."""
         if self._file:
             new = self._file.with_suffix(f".{os.getpid()}")

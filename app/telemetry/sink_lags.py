@@ -22,12 +22,12 @@ class SinkLags(Gauges):
     }
 
     def __init__(self, log: EventLog | None, clock: Clock) -> None:
-        self._asking = Background({"sinks": lambda: _read(log)} if log else {})
+        self._states = Background({"sinks": lambda: _read(log)} if log else {})
         self._clock = clock
 
     def figures(self) -> Iterator[tuple[list[str], Figures]]:
         by_series: dict[str, list[SinkState]] = {}
-        for state in self._asking.answers().get("sinks") or ():
+        for state in self._states.answers().get("sinks") or ():
             by_series.setdefault(series_of(state.sink), []).append(state)
         for name, states in by_series.items():
             served = [state for state in states if state.disabled_at is None]

@@ -135,7 +135,7 @@ class step:  # noqa: N801  as above
         self._token = self._span = None
         context = None if self._parent is None else _w3c.extract({"traceparent": self._parent}, _ROOT)
         if _tracer is not None:
-            links = [Link(found) for sent in self._links if (found := _sent(sent)).is_valid]
+            links = [Link(found) for sent in self._links if (found := _span_context(sent)).is_valid]
             self._span = _tracer.start_span(self._name, context, self._kind, self._attributes, links)
             context = trace.set_span_in_context(self._span, context)
         if context is not None:
@@ -156,7 +156,7 @@ def also(links: Iterable[str], attributes: Attributes) -> None:
     if _tracer is not None and span.is_recording():
         span.set_attributes(attributes)
         for sent in links:
-            if (found := _sent(sent)).is_valid:
+            if (found := _span_context(sent)).is_valid:
                 span.add_link(found)
 
 
@@ -167,7 +167,7 @@ def failed(error: Exception) -> None:
         _fail(span, type(error).__name__)
 
 
-def _sent(traceparent: str) -> SpanContext:
+def _span_context(traceparent: str) -> SpanContext:
     return trace.get_current_span(_w3c.extract({"traceparent": traceparent}, _ROOT)).get_span_context()
 
 

@@ -21,10 +21,10 @@ class StoreStates(Gauges):
     }
 
     def __init__(self, stores: Mapping[str, Store]) -> None:
-        self._asking = Background({name: partial(_state, store) for name, store in stores.items()})
+        self._states = Background({name: partial(_state, store) for name, store in stores.items()})
 
     def figures(self) -> Iterator[tuple[list[str], Figures]]:
-        for name, state in self._asking.answers().items():
+        for name, state in self._states.answers().items():
             answers, writes = state or (False, False)
             yield [name], {"up": answers, "writable": writes}
 

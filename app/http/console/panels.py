@@ -37,7 +37,7 @@ def stores() -> Context:
     rows = []
     for role, answer in found.items():
         buckets = series.buckets("call_seconds", of_labels=(role,)) if series else {}
-        size, used = (_of(series, name, role) for name in ("pool_size", "pool_in_use"))
+        size, used = (_value_of(series, name, role) for name in ("pool_size", "pool_in_use"))
         rows.append(
             {
                 "role": role,
@@ -108,7 +108,7 @@ def lags() -> Context:
         "p50": quantile(0.5, lag),
         "p99": quantile(0.99, lag),
         "series": series,
-        "beside": _beside(series),
+        "beside": _remark_on_relays(series),
         "deliveries": series.trend("deliveries") if series else [],
         "say": "",
     }
@@ -144,7 +144,7 @@ def live() -> Context:
         "rows": rows,
         "open": series.level("streams"),
         "most": series.level("most_streams"),
-        "beside": _beside(series),
+        "beside": _remark_on_relays(series),
         "say": "",
     }
 
@@ -181,7 +181,7 @@ def now() -> datetime:
     return container().kit.clock()
 
 
-def _beside(series: Recent | None) -> str:
+def _remark_on_relays(series: Recent | None) -> str:
     """A remark about external relays, whose figures come from their own metrics; empty for an inline relay."""
     if container().settings.relay_inline:
         return ""
@@ -197,7 +197,7 @@ def _failed(labels: Labels) -> bool:
     return labels[2].startswith("5")
 
 
-def _of(series: Recent | None, name: str, store: str) -> float | None:
+def _value_of(series: Recent | None, name: str, store: str) -> float | None:
     return series.now(name).get((store,)) if series else None
 
 

@@ -58,7 +58,7 @@ def admit() -> Response | None:
         return None
     if g.operator is None:
         return _to_sign_in()
-    return _act(g.operator, is_known=is_over is not None) if request.method == "POST" else None
+    return _refused_post(g.operator, is_known=is_over is not None) if request.method == "POST" else None
 
 
 @blp.after_request
@@ -177,7 +177,7 @@ def to(place: str) -> Response:
     return cast("Response", redirect(place, 303))
 
 
-def _act(session: UUID, *, is_known: bool) -> Response | None:
+def _refused_post(session: UUID, *, is_known: bool) -> Response | None:
     """Refuse a POST with a wrong form token, or while it is unknown whether the session was ended; None to admit it.
 
     Signing out is admitted in the latter case.

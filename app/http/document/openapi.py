@@ -62,7 +62,7 @@ class Api(flask_smorest.Api):
         )
 
 
-def _names(_: object, field: ma.fields.Field[Any], **__: Any) -> dict[str, Any]:
+def _property_names(_: object, field: ma.fields.Field[Any], **__: Any) -> dict[str, Any]:
     """The property names of `Attributes`, which apispec does not derive from the field."""
     return {"propertyNames": {"pattern": field.PATTERN}} if isinstance(field, Attributes) else {}
 
@@ -78,7 +78,7 @@ def _document() -> WholePage:
     app = Flask("document", static_folder=None)
     routes.convert(app)
     api = Api(app, spec_kwargs={**INFO, "servers": [{"url": "/"}]})
-    api.ma_plugin.converter.add_attribute_function(_names)
+    api.ma_plugin.converter.add_attribute_function(_property_names)
     for name, scheme in SECURITY.items():
         api.spec.components.security_scheme(name, scheme)
     for name, event in live_events.components().items():

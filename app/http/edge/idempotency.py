@@ -66,7 +66,7 @@ def idempotent(*, required: bool = False, kept: bool = True) -> Callable[[View],
                 return cast("Response", view(*args, **kwargs))
             g.attempt = _attempt(sent, args)
             try:
-                return _sent(view(*args, **kwargs)) if required else _framed(view, args, kwargs)
+                return _sent(view(*args, **kwargs)) if required else _run_once(view, args, kwargs)
             except Replayed as known:
                 own_writes.resume(known.answer.headers.get(own_writes.HEADER, ""))
                 answer = _sent(known.answer)
@@ -93,7 +93,7 @@ def stored(response: Response) -> Answer:
     return Answer(response.status_code, headers, response.get_data())
 
 
-def _framed(view: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Response:
+def _run_once(view: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Response:
     """Claim the key, call the view, store the response.
 
     An `AppError` with a status below 500 frees the key. After any other error the key stays bound to this body.

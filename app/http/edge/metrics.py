@@ -21,7 +21,7 @@ Recorder = Callable[[str, str, int, float], None]
 def register(app: Flask) -> None:
     """Set up metrics, unless they are switched off. The route is omitted if metrics are served on their own address."""
     container = cast("Container", app.extensions[CONTAINER])
-    app.extensions[RECORDER] = _nowhere
+    app.extensions[RECORDER] = _discard
     if not container.settings.metrics:
         return
     # Imported here, because the server must first set the directory in which its processes share metrics.
@@ -53,4 +53,4 @@ def answered(app: Flask, route: str | None, method: str, status: int, seconds: f
     spans.answered(route, method, status)
 
 
-def _nowhere(_route: str, _method: str, _status: int, _seconds: float) -> None: ...
+def _discard(_route: str, _method: str, _status: int, _seconds: float) -> None: ...

@@ -68,13 +68,13 @@ class Refusal:
             ("Server-Timing", "app;dur=0.00"),
         ]
         self._reasons = deque[str]()
-        self._any = threading.Event()
+        self._pending = threading.Event()
         self._reporter: threading.Thread | None = None
         self._guard = threading.Lock()
 
     def __call__(self, environ: dict[str, Any], start_response: Any, reason: str) -> Iterable[bytes]:
         self._reasons.append(reason)
-        if not self._any.is_set():
+        if not self._pending.is_set():
             self._begin()
         return self._answer(environ, start_response)
 
@@ -93,17 +93,17 @@ class Refusal:
 
     def _begin(self) -> None:
         with self._guard:
-            self._any.set()
+            self._pending.set()
             if self._reporter is None:
-                self._reporter = threading.Thread(target=self._report_on, name="refusals", daemon=True)
+                self._reporter = threading.Thread(target=self._report_loop, name="refusals", daemon=True)
                 self._reporter.start()
 
-    def _report_on(self) -> None:
+    def _report_loop(self) -> None:
         pause, usual = threading.Event(), sys.getswitchinterval()
-        while self._any.wait():
+        while self._pending.wait():
             self._switch(SWITCH_SECONDS)
             pause.wait(self._gathered_seconds)
-            self._any.clear()
+            self._pending.clear()
             self.report()
-            if not self._any.wait(self._calm_seconds):
+            if not self._pending.wait(self._calm_seconds):
                 self._switch(usual)

@@ -37,7 +37,7 @@ class Cursors:
 
     def __init__(self, secrets: Sequence[str]) -> None:
         self._secrets = secrets
-        self._same = lru_cache(REMEMBERED)(self._position)
+        self._cached_position = lru_cache(REMEMBERED)(self._position)
 
     def issue(self, scope: str, position: Position | None) -> str | None:
         return None if position is None else self._signed(scope, position, self._secrets[0])
@@ -49,7 +49,7 @@ class Cursors:
     def read(self, scope: str, cursor: str) -> list[Any]:
         """Raises `BadRequest` with code `bad_cursor` for anything this server did not issue for this list."""
         # Cached, because clients poll with the same cursor.
-        position = self._same(scope, cursor) if len(cursor) <= SHORT else self._position(scope, cursor)
+        position = self._cached_position(scope, cursor) if len(cursor) <= SHORT else self._position(scope, cursor)
         if position is None:
             raise BadRequest("this cursor was not issued for this list", code="bad_cursor")
         return list(position)

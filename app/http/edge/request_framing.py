@@ -55,7 +55,7 @@ def check() -> None:
     if request.headers.get("Content-Encoding", "").strip().lower() not in PLAIN:
         raise CodedBody("the body must be sent without a content coding")
     if coding or request.content_length:
-        _whole(chunked=bool(coding))
+        _read_whole(chunked=bool(coding))
 
 
 def is_strange() -> bool:
@@ -64,7 +64,7 @@ def is_strange() -> bool:
     return view is None or (getattr(view, "access", None) == "private" and session_or_none() is None)
 
 
-def _whole(*, chunked: bool) -> None:
+def _read_whole(*, chunked: bool) -> None:
     """Read the whole body, which Flask caches for the view. Raises `BadRequest` if it is truncated."""
     try:
         size = len(request.get_data(cache=True))

@@ -128,7 +128,7 @@ def _values(of: Container, current: Session) -> Iterator[tuple[str, bytes]]:
         yield "session", session_item(device, current)
     for post in _walk(lambda last: documents.posts.page(before=last and last.id, limit=PAGE, author=me)):
         yield "post", post_part(post)
-    for comment in _walk(lambda last: documents.comments.by_author(me, after=last and _place(last), limit=PAGE)):
+    for comment in _walk(lambda last: documents.comments.by_author(me, after=last and _comment_key(last), limit=PAGE)):
         yield "comment", assembled({"post_id": encode(comment.post_id), "comment": comment_part(comment)})
     for like in _walk(lambda last: relational.likes.of_account(me, after=last and last.post_id, limit=PAGE)):
         yield "like", encode({"post_id": like.post_id, "at": moment(like.at)})
@@ -137,9 +137,9 @@ def _values(of: Container, current: Session) -> Iterator[tuple[str, bytes]]:
     yield from _edges(of, "block", lambda last: graph.blocked(me, before=last, limit=PAGE))
     for product in _walk(lambda last: documents.products.of_seller(me, after=last and last.id, limit=PAGE)):
         yield "product", product_part(product)
-    for order in _walk(lambda last: orders.of_buyer(me, before=last and _mark(last), limit=PAGE)):
+    for order in _walk(lambda last: orders.of_buyer(me, before=last and _order_cursor(last), limit=PAGE)):
         yield "order", order_body(order)
-    for order in _walk(lambda last: orders.of_seller(me, before=last and _mark(last), limit=PAGE)):
+    for order in _walk(lambda last: orders.of_seller(me, before=last and _order_cursor(last), limit=PAGE)):
         yield from (("order", order_body(part)) for part in seen(me, [order]))
     yield from _money(of, me)
     place, begun = None, False
@@ -192,9 +192,9 @@ def _pages(read: Read[T]) -> Iterator[Sequence[T]]:
         last = page[-1]
 
 
-def _place(comment: Comment) -> tuple[UUID, int]:
+def _comment_key(comment: Comment) -> tuple[UUID, int]:
     return comment.post_id, comment.number
 
 
-def _mark(order: Order) -> TimeCursor:
+def _order_cursor(order: Order) -> TimeCursor:
     return TimeCursor(order.created_at, order.id)

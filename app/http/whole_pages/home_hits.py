@@ -83,7 +83,7 @@ class HomeHits:
         self._container = container
         self._pages = container.pages.home
         self._cursors = cast("Cursors", app.extensions[CURSORS])
-        self._same = lru_cache(REMEMBERED)(self._window)
+        self._cached_window = lru_cache(REMEMBERED)(self._window)
 
     def answer(self, environ: Environ) -> Reply | None:
         if environ["REQUEST_METHOD"] not in caching.READS or has_body(environ):
@@ -106,7 +106,7 @@ class HomeHits:
         return replied(self._app, environ, asking, page, PATH, around, used)
 
     def _find(self, reader: UUID, query: str) -> HomeFound | None:
-        window = (self._same if len(query) <= SHORT else self._window)(reader, query)
+        window = (self._cached_window if len(query) <= SHORT else self._window)(reader, query)
         return None if window is None else self._pages.find(reader, window)
 
     def _window(self, reader: UUID, query: str) -> Window | None:

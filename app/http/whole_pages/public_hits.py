@@ -52,8 +52,8 @@ class PublicHits:
         self._pages = container.pages.whole
         self._views = container.content.views
         self._settings = container.settings
-        self._same: dict[tuple[str, str], tuple[WholePage, Around]] = {}
-        self._whose: Memo[str, UUID] = Memo()
+        self._cached_fields: dict[tuple[str, str], tuple[WholePage, Around]] = {}
+        self._owners: Memo[str, UUID] = Memo()
         # Cached, because most requests are for few paths.
         self._page = lru_cache(PATHS)(self._found)
 
@@ -72,8 +72,8 @@ class PublicHits:
         kept, beside = self._pages.look_beside(page.name, keys) if keys else (self._pages.look(page.name), None)
         if kept is None:
             return None
-        if page.rule == PROFILE and kept.cuts and self._whose.get(page.name) != kept.cuts[0].about:
-            self._whose.note(page.name, kept.cuts[0].about)
+        if page.rule == PROFILE and kept.cuts and self._owners.get(page.name) != kept.cuts[0].about:
+            self._owners.note(page.name, kept.cuts[0].about)
             beside = None
         shown = attempted(environ, lambda: self._viewers.personal(kept, viewer, beside)) if viewer else kept
         if shown is None:
@@ -92,20 +92,20 @@ class PublicHits:
         """
         if page.post_id:
             return self._viewers.keys_of(viewer, page.post_id)
-        about = self._whose.get(page.name) if page.rule == PROFILE else None
+        about = self._owners.get(page.name) if page.rule == PROFILE else None
         return self._viewers.keys_of(viewer, about, account=True) if about else []
 
     def _around(self, page: Page, kept: WholePage, used: str) -> Around:
         """The header fields for an anonymous caller, cached for as long as the page is the same object."""
-        same = self._same.get((page.name, used))
+        same = self._cached_fields.get((page.name, used))
         if same is not None and same[0] is kept:
             return same[1]
         age = ("Age", str(int(kept.age_seconds)))
         then = (NOSNIFF, page.control, VARY, age, ("Cache-Status", caching.status_of(kept)))
-        if len(self._same) >= HOTTEST:
-            self._same.clear()
+        if len(self._cached_fields) >= HOTTEST:
+            self._cached_fields.clear()
         around = Around(first_fields(kept, used), then)
-        self._same[page.name, used] = kept, around
+        self._cached_fields[page.name, used] = kept, around
         return around
 
     def _found(self, path: str, query: str) -> Page | None:
