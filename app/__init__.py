@@ -1,1 +1,4 @@
-"""The application: HTTP, rules, wiring. Imports nothing; the server imports `app.wsgi`, people run `quartet`."""
+"""The application: HTTP, services, workers and commands. Imports nothing.
+
+The server imports `app.wsgi`; the command `quartet` runs `app.entry`.
+"""

@@ -1,4 +1,4 @@
-"""The application's time. Injected everywhere, so that tests decide what time it is."""
+"""The application's clock. It is injected everywhere, so that tests can set the time."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime

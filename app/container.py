@@ -57,7 +57,7 @@ class Container:
 
     @property
     def urls(self) -> dict[str, str]:
-        """Where the roles are."""
+        """The URL of each role."""
         return {role: getattr(self.settings, f"{role}_url") for role in self.stores.by_role()}
 
     def close(self) -> None:
@@ -106,7 +106,10 @@ def build(
     hasher: Hasher | None = None,
     database_clock: Clock | None = None,
 ) -> Container:
-    """`clock` and `hasher` are for tests, and so is the clock of an embedded database, which is `clock` otherwise."""
+    """Build the application. The arguments other than `settings` are for tests.
+
+    `database_clock` is the clock of embedded databases, by default `clock`.
+    """
     return assemble(
         settings,
         open_stores(settings, database_clock or clock),
@@ -123,7 +126,7 @@ def assemble(
     provider: PaymentProvider | None = None,
     seconds: Callable[[], float] = time.monotonic,
 ) -> Container:
-    """Build the services over given stores. Tests replace single adapters."""
+    """Build the services over given stores, so that tests can replace single adapters."""
     kit = Kit.of(clock)
     live = LiveWing.build(stores, kit, LiveLimits(settings.streams))
     feeds = FeedsWing.build(stores, kit, live.announcer, _feed_limits(settings), seconds)
@@ -147,7 +150,7 @@ def _webhook_rules(settings: Settings) -> WebhookRules:
 
 
 def _page_limits(settings: Settings) -> PageLimits:
-    """A load that does not start within the documents' deadline is refused."""
+    """A load that gets no slot within the timeout of the documents role is refused."""
     loads = Limit(settings.source_concurrency or max(2, settings.threads), settings.seconds("documents"))
     signer = hashlib.blake2b(settings.secret_key.encode(), digest_size=4, person=b"whole pages").hexdigest()
     marks = settings.engines["cache"] not in {"sqlite", "postgresql"}
@@ -160,7 +163,7 @@ def _anchor_rules(settings: Settings) -> AnchorRules:
 
 
 def _feeds(settings: Settings) -> FeedStore:
-    """Raises `SettingsError` where the bucket widths make partitions too large."""
+    """Open the feed store. Raises `SettingsError` if the bucket widths would make partitions too large."""
     try:
         return feeds.open_store(
             settings.feeds_url,

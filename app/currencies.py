@@ -1,4 +1,4 @@
-"""Which currencies there are: those of ISO 4217 that have a minor unit, for amounts are counted in it.
+"""The currencies: those of ISO 4217 that have a minor unit, since amounts are counted in it.
 
 Gold (XAU), the code for tests (XTS) and the one for no currency (XXX) have none.
 """
@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 @functools.cache
 def exponents() -> Mapping[str, int]:
-    """By code, how many decimals the minor unit is: 2 for EUR, 0 for JPY."""
-    # The package reads a list in XML when it is imported, a hundredth of a server's start.
+    """The number of decimals of the minor unit, by currency code: 2 for EUR, 0 for JPY."""
+    # Imported late: the package parses an XML file on import, which takes a hundredth of a server's start.
     from iso4217 import Currency
 
     return {one.code: one.exponent for one in Currency if one.exponent is not None}

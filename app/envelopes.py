@@ -1,10 +1,10 @@
 """Envelopes: which events leave the system, in which form and under which type, and why the others stay.
 
-A type ends with the version of its data. Data gets more fields within a version; whatever a consumer may rely on that
-is taken away, renamed or given another meaning is a new version, sent beside the former one for a while.
+A type ends with the version of its data. Adding a field does not change the version. Removing or renaming a field, or
+changing its meaning, makes a new version, which is sent next to the former one for a while.
 
-The log keeps each event with its envelope (`prepared`), which lacks nothing but the position that the log gives it: so
-it is made once. One that other code has made, or for another source, is made anew from the event.
+An envelope is made once and stored in the event log (`prepared`), complete except for the position, which the log
+assigns. An envelope made by other code, or for another source, is made again from the event.
 """
 
 import functools
@@ -63,7 +63,7 @@ SCHEMA = "urn:quartet:event:"
 
 
 class _Prepared(msgspec.Struct, frozen=True, gc=False):
-    """All of an envelope that is known before its event is logged. Id and type are where they are found again."""
+    """An envelope without the position. The order of the fields is fixed: `id_and_type` finds id and type by offset."""
 
     specversion: str
     id: UUID
@@ -93,7 +93,7 @@ def leaves(event: Event) -> bool:
 
 
 def name_of(event_type: str) -> str:
-    """The envelope's type of an event that leaves; the event's own where this version does not know it."""
+    """The envelope type for an event type that leaves the system. A type unknown to this version is returned as is."""
     made = _MADE.get(event_type)
     return made.type if made else event_type
 
@@ -107,7 +107,7 @@ def schema_of(kind: type) -> str:
 
 
 class _Made(NamedTuple):
-    """What all envelopes of a type have, made once. `read` makes their data, which have no tag: the type is outside."""
+    """What all envelopes of a type share. `read` decodes their data, without the tag: the type is in the envelope."""
 
     type: str
     schema: str
@@ -130,10 +130,10 @@ _NAMES = {made.type.encode(): made.type for made in _MADE.values()}
 
 
 def prepared(event: Event, source: str) -> bytes:
-    """The envelope of an event in JSON, which ends where its position belongs: `placed` completes it.
+    """The envelope of an event in JSON up to its position; `placed` completes it.
 
-    Raises `msgspec.DecodeError` for an event or a payload that no version of this code wrote. Members are given by
-    their places: names cost as much again.
+    Raises `msgspec.DecodeError` for an event or a payload that no version of this code wrote. The arguments are
+    positional, since keywords would take twice the time.
     """
     made = _MADE.get(event.type)
     if made is None:
@@ -156,19 +156,19 @@ def prepared(event: Event, source: str) -> bytes:
 
 
 def placed(envelope: bytes, position: int) -> bytes:
-    """A position has at most 19 digits."""
+    """Complete a prepared envelope by its position, which has at most 19 digits."""
     return b'%b%019d"}' % (envelope, position)
 
 
 def id_and_type(envelope: bytes) -> tuple[str, str]:
-    """Of an envelope that this code has made."""
+    """The id and the type of an envelope made by this code."""
     return envelope[_ID].decode(), _NAMES[envelope[_TYPE : envelope.index(b'"', _TYPE)]]
 
 
 def messages_of(ready: Iterable[tuple[int, str, bytes]]) -> list[Message]:
-    """What is sent of events that were logged with an envelope: their positions, aggregates and envelopes.
+    """The messages for events logged with an envelope, given as (position, aggregate, envelope).
 
-    In one expression, without calls of Python: thousands are made in a hundredth of a second.
+    One expression without calls of Python functions, since thousands are made in a hundredth of a second.
     """
     names, ids, at = _NAMES, _ID, _TYPE
     return [
@@ -179,13 +179,13 @@ def messages_of(ready: Iterable[tuple[int, str, bytes]]) -> list[Message]:
 
 @functools.cache
 def maker(source: str) -> str:
-    """Names what makes envelopes of this source: code that would make others of the same events has another name."""
+    """A name for the envelopes of this code and source. Code that makes different envelopes has a different name."""
     made_of = [schemas(), _Prepared.__struct_fields__, source]
     return hashlib.sha256(msgspec.json.encode(made_of, order="sorted")).hexdigest()[:16]
 
 
 def _without_tag(schema: dict[str, Any]) -> dict[str, Any]:
-    """The type is in the envelope."""
+    """The schema without the tag `type`, since the type is in the envelope."""
     properties = {name: what for name, what in schema["properties"].items() if name != "type"}
     required = [name for name in schema["required"] if name != "type"]
     return {"type": "object", "properties": properties, "required": required}

@@ -1,6 +1,6 @@
-"""The errors that services raise. Only `app/http/edge/errors.py` turns them into answers.
+"""The errors that services raise. Only `app/http/edge/errors.py` turns them into responses.
 
-`code` is stable and part of the API; `detail` is for people. 422 is for payloads, 409 for conflicts.
+`code` is stable and part of the API; `detail` is for people. 422 means an invalid payload, 409 a conflict.
 """
 
 import math
@@ -36,7 +36,7 @@ class Forbidden(AppError):
 
 
 class WrongPassword(Forbidden):
-    """A signed-in caller's own password is not the one that was sent."""
+    """The current password that a signed-in caller has sent is wrong."""
 
     code = "wrong_password"
 
@@ -45,7 +45,7 @@ class WrongPassword(Forbidden):
 
 
 class WrongToken(Forbidden):
-    """A token that came by mail is unknown, used, replaced by a later one, or has expired."""
+    """A mailed token is unknown, used, replaced by a later one, or expired."""
 
     code = "wrong_mail_token"
 
@@ -62,7 +62,7 @@ class RuleBroken(AppError):
 
 
 class PriceChanged(AppError):
-    """An order would cost something else than its buyer expects. Both are in minor units of their currency."""
+    """An order would cost another amount than its buyer expects. Both amounts are in minor units of their currency."""
 
     status, code = 409, "price_changed"
 
@@ -73,7 +73,7 @@ class PriceChanged(AppError):
 
 
 class InProgress(AppError):
-    """The key's first request is not answered yet. It will be within `seconds`."""
+    """The first request with this idempotency key is not answered yet. It will be within `seconds`."""
 
     status, code = 409, "idempotency_key_in_flight"
 
@@ -102,7 +102,7 @@ class WrongContentType(AppError):
 
 
 class CodedBody(WrongContentType):
-    """A body that would have to be decoded first (RFC 9110, section 8.4)."""
+    """The body has a content coding, so it would have to be decoded first (RFC 9110, section 8.4)."""
 
     code = "content_coding_unsupported"
 
@@ -139,7 +139,7 @@ class TooMany(AppError):
 
 
 class UnknownFraming(AppError):
-    """A body whose end cannot be found: a transfer coding that the server does not implement."""
+    """The body has a transfer coding that the server does not implement, so its end cannot be found."""
 
     status, code = 501, "transfer_coding_unsupported"
 
@@ -172,12 +172,12 @@ class WebhooksOff(AppError):
 
 
 class Overloaded(AppError):
-    """Too much of one kind of work at once; the same request may succeed later."""
+    """Too much concurrent work of one kind; the same request may succeed later."""
 
     status, code = 503, "overloaded"
 
 
 class PaymentUnknown(AppError):
-    """The provider has not answered. The same request with the same key asks for the outcome."""
+    """The payment provider has not answered. The same request with the same key asks for the outcome."""
 
     status, code = 503, "payment_unknown"

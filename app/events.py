@@ -1,8 +1,8 @@
 """Domain events: frozen, past tense, without behaviour. `app/worker/handlers.py` has a row for each type.
 
-The first field is what the event is about: events of one such id, its aggregate, are dispatched in order.
-A payload carries ids and no content: a handler reads the current state when it runs. A payload also carries what the
-state no longer holds: the tags, categories and handles whose cached lists and names the change made stale.
+The first field is the id of the aggregate, the thing that the event is about. Events of one aggregate are dispatched in
+order. A payload carries ids and no content: a handler reads the current state when it runs. It also carries what the
+current state no longer has: the tags, categories and handles whose cached lists and names the change made stale.
 """
 
 from datetime import datetime
@@ -78,16 +78,16 @@ class AccountEdited(Struct, frozen=True, tag=True):
 
 
 class PasswordChanged(Struct, frozen=True, tag=True):
-    """Every session made before is to end, except `session_id`, in which the change was made."""
+    """All earlier sessions are to be ended, except `session_id`, in which the change was made."""
 
     account_id: UUID
     session_id: UUID | None
 
 
 class MailRequested(Struct, frozen=True, tag=True):
-    """A token is to be mailed to the account's address. It is about the request: mail that waits holds up nothing else.
+    """A token is to be mailed to the account's address. For an unknown address no account has `account_id`.
 
-    Nobody has this account where the address is unknown.
+    The aggregate is the request, so that waiting mail does not delay other events.
     """
 
     request_id: UUID
@@ -96,7 +96,7 @@ class MailRequested(Struct, frozen=True, tag=True):
 
 
 class EmailChanged(Struct, frozen=True, tag=True):
-    """The account has another e-mail address than `former`. It is about the change: as with `MailRequested`."""
+    """The account's e-mail address is no longer `former`. The aggregate is the change, as with `MailRequested`."""
 
     change_id: UUID
     account_id: UUID
@@ -134,7 +134,7 @@ class FeedRequested(Struct, frozen=True, tag=True):
 
 
 class AuthorReturned(Struct, frozen=True, tag=True):
-    """The author's posts are pushed again; those that were pulled are to be pushed too."""
+    """The author's new posts are pushed again; the postponed fan-outs are to be completed."""
 
     author_id: UUID
 
@@ -167,7 +167,7 @@ class DepositBegun(_OfPayment, frozen=True):
 
 
 class PayoutBegun(_OfPayment, frozen=True):
-    """The payment provider is about to be asked to pay out what is held for it."""
+    """The payment provider is about to be asked to pay out the amount that is held."""
 
 
 class _OfOrder(Struct, frozen=True, tag=True):
@@ -211,7 +211,7 @@ class OrderRefunded(_OfOrder, frozen=True):
 
 
 class LedgerAnchored(Struct, frozen=True, tag=True):
-    """How far every ledger account has come was signed: `seal` is the signed line."""
+    """The state of every ledger account was signed. `seal` is the signed line."""
 
     anchor_id: UUID
     seal: str
@@ -262,18 +262,18 @@ _decoder = msgspec.json.Decoder(AnyEvent)
 
 
 def pack(event_id: UUID, event: AnyEvent, *, at: datetime) -> Event:
-    """The event as an outbox stores it, with the id of the request and the trace that it is of."""
+    """The event as an outbox stores it, with the id of the current request and its trace."""
     about = getattr(event, event.__struct_fields__[0])
     body = {**msgspec.to_builtins(event), "trace": request_trace.current()}
     return Event(event_id, type(event).__name__, str(about), at, msgspec.json.encode(body), spans.traceparent())
 
 
 def trace_of(event: Event) -> str:
-    """The id of the request that the event came from; empty when none did."""
+    """The id of the request that the event came from; empty if it came from no request."""
     return msgspec.json.decode(event.payload, type=Envelope).trace
 
 
 def unpack(event: Event) -> AnyEvent:
-    """Raises `msgspec.DecodeError` for a payload that no version of this code wrote."""
+    """Decode a stored event. Raises `msgspec.DecodeError` for a payload that no version of this code wrote."""
     found: Any = _decoder.decode(event.payload)
     return found  # type: ignore[no-any-return] # the decoder is typed by a union alias

@@ -1,4 +1,4 @@
-"""Keeps what is imported and opened at the start out of the search for garbage: it stays as long as the process."""
+"""Excludes objects that live as long as the process, such as modules, from garbage collection."""
 
 import gc
 from collections.abc import Iterator
@@ -7,8 +7,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def staying() -> Iterator[None]:
-    """What is made inside stays: looking for garbage in it takes a tenth of the time, and as much when the process
-    ends. So nobody does, inside or later.
+    """Disable garbage collection in the block, and freeze what exists at its end.
+
+    Collecting in the block would take a tenth of its time, and collecting at the end of the process as much again.
     """
     gc.disable()
     try:

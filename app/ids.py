@@ -22,15 +22,15 @@ def uuid7(at: datetime, tail: int) -> UUID:
 
 
 def lowest_id(at: datetime) -> UUID:
-    """Not above any id made at `at` or later: the lower bound of a time range. Times before 1970 give the nil UUID."""
+    """The lowest id that can be made at `at`: the lower bound of a time range. The nil UUID for times before 1970."""
     return uuid7(at, 0) if at > EPOCH else UUID(int=0)
 
 
 class Ids:
     """Makes strictly increasing UUIDv7s: within the process no two have the same microsecond.
 
-    This holds also when the clock stands still or steps back. So the time bits alone identify an id within a process;
-    `upward_cursor.id_prefix` relies on this.
+    This also holds if the clock stands still or steps back. So the time bits alone identify an id within a process, on
+    which `upward_cursor.id_prefix` relies.
     """
 
     def __init__(self, clock: Clock = utc_now) -> None:

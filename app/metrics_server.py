@@ -1,4 +1,4 @@
-"""Metrics on an address of their own: those of all processes, as the workers would serve them."""
+"""Serves the metrics of all processes on a separate address, the same as the workers would serve."""
 
 import threading
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def registry_of(container: Container) -> "CollectorRegistry":
-    """All series of a server: those of its processes, and those that its stores are asked for."""
+    """All series of a server: those of its processes, and those read from the stores."""
     from app.telemetry.exposition import everything
 
     stores, known = container.stores, container.money.anchors.known
@@ -23,7 +23,7 @@ def registry_of(container: Container) -> "CollectorRegistry":
 
 @contextmanager
 def scraped(container: Container) -> Iterator[None]:
-    """Serve them where they have an address."""
+    """Serve metrics during the block, if a separate address is configured. Follows moves of roles."""
     host, port = container.settings.metrics_at
     if not port:
         yield

@@ -1,8 +1,8 @@
-"""Roles that have moved: a process whose settings still name the old place uses the new one.
+"""Follows moves of roles: a process whose settings still name the old place of a role uses the new one.
 
 A command looks once, when it starts (`forwarded`). Servers and relays watch the marks of all roles (`Following`). While
-a role is being moved they build a second container for the new place, switch to it when the move is done, and close the
-old one after its last calls.
+a role is being moved they build a second container for the new place. They switch to it when the move is done, and
+close the old one after its last calls.
 """
 
 import logging
@@ -24,18 +24,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 MOST_HOPS = 16
-# Between two looks; and while a move is under way, which is when writers wait for the outcome.
+# Seconds between two looks at the marks: normally, and during a move, in which writers wait for the switch.
 IDLE_SECONDS, MOVING_SECONDS = 0.5, 0.05
-# Of the old container, for what is still under way.
+# Seconds until the old container is closed, for calls in progress.
 GRACE_SECONDS = 30.0
 
 
 def forwarded(settings: "Settings", stores: Stores, ahead: Container | None = None) -> "Settings":
-    """The settings with the URLs of the places where the truths are; `stores` are open at what settings say, and those
-    of `ahead` at what its own say. A place that does not answer is the last one: it may be the truth, and the ones
-    before are not.
+    """The settings with the URLs of the current places of all roles. Raises `BadAddress`.
 
-    Raises `BadAddress`.
+    `stores` are open at the URLs of `settings`, and the stores of `ahead` at those of its own settings. If a place does
+    not answer, forwarding ends there: it may be the truth, while the places before it are not.
     """
     for role, store in stores.by_role().items():
         settings = _role_forwarded(settings, role, store, ahead)
@@ -52,7 +51,8 @@ def _role_forwarded(settings: "Settings", role: str, store: Store, ahead: Contai
                 if place is None or mark is None or mark.state not in CLOSED:
                     return settings
                 if mark.epoch <= arrived:
-                    # The place that was left says so. Whoever comes first tells the new one.
+                    # The old place is marked as moved, so the switch is done. The first process that comes here opens
+                    # the new place.
                     place.open(arrived)
                     return settings
         except StoreError as error:
@@ -68,7 +68,7 @@ def _role_forwarded(settings: "Settings", role: str, store: Store, ahead: Contai
 @contextmanager
 def _opened(settings: "Settings", role: str, ahead: Container | None) -> Iterator[Store]:
     if ahead and ahead.settings == settings:
-        # Connected already: writers wait for what comes of this.
+        # Use connections that are open already, since writers wait for this.
         yield ahead.stores.by_role()[role]
         return
     stores = open_stores(settings)
@@ -79,8 +79,9 @@ def _opened(settings: "Settings", role: str, ahead: Container | None) -> Iterato
 
 
 def arrived(container: Container, rebuild: Callable[["Settings"], Container] = build) -> Container:
-    """This one, or one of the places where the roles are, for a process that answers nobody yet: its settings
-    may be of long ago. Raises `BadAddress`.
+    """This container, or a new one for the current places of the roles, since the settings may be old.
+
+    For a process that does not serve yet: this container is closed if it is replaced. Raises `BadAddress`.
     """
     there = forwarded(container.settings, container.stores)
     if there == container.settings:
@@ -90,13 +91,13 @@ def arrived(container: Container, rebuild: Callable[["Settings"], Container] = b
 
 
 def at(settings: "Settings", role: str, url: str) -> "Settings":
-    """With this URL of the role. Standbys belong to the former one."""
+    """The settings with another URL of a role. Replicas are left out, since they belong to the former URL."""
     changed: dict[str, Any] = {f"{role}_url": url} | ({"relational_replicas": ""} if role == "relational" else {})
     return replace(settings, **changed)
 
 
 def follow(container: Container, stop: threading.Event, work: Callable[[Container, threading.Event], None]) -> None:
-    """Do the work until `stop` is set. It is ended and begun again with another container when a role has moved."""
+    """Run `work` until `stop` is set. When a role has moved, `work` is stopped and run again with a new container."""
     ended = threading.Event()
     following = Following(container, lambda _: ended.set())
 
@@ -118,8 +119,10 @@ def follow(container: Container, stop: threading.Event, work: Callable[[Containe
 
 
 class Following:
-    """`act` gets the container that is used from now on, and `ahead` the same one before, if it was built by then.
-    `rebuild` makes one of settings.
+    """Watches the marks of all roles, and replaces the container when a role has moved.
+
+    `act` is called with the container to be used from then on. If that one was built before the switch, `ahead` is
+    called with it right after it was built. `rebuild` builds a container from settings.
     """
 
     def __init__(
@@ -133,7 +136,7 @@ class Following:
         self._act = act
         self._rebuild = rebuild
         self._prepare = ahead
-        # Built while a role is being moved, since writers wait from the switch until there is one.
+        # Built in advance while a role is being moved, since from the switch on writers wait for it.
         self._next: Container | None = None
         # The roles that are being moved, or have been.
         self._moving: set[str] = set()
@@ -141,7 +144,10 @@ class Following:
         container.stores.outdated.says = self.has_moved
 
     def look(self) -> float:
-        """Go where the truths are. Returns for how many seconds nobody needs to look again."""
+        """Look at the marks once, and switch to a new container if a role has moved.
+
+        Returns the seconds until the next look.
+        """
         marks = {role: self._mark(role) for role in self.container.stores.by_role()}
         left = {role for role, mark in marks.items() if mark and mark.state in CLOSED}
         leaving = {role: mark.url for role, mark in marks.items() if mark and mark.state == "leaving"}
@@ -161,12 +167,12 @@ class Following:
         return IDLE_SECONDS
 
     def is_moving(self) -> bool:
-        """Whether a role is being moved, as far as this process knows. It costs no call."""
+        """Whether a role is being moved, as far as this process knows. Makes no store call."""
         return bool(self._moving)
 
     def has_moved(self) -> bool:
-        """Whether a role is elsewhere now, of those that are being moved as far as this process knows. It costs no call
-        while none is.
+        """Whether any of the roles known to be moving has moved by now. Reads their marks; makes no call if there are
+        none.
         """
         return any(mark.state in CLOSED for mark in map(self._mark, self._moving) if mark)
 
@@ -176,7 +182,7 @@ class Following:
             pause = self.look()
 
     def close(self) -> None:
-        """All but the container that is used. Nobody may work with the others any more."""
+        """Close all containers except the current one. The others must not be in use any more."""
         self._forget_next()
         while self._retired:
             self._retired.pop().close()
@@ -192,7 +198,7 @@ class Following:
         wanted = at(self.container.settings, role, url)
         if self._next is not None and self._next.settings == wanted:
             return
-        # Of a move that was given up for one to another place.
+        # It may be left from a move to another place that was given up.
         self._forget_next()
         try:
             self._next = self._rebuild(wanted)

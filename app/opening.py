@@ -1,4 +1,4 @@
-"""Opening the stores for a command of the main process."""
+"""Opens the stores for a command, or for the main process of a server."""
 
 import logging
 import time
@@ -24,13 +24,13 @@ BOOT_PAUSE = 0.2  # seconds
 
 @contextmanager
 def opened() -> Iterator["Container"]:
-    """A container whose engines all take writes. Raises `Unavailable` for the first that does not in time."""
+    """Open a container and wait until all its engines accept writes. Raises `Unavailable` if one does not in time."""
     with ready(loaded()) as container:
         yield container
 
 
 def loaded(*modules: str) -> "Container":
-    """A container that has opened nothing yet, with `modules` imported."""
+    """Build a container, which connects to nothing yet, and import `modules`."""
     settings = Settings.from_env()
     configure(settings.log_level, settings.log_form)
     with staying():
@@ -45,7 +45,10 @@ def loaded(*modules: str) -> "Container":
 
 @contextmanager
 def ready(container: "Container") -> Iterator["Container"]:
-    """Open it, or one of the places to which roles have moved, and close it. Exports traces meanwhile."""
+    """Wait for the stores and yield this container, or one for the places to which roles have moved.
+
+    It is closed at the end. During the block traces are exported.
+    """
     from app.container import build
     from app.moved_roles import forwarded
 
@@ -71,7 +74,7 @@ def _await_all(container: "Container", until: float) -> None:
 
 
 def _await(store: "Store", until: float) -> None:
-    """A store that is being started, or has no writer yet, may have one soon. Raises `Unavailable` at `until`."""
+    """Wait for a store that is starting or has no primary yet. Raises `Unavailable` if that lasts past `until`."""
     while True:
         try:
             return store.ping()

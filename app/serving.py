@@ -1,4 +1,4 @@
-"""`quartet serve` and `quartet start`: workers that serve, and beside them a process that checks, then relays."""
+"""`quartet serve` and `quartet start`: worker processes that serve, and a main process that checks and relays."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ from app.opening import loaded, ready
 from app.telemetry import multiprocess
 from config.logs import formatter
 
-# All else is imported when it is needed, most of it by `loaded`.
+# Everything else is imported when it is needed, most of it by `loaded`.
 if TYPE_CHECKING:
     from app.container import Container
     from app.seed.command import SeededLogin
@@ -24,7 +24,7 @@ def require_migrated(container: "Container") -> None:
 
 
 def require_room(container: "Container") -> None:
-    """Check the pools of the workers, the server and a separate relay against the engines' limits."""
+    """Check the pools of workers, main process and separate relay against the connection limits of the engines."""
     from app.server.pool_check import shortages
     from repositories.pool_registry import pools
 
@@ -37,7 +37,7 @@ def require_room(container: "Container") -> None:
 
 
 def prepare(container: "Container") -> None:
-    """Migrate, seed, and say where to go: beside the start, which does not wait for a password to be hashed."""
+    """Migrate and seed. Prints the address and a login from a thread, so the start does not wait for hashing."""
     from app.seed.command import seed_small_once
 
     container.stores.migrate()
@@ -56,10 +56,11 @@ def _greet(address: str, login_of: "Callable[[], SeededLogin | None]") -> None:
 def serve_with(prepare: Callable[["Container"], None]) -> None:
     """Serve until SIGTERM. An inline relay is a thread of this process.
 
-    What the workers import is imported here, before they are forked. Until then nothing is opened, and no thread begun.
+    Everything that the workers need is imported here, before they are forked. Until the fork no connection is opened
+    and no thread is started (decision 39).
     """
     with multiprocess.shared():
-        # Of the last it is only the library: our own series open the files in which processes share them.
+        # Of the metrics only the library is imported: our own series would open the files that processes share.
         container = loaded(
             *("app.http", "app.http.edge.overload", "app.http.following_moves", "app.moved_roles"),
             *("app.server.freed_memory", "app.server.granian", "prometheus_client.multiprocess"),
@@ -82,7 +83,7 @@ def serve_with(prepare: Callable[["Container"], None]) -> None:
 
 @contextmanager
 def _beside(unopened: "Container", prepare: Callable[["Container"], None]) -> Iterator[None]:
-    """What this process does while its workers serve."""
+    """The work of the main process while its workers serve."""
     from app.metrics_server import scraped
     from app.worker.running import start_inline
 

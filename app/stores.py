@@ -14,7 +14,7 @@ from repositories.store import Store
 
 
 class LeftBehind:
-    """Whether stores are those of before a move, as whoever follows the moves `says`."""
+    """Tells whether these stores are outdated because a role has moved. `Following` sets `says`."""
 
     def __init__(self) -> None:
         self.says: Callable[[], bool] = lambda: False
@@ -25,9 +25,9 @@ class LeftBehind:
 
 @dataclass(frozen=True)
 class Stores:
-    """The hot role is several stores: sessions, and with the cache streams, limits and views.
+    """All stores. The hot data are several: sessions, and at the URL of the cache also streams, limits and views.
 
-    Sinks are no stores: nothing waits for them, and the thread of the relay that serves one is the only one to use it.
+    Sinks are not stores: nothing waits for them, and each is used only by the relay's thread that serves it.
     """
 
     relational: RelationalStore

@@ -1,4 +1,4 @@
-"""`quartet version`: what is installed, for a report of a fault or the log of an update."""
+"""`quartet version`: the installed versions, for bug reports and logs of updates."""
 
 import json
 import platform

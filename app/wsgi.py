@@ -27,7 +27,7 @@ from repositories.slow_statements import log_after
 refuse_other_servers()
 return_large_blocks()
 closing = ExitStack()
-# A forked process does not run what `atexit` knows, and a spawned one runs this too.
+# Not `atexit`: forked processes do not run its handlers. Spawned ones run this as well.
 Finalize(None, closing.close, exitpriority=0)
 closing.callback(logging.shutdown)
 settings = Settings.from_env()
@@ -58,7 +58,7 @@ current.is_moving, current.has_moved = following.is_moving, following.has_moved
 
 
 def room() -> int:
-    """Threads that requests may hold while they wait: all that neither streams nor bodies have."""
+    """The number of threads in which requests may wait: those used neither by streams nor by arriving bodies."""
     spare = gate.MOST + bodies.MOST - arrivals.waiting + settings.streams - following.container.live.hub.count
     return spare - gate.LOOKING
 
@@ -74,18 +74,18 @@ entrance = gate.Gate(
     room=room,
 )
 peer = partial(limiting.address, proxies=settings.proxies, header=settings.proxy_header)
-# A little later, so that whoever waited for the body knows that it was late.
+# A little later than the body's own deadline, so that the thread that waits for the body can report the timeout first.
 give_up = partial(shut_silent, settings.port, 1.2 * settings.body_seconds)
 arrivals = Arrivals(entrance, peer, BODY_LIMIT, settings.body_seconds, give_up, Floods(settings.port))
 draining = Draining(arrivals)
 app.wsgi_app = draining  # type: ignore[method-assign]  # Flask's documented way
 closing.callback(close)
-# Handled on another thread, see `on_signals`.
+# The handler does nothing, since the signal is handled on another thread, see `on_signals`.
 signal.signal(DRAIN, lambda *_: None)
 on_signals({DRAIN: draining.begin, **dict.fromkeys(ENDINGS, end_streams)})
 threading.Thread(target=following.run, args=(threading.Event(),), name="following", daemon=True).start()
 if settings.metrics:
-    # Imported here, after the server has set the directory in which its processes share metrics.
+    # Imported late: the server has to set the directory in which its processes share metrics first.
     from app.telemetry.series import keep_sampling
 
     keep_sampling(lambda: {**entrance.levels(), "bodies": arrivals.waiting, "most_streams": settings.streams})
