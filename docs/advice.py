@@ -18,7 +18,7 @@ def _tables() -> list[str]:
     found = []
     for engine, some in groupby(sorted(rules(), key=lambda rule: rule.engine), key=lambda rule: rule.engine):
         title = "Our own series" if engine == "Quartet" else engine
-        found.append(f"\n### {title}\n\n| rule | reads | speaks when | because |\n|---|---|---|---|\n")
+        found.append(f"\n### {title}\n\n| rule | reads | fires when | because |\n|---|---|---|---|\n")
         found += [_row(rule) for rule in some]
     return [*found, "\n"]
 
