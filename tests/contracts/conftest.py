@@ -13,7 +13,7 @@ from tests.contracts.relational_store import migrated_database, migrated_file, o
 def new_relational(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[], RelationalStore]]:
-    """Opens an empty store."""
+    """A function that opens a new, empty store."""
     with ExitStack() as stores:
 
         def make() -> RelationalStore:

@@ -1,4 +1,4 @@
-"""What the suites of the documents role build their cases from."""
+"""Stores, records and helpers for the contract suites of the documents role."""
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +26,7 @@ NOW = datetime(2026, 5, 1, 12, 0, 0, 123457, tzinfo=UTC)
 TABLES = ("posts", "tags", "comments", "products", "attributes", "events", "views")
 COLLECTIONS = ("posts", "comments", "products", "tags", "views")
 TIMEOUT = timedelta(seconds=5)
-# Text that stores like to change: composed and decomposed, right to left, joined emoji, Turkish i, NUL, controls.
+# Text that stores may alter: composed and decomposed, right to left, joined emoji, Turkish i, NUL, control characters.
 TEXTS = (
     "é",
     "e\u0301",
@@ -51,7 +51,7 @@ _postgres_databases: dict[str, str] = {}
 
 
 def fresh_id() -> UUID:
-    """Later ones are greater, as UUIDv7 are."""
+    """A new id, greater than all before, as UUIDv7 are."""
     return UUID(f"01900000-0000-7000-8000-{next(_ids):012x}")
 
 
@@ -125,7 +125,7 @@ def edited(store: DocumentStore, post: Post, **fields: Any) -> Post:
 
 
 def dispatch_all(store: DocumentStore, now: datetime = NOW) -> list[Event]:
-    """Be the relay until nothing is due."""
+    """Act as the relay until nothing is due. Returns the acknowledged events."""
     dispatched: list[Event] = []
     while claims := store.outbox.claim(now=now, lease_until=now + timedelta(minutes=1), limit=100):
         store.outbox.acknowledge(claims)
@@ -134,7 +134,7 @@ def dispatch_all(store: DocumentStore, now: datetime = NOW) -> list[Event]:
 
 
 def miscount(store: DocumentStore, post: Post, comments: int) -> None:
-    """Damage the kept count of a post's comments, behind the port's back."""
+    """Falsify the stored count of a post's comments, bypassing the port."""
     posts: Any = store.posts
     if isinstance(posts, SqlPosts):
         with posts._database.write() as work:
@@ -144,14 +144,14 @@ def miscount(store: DocumentStore, post: Post, comments: int) -> None:
 
 
 def at_once(work: Sequence[Callable[[], Any]]) -> list[Any]:
-    """Run all of them in threads that start together. Returns results and exceptions."""
+    """Run the calls in threads that start at the same time. Returns their results or exceptions."""
     barrier = Barrier(len(work))
 
     def run(one: Callable[[], Any]) -> Any:
         barrier.wait()
         try:
             return one()
-        except Exception as error:  # noqa: BLE001  the caller judges it
+        except Exception as error:  # noqa: BLE001  returned to the caller
             return error
 
     with ThreadPoolExecutor(len(work)) as pool:
@@ -159,7 +159,7 @@ def at_once(work: Sequence[Callable[[], Any]]) -> list[Any]:
 
 
 def url_of(adapter: str, request: pytest.FixtureRequest, folder: Path) -> str:
-    """A file of its own for each test; in the engines one database for all, emptied before each."""
+    """A new file for each test; in an engine one database for all tests, emptied before each."""
     if adapter == "embedded":
         return f"sqlite:///{folder / 'documents.db'}"
     engines: Shared = request.getfixturevalue("engines")

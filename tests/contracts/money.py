@@ -1,4 +1,4 @@
-"""Money, stock and orders for tests."""
+"""Records and helpers of money, stock and orders for tests."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -33,7 +33,7 @@ def do(store: RelationalStore, work: Callable[[Transaction], T]) -> T:
 
 
 def surely(store: RelationalStore, work: Callable[[Transaction], T]) -> T:
-    """As the services do it: contention is tried again."""
+    """Run `work` in a transaction, retrying contention like the services."""
     for _ in range(200):
         try:
             return do(store, work)
@@ -58,7 +58,7 @@ def together(works: Sequence[Callable[[], T]]) -> list[T | StoreError]:
 
 
 def sql(store: RelationalStore, *statements: Executable | str) -> list[Any]:
-    """What nobody but a test does: statements past the port, in one transaction. Returns the last one's rows."""
+    """Run statements in one transaction, bypassing the port. Returns the rows of the last one."""
     with engine_of(store).begin() as connection:
         whole = [text(one) if isinstance(one, str) else one for one in statements]
         results = [connection.execute(statement) for statement in whole]
@@ -71,7 +71,7 @@ def engine_of(store: RelationalStore) -> Engine:
 
 
 def without_triggers(store: RelationalStore) -> None:
-    """Somebody with all rights, or a broken disk, is about to change the ledger."""
+    """Disable the triggers, so that a test can alter the ledger like a superuser or a broken disk."""
     if isinstance(store, EmbeddedRelational):
         names = [name for (name,) in sql(store, "SELECT name FROM sqlite_master WHERE type = 'trigger'")]
         sql(store, *(f"DROP TRIGGER {name}" for name in names))
@@ -90,12 +90,12 @@ def held(debit: UUID, credit: UUID, amount: int, currency: str = "EUR", **change
 
 
 def written(store: RelationalStore, one: Transfer) -> Transfer:
-    """With the time that the store has given it."""
+    """The transfer with the time that the store has set."""
     return replace(one, created_at=store.ledger.get([one.id])[one.id].created_at)
 
 
 def wallet(store: RelationalStore, amount: int = 0, currency: str = "EUR") -> UUID:
-    """A new owner, with that much."""
+    """A new owner with this balance."""
     owner = uuid4()
     if amount:
         deposit = transfer(PROVIDER, owner, amount, currency)
@@ -113,7 +113,7 @@ def line(product: UUID, quantity: int = 1, unit_price: int = 5, **changes: Any) 
 
 
 def order(*lines: OrderLine, **changes: Any) -> Order:
-    """In one state as a whole."""
+    """An order whose sub-orders all have the state of the order."""
     lines = lines or (line(uuid4()),)
     total = sum(one.unit_price * one.quantity for one in lines)
     made = Order(uuid4(), uuid4(), Money(total, "EUR"), lines, NOW)
@@ -121,7 +121,7 @@ def order(*lines: OrderLine, **changes: Any) -> Order:
 
 
 def refund(one: Order, amount: int | None = None, **changes: Any) -> Refund:
-    """By the seller of the first line; by default of the order's total."""
+    """A refund by the seller of the first line, by default of the order's total."""
     money = Money(one.total.amount if amount is None else amount, one.total.currency)
     made = Refund(uuid4(), one.id, one.lines[0].seller_id, money, "It broke.", restock=False, created_at=NOW)
     return replace(made, **changes) if changes else made
@@ -136,7 +136,7 @@ def give_back(
     refuses: bool = False,
     **changes: Any,
 ) -> Refund:
-    """Refund a part of an order, out of money that its seller has got. Its time is the transfer's, unless given."""
+    """Refund a part of an order, from money deposited for its seller. Its time is the transfer's, unless given."""
 
     def work(unit: Transaction) -> Refund:
         made = refund(one, amount, **changes)
@@ -153,7 +153,7 @@ def give_back(
 
 
 def buy(store: RelationalStore, state: str) -> Order:
-    """An order of two products, of two sellers, that was taken to the state, with its stock."""
+    """Place an order of two products from two sellers, with stock, and move it to `state`."""
     products: list[UUID] = [uuid4(), uuid4()]
     first = line(products[0], 2)
     one = order(first, line(products[1], 1), replace(first, quantity=1))

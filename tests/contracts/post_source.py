@@ -1,4 +1,4 @@
-"""A source of posts that counts who asks, and a cache that fails on command."""
+"""A source of posts that records reads, and a cache that fails on command."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from repositories.records import Event, Post
 
 @dataclass
 class Source:
-    """The posts behind the cache, which count who asks. `during_get` runs before a get returns."""
+    """The source behind the cache. `asked` records the reads; `during_get` runs before a get returns."""
 
     posts: dict[UUID, Post] = field(default_factory=dict)
     asked: list[list[UUID]] = field(default_factory=list)
@@ -44,7 +44,7 @@ class Source:
 
 @dataclass
 class Broken:
-    """A cache whose named calls do not answer."""
+    """A cache whose methods in `down` raise `Unavailable`. `calls` records all calls."""
 
     inner: Cache
     down: set[str] = field(default_factory=set)

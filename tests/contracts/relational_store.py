@@ -1,4 +1,4 @@
-"""Relational stores for tests: one per adapter, each with a database of its own."""
+"""Relational stores for tests, each with a new database."""
 
 import functools
 import tempfile
@@ -37,7 +37,7 @@ def migrated_database(server: Reachable) -> str:
 
 
 def migrated_file(directory: Path) -> str:
-    """The URL of a file with all tables, in an empty directory: a copy, for the same reason."""
+    """The URL of a file with all tables, in an empty directory: also a copy, for speed."""
     file = directory / "quartet.db"
     file.write_bytes(_template_file())
     return f"sqlite:///{file}"
@@ -61,7 +61,10 @@ def _created(server: Reachable, statement: LiteralString) -> str:
 
 @functools.cache
 def _make_template(url: str) -> None:
-    """Once on each server, whichever process comes first. One that is not marked as a template was not completed."""
+    """Make the template once per server, in whichever process comes first.
+
+    A database that is not marked as a template was left incomplete, and is made again.
+    """
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(1)")
         if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s AND datistemplate", [TEMPLATE]).fetchone():

@@ -1,4 +1,4 @@
-"""The real engines as child processes on private ports, for tests and for people without containers."""
+"""The real engines as child processes on private ports, for tests and for development without containers."""
 
 from .fleet import Engines, Fleet, Reachable
 from .process import EngineFailed, EngineMissing, Server

@@ -1,4 +1,4 @@
-"""Keeps the engines up; after `--` comes a command that is run on them instead."""
+"""Runs the engines until interrupted, or as long as the command given after `--`."""
 
 import os
 import shlex
@@ -51,11 +51,11 @@ def _wait(variables: dict[str, str]) -> int:
 
 def _run(command: list[str], variables: dict[str, str]) -> int:
     """Run the command, pass signals on to it and return its exit code."""
-    # From this thread: the command ends with the thread that started it.
+    # Started from the main thread, since the command is killed when the thread that started it ends.
     with subprocess.Popen(guarded(command, death=signal.SIGTERM), env={**os.environ, **variables}) as child:
 
         def forward(number: int, _frame: FrameType | None) -> None:
-            # A key pressed at a terminal reaches the command without us.
+            # Ctrl-C at a terminal reaches the command directly.
             if number != signal.SIGINT or not sys.stdin.isatty():
                 child.send_signal(number)
 

@@ -1,4 +1,4 @@
-"""Whether a store answers, for tests that take it away."""
+"""Whether a store answers, for tests that make it unavailable."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Brokers as a sink and as a consumer of another make sees them."""
+"""Brokers for tests: their sinks, and consumers by independent client libraries."""
 
 import base64
 import json
@@ -31,7 +31,7 @@ from . import webhook_receiver
 from .kernel import free_port, wait_until
 from .process import Server
 
-# Far above what a busy machine takes.
+# Far more than a busy machine needs.
 SECONDS = 20.0
 _LATEST = 60
 
@@ -39,16 +39,16 @@ _LATEST = 60
 class Received(Struct, frozen=True):
     id: str
     key: str
-    # Empty where it is in the body alone.
+    # Empty if the type is only in the body.
     type: str
     content_type: str
     body: bytes
 
 
 class Broker(ABC):
-    """One of the three. A `place` is an exchange with its queue, a topic, or a path, and nobody else's."""
+    """A broker or receiver. A `place` is an exchange with its queue, a topic, or a path, used by one test only."""
 
-    # Messages that are sent at once.
+    # The number of messages to send at once.
     burst = 500
 
     def __init__(self, server: Server) -> None:
@@ -62,18 +62,18 @@ class Broker(ABC):
         return sink
 
     def prepared(self, place: str) -> Sink:
-        """A sink whose place has been made, by which the broker is known to be ready."""
+        """A sink whose place exists, once the broker is ready."""
         sink = self.sink(place)
         assert wait_until(lambda: _made(sink), _LATEST)
         assert wait_until(lambda: self.is_safe(place), _LATEST)
         return sink
 
     def is_safe(self, _place: str) -> bool:
-        """Whether a crash leaves what was made."""
+        """Whether the place would survive a crash."""
         return True
 
     def received(self, place: str, count: int) -> list[Received]:
-        """Everything that is there, which is so many messages at least."""
+        """Take all messages, after waiting for at least `count` of them."""
         found: list[Received] = []
 
         def enough() -> bool:
@@ -88,7 +88,7 @@ class Broker(ABC):
 
     @abstractmethod
     def take(self, place: str) -> list[Received]:
-        """What is there and was not taken yet."""
+        """Take the messages that were not taken yet."""
 
 
 class Rabbit(Broker):
@@ -107,7 +107,9 @@ class Rabbit(Broker):
             return found
 
     def is_safe(self, place: str) -> bool:
-        """A quorum queue is lost with all that it has confirmed in the first second or two (RabbitMQ 3.10.8)."""
+        """Whether the queue's name is on disk. In its first second or two a crash would lose a quorum queue with all
+        confirmed messages (RabbitMQ 3.10.8).
+        """
         names = list(self.server.folder.glob("mnesia/*/quorum/*/names.dets"))
         return any(place.encode() in file.read_bytes() for file in names)
 
@@ -153,7 +155,7 @@ class Kafka(Broker):
         made.result()
 
     def change(self, place: str, **options: str) -> None:
-        """How a topic is configured. Returns when the broker goes by it."""
+        """Change the configuration of a topic. Returns when the broker has applied it."""
         entries = [
             ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in options.items()
         ]
@@ -169,7 +171,7 @@ class Kafka(Broker):
         assert wait_until(known, _LATEST)
 
     def remove(self, place: str) -> None:
-        """A topic with all that is in it. Returns when the broker no longer knows it."""
+        """Delete a topic with its messages. Returns when the broker does not list it any more."""
         admin = AdminClient({"bootstrap.servers": self._address})
         (gone,) = admin.delete_topics([place]).values()
         gone.result()
@@ -181,7 +183,7 @@ class Kafka(Broker):
 
 
 class Webhooks(Broker):
-    """A receiver in a process of its own, in a folder that is there."""
+    """A receiver of webhooks in a separate process, which stores what it gets in an existing folder."""
 
     burst = 50
 
@@ -219,7 +221,7 @@ class Webhooks(Broker):
 
 
 def _end(consumer: Consumer, partition: TopicPartition) -> int:
-    """A broker that has just been started may not lead all of its partitions yet."""
+    """The end of a partition. Waits, since a broker that was just started may not lead all partitions yet."""
     ends: list[int] = []
 
     def answered() -> bool:
@@ -236,7 +238,7 @@ def message(key: str, number: int, body: bytes = b"{}") -> Message:
 
 
 def in_order(received: list[Received]) -> dict[str, list[int]]:
-    """The numbers of each key as they were first seen."""
+    """The numbers of each key in the order in which they were first received."""
     seen: dict[str, list[int]] = {}
     for one in received:
         number = int(one.id.removeprefix(f"{one.key}-"))
@@ -246,7 +248,7 @@ def in_order(received: list[Received]) -> dict[str, list[int]]:
 
 
 def send_all(sink: Sink, messages: list[Message]) -> None:
-    """As the relay does: again from the first that is not known to be kept."""
+    """Send like the relay: after a failure, again from the first message that is not confirmed."""
     at, failure = 0, None
 
     def done() -> bool:
@@ -261,6 +263,6 @@ def send_all(sink: Sink, messages: list[Message]) -> None:
 def _made(sink: Sink) -> bool:
     try:
         sink.migrate()
-    except Exception:  # noqa: BLE001 - a broker that has just been started says all sorts of things
+    except Exception:  # noqa: BLE001 - a broker that was just started fails in various ways
         return False
     return True

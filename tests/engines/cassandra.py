@@ -33,7 +33,7 @@ _LOGBACK = """<configuration>
 """
 _SEEDS = "org.apache.cassandra.locator.SimpleSeedProvider"
 _PASSWORD = "of this run"
-# OPTIONS of protocol 4 and the opcode of its answer, SUPPORTED: the port opens last, when all else is up.
+# OPTIONS of protocol 4, and the opcode of its answer, SUPPORTED. The port is opened last, when everything else is up.
 _ASK = bytes([4, 0, 0, 0, 5, 0, 0, 0, 0])
 _SUPPORTED = 6
 
@@ -44,14 +44,14 @@ def launch(home: Home) -> Server:
 
 
 def launch_quick(home: Home) -> Server:
-    """Start one that is up, and makes tables, in half of the processor time, and gets no faster with use."""
+    """Start a node that needs half the CPU time to start and to create tables, but is not optimized with use."""
     return _launch(home, "-XX:TieredStopAtLevel=1")
 
 
 def launch_secured(home: Home) -> Server:
-    """Start one that speaks TLS and nothing else, to users with a password (`cassandra`, with that password).
+    """Start a node that accepts only TLS and users with a password (user and password are `cassandra`).
 
-    `ca.pem` in its folder is what its certificate is verified by, which is for localhost and 127.0.0.1.
+    Its certificate is for localhost and 127.0.0.1. `ca.pem` in its folder verifies it.
     """
     folder = home.folder("cassandra")
     tls = {"enabled": True, "optional": False, "keystore": _keystore(folder), "keystore_password": _PASSWORD}
@@ -60,7 +60,7 @@ def launch_secured(home: Home) -> Server:
 
 
 class Growing:
-    """One node at first, which others join one after the other: 127.0.0.1, 127.0.0.2 and so on, with the same port."""
+    """A cluster that grows node by node: 127.0.0.1, 127.0.0.2 and so on, with the same port."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
@@ -69,7 +69,7 @@ class Growing:
         self.nodes: list[Server] = []
 
     def join(self, token: int) -> Server:
-        """Returns when it has its part of the data and of the ring, from this token down."""
+        """Add a node. Returns when it owns its part of the ring, from this token down, and has the data of it."""
         host = f"127.0.0.{len(self.nodes) + 1}"
         own = {
             "listen_address": host,
@@ -90,9 +90,9 @@ class Growing:
 
 
 def launch_ring(home: Home, nodes: int) -> list[Server]:
-    """Start so many nodes, each of which has an equal part of the ring; 600 MB and ten seconds for each.
+    """Start a ring of nodes with equal parts. Each takes 600 MB and ten seconds.
 
-    They are 127.0.0.1, 127.0.0.2 and so on, with the same port: that of the URL, in which they are all named.
+    They are 127.0.0.1, 127.0.0.2 and so on, with the same port. The URL of each names all of them.
     """
     port, storage = free_port(), free_port()
     hosts = [f"127.0.0.{number}" for number in range(1, nodes + 1)]
@@ -102,7 +102,7 @@ def launch_ring(home: Home, nodes: int) -> list[Server]:
     for number, host in enumerate(hosts):
         own = {"listen_address": host, "rpc_address": host, "storage_port": storage, "seed_provider": [seed]}
         token = {"initial_token": str(-(2**63) + number * (2**64 // nodes)), "auto_bootstrap": False}
-        # On a busy machine 100 ms are too short to find each other.
+        # On a busy machine the usual 100 ms are too short for the nodes to find each other.
         options = ("-XX:TieredStopAtLevel=1", "-Dcassandra.ring_delay_ms=4000", "-Xmx512m")
         ring.append(_start(home.folder(f"cassandra-{number}"), own | token, *options, url=url, host=host, port=port))
     return ring
@@ -136,7 +136,7 @@ def _start(
 
 
 def _keystore(folder: Path) -> str:
-    """Make a key with a certificate signed by itself, and `ca.pem` beside it."""
+    """Make a key with a self-signed certificate, and `ca.pem` next to it."""
     keytool, store = str(java().with_name("keytool")), str(folder / "keystore.p12")
     own = ["-keystore", store, "-storetype", "PKCS12", "-storepass", _PASSWORD, "-alias", "node"]
     names = ["-dname", "CN=localhost", "-ext", "SAN=dns:localhost,ip:127.0.0.1", "-validity", "30"]
@@ -164,7 +164,7 @@ def _settings(folder: Path, port: int) -> dict[str, object]:
         "partitioner": "org.apache.cassandra.dht.Murmur3Partitioner",
         "data_file_directories": [str(folder / "data")],
         **{f"{name}_directory": str(folder / place) for name, place in places.items()},
-        # Periodic, the default, loses what was acknowledged in the last 100 ms before a crash.
+        # The default, periodic, loses the writes acknowledged in the last 100 ms before a crash.
         "commitlog_sync": "batch",
         "commitlog_segment_size": "8MiB",
         "commitlog_total_space": "64MiB",
@@ -206,7 +206,7 @@ def _options(folder: Path) -> list[str]:
     }
     return [
         *(f"-D{name}={value}" for name, value in properties.items()),
-        # A whole test run makes hundreds of tables, and each takes its part of the heap.
+        # A whole test run creates hundreds of tables, each of which takes some heap.
         *("-Xms256m", "-Xmx1g", "-Xss512k", "-XX:+UseSerialGC"),
         *(f"--add-exports={package}=ALL-UNNAMED" for package in _EXPORTS.split()),
         *(f"--add-opens={package}=ALL-UNNAMED" for package in _OPENS.split()),
@@ -225,7 +225,7 @@ def _answers(host: str, port: int, *, encrypted: bool) -> bool:
 
 
 def _unverified() -> ssl.SSLContext:
-    """Whether it answers is all that is asked here."""
+    """A context without verification, which suffices to check whether the server answers."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context

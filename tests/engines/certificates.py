@@ -1,4 +1,4 @@
-"""A key with a certificate that it has signed itself, for localhost and 127.0.0.1."""
+"""Makes a key with a self-signed certificate for localhost and 127.0.0.1."""
 
 import shutil
 import subprocess
@@ -11,7 +11,7 @@ _NAMES = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
 
 
 def certificate(folder: Path) -> None:
-    """Make `key.pem`, `ca.pem`, which is the certificate as well, and `both.pem`."""
+    """Make `key.pem`, `ca.pem` (also the certificate) and `both.pem`."""
     binary = shutil.which("openssl")
     if binary is None:
         raise EngineMissing("openssl", "the distribution's package openssl")

@@ -1,4 +1,4 @@
-"""Three Cassandra nodes, each with all of the data, of which one is frozen. Run by `make test-clusters`."""
+"""Three Cassandra nodes with full replicas, one of which is frozen. Run by `make test-clusters`."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -24,14 +24,14 @@ def ring(cassandra_ring: list[Server]) -> list[Server]:
     with closing(opened(cassandra_ring[0].url, timeout=timedelta(seconds=60))) as store:
         assert wait_until(lambda: works(store.migrate), 300)
     with closing(opened(cassandra_ring[0].url, level="ALL")) as store:
-        # Each of them knows that the others are there.
+        # Wait until every node sees the others.
         assert wait_until(lambda: all(works(lambda: store.push(post(), [uuid4()], now())) for _ in range(20)), 300)
     return cassandra_ring
 
 
 @pytest.fixture(params=[0, 1, 2])
 def node(request: pytest.FixtureRequest, ring: list[Server]) -> Iterator[Server]:
-    """Each once, since it depends on the data which of them is asked first."""
+    """Each node once, since it depends on the data which node is asked first."""
     yield ring[request.param]
     ring[request.param].resume()
     with closing(opened(ring[0].url)) as store:
@@ -44,7 +44,7 @@ def opened(url: str, timeout: timedelta = TIMEOUT, level: str = "LOCAL_QUORUM") 
 
 
 def whole(store: CassandraFeeds) -> bool:
-    """Whether all nodes are there."""
+    """Whether all nodes are up."""
     store.ping()
     return store.notes() == []
 

@@ -25,7 +25,7 @@ from tests.engines.home import Home
 from tests.engines.kernel import wait_until
 
 READERS = 50
-# As if a third of the ring each.
+# Each node gets a third of the ring.
 TOKENS = (0, -(2**63) + 2**64 // 3, 2**63 - 2**64 // 3)
 RAISE = "ALTER KEYSPACE quartet WITH replication = {'class': 'NetworkTopologyStrategy', 'datacenter1': 3}"
 
@@ -40,12 +40,12 @@ def ring() -> Iterator[cassandra.Growing]:
 
 
 def done(call: Callable[[], object]) -> None:
-    """Sent again, as the relay does: on a busy machine a node may be silent for as long as one that is away."""
+    """Retry like the relay, since on a busy machine a node may be silent long enough to count as unavailable."""
     assert wait_until(lambda: works(call), 60)
 
 
 class Town:
-    """Readers with what is in their feeds, as acknowledged."""
+    """Readers, with the entries of their feeds that were acknowledged."""
 
     def __init__(self, store: CassandraFeeds) -> None:
         self.store = store
@@ -54,7 +54,7 @@ class Town:
 
     @contextmanager
     def going_on(self) -> Iterator[None]:
-        """Posts are pushed to all and taken away again while something is done to the nodes."""
+        """Push posts to all readers and retract some, during the block."""
         stop, strange = threading.Event(), list[BaseException]()
 
         def write() -> None:
@@ -81,7 +81,7 @@ class Town:
             done(lambda: self.store.retract(made[0], owners, now()))
             for feed in self.feeds.values():
                 feed[made[1]] += 1
-            # For a second nodes may differ in whose a range is, so an entry may come late, and none may be lost.
+            # For a second nodes may disagree on the owner of a range. So an entry may be late, but none may be lost.
             done(lambda: None if wait_until(lambda: self._differs(owners[0]) is None, 30) else pytest.fail("lost"))
 
     def check(self) -> None:
@@ -89,7 +89,7 @@ class Town:
             assert [found for reader in self.feeds if (found := self._differs(reader))] == []
 
     def _differs(self, reader: UUID) -> tuple[Counter[PostRef], Counter[PostRef]] | None:
-        """What is missing, and what is there too much."""
+        """The missing and the surplus entries, or None."""
         found, right = Counter(self.store.home_page(reader, limit=5000)), self.feeds[reader]
         return None if found == right else (right - found, found - right)
 
@@ -104,8 +104,9 @@ def opened(url: str, *, read: str = "LOCAL_QUORUM", copies: str = "3") -> Iterat
 
 
 def repair(store: CassandraFeeds, table: str) -> None:
-    """As `nodetool repair -full` does, which finds no node here, since this Java has no JNDI: a read of all copies
-    mends those that differ before it answers.
+    """Repair a table like `nodetool repair -full`, which does not work here, since this Java has no JNDI.
+
+    A read at consistency ALL repairs replicas that differ before it answers.
     """
     text = f"SELECT * FROM quartet.{table}"  # noqa: S608  a name of ours
     every = SimpleStatement(text, consistency_level=ConsistencyLevel.ALL, fetch_size=500)
@@ -128,11 +129,11 @@ def test_one_node_becomes_three_while_feeds_are_used(ring: cassandra.Growing) ->
             for token in TOKENS[1:]:
                 ring.join(token)
         town.check()
-    # Each read asks every copy, so also the one that has all.
+    # Each read asks every replica, so also the one that has all data.
     with opened(first.url, read="ALL", copies="1") as store:
         town.store = store
         with town.going_on():
-            # Refused while the first node has not heard that the last has joined.
+            # Refused until the first node has noticed that the last one has joined.
             done(lambda: store._link.schema(RAISE))
             town.check()
             with opened(ring.nodes[2].url, read="ALL") as another:

@@ -1,4 +1,4 @@
-"""Three members of a MongoDB replica set: one dies or freezes, others are late and read from.
+"""A MongoDB replica set of three: a member dies or freezes; secondaries are read from while they are late.
 
 Run by `make test-clusters`. `QUARTET_OWN_READS` sets how many reads the proof of own writes makes.
 """
@@ -33,10 +33,10 @@ __all__ = ["counted"]
 TIMEOUT = timedelta(seconds=2.5)
 POOL = 4
 POSTS = 20
-# Of the reads that may go to a secondary, though half of the time one of two applies nothing.
+# The least share of reads that go to a secondary, though half of the time one of the two applies nothing.
 SHARE = 0.3
 OWN_READS = int(os.environ.get("QUARTET_OWN_READS", "3000"))
-# It stops in the middle of its work, which takes it up to a second.
+# The number of reads after which a secondary stops and resumes applying; stopping takes it up to a second.
 OFTEN = 1500
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def members() -> Iterator[list[Server]]:
 
 @pytest.fixture
 def whole(members: list[Server]) -> Iterator[list[Server]]:
-    """The members, all of which are there, and are again afterwards."""
+    """The members, all of them up. Members that the test killed or froze are brought back afterwards."""
     yield members
     for server in members:
         if not server.running:
@@ -70,7 +70,7 @@ def opened(servers: list[Server]) -> DocumentStore:
 
 
 def put(store: DocumentStore) -> Post | None:
-    """A post, if it was acknowledged."""
+    """Publish a post. Returns it if it was acknowledged."""
     try:
         return published(store)
     except Unavailable:
@@ -100,7 +100,7 @@ def reader(whole: list[Server]) -> Iterator[DocumentStore]:
 
 
 def wrote(store: DocumentStore, positions: read_your_writes.Positions, author: UUID) -> read_your_writes.Positions:
-    """Publish, as a client that has seen so much."""
+    """Publish as a client with these positions. Returns its new positions."""
     with read_your_writes.primary():
         mine = read_your_writes.begin(positions, reads=False)
         published(store, author_id=author)
@@ -108,7 +108,7 @@ def wrote(store: DocumentStore, positions: read_your_writes.Positions, author: U
 
 
 def posts(store: DocumentStore, positions: read_your_writes.Positions, author: UUID) -> int:
-    """How many posts of the author the client sees."""
+    """How many posts of the author a client with these positions sees."""
     with read_your_writes.primary():
         read_your_writes.begin(positions, reads=True)
         return len(store.posts.page(before=None, limit=100, author=author))
@@ -139,7 +139,7 @@ def test_others_may_miss_them_on_a_secondary_that_is_late(whole: list[Server], r
     author = uuid4()
     mongo.apply(whole, on=False)
     positions = wrote(reader, {}, author)
-    # Either of the two answers.
+    # Either of the two secondaries may answer.
     assert wait_until(lambda: posts(reader, {}, author) == 0, 20)
     assert [posts(reader, positions, author) for _ in range(50)] == [1] * 50
     mongo.apply(whole, on=True)
@@ -164,7 +164,7 @@ def test_a_secondary_that_is_frozen_or_a_position_of_the_future_fails_no_read(
 def test_over_http_what_is_found_by_a_second_try_is_seen_in_lists(
     whole: list[Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first try was stored, and its process died before it noted how far that was."""
+    """The first try was stored, and its process died before it recorded the position of the write."""
     url = f"{whole[0].url.replace('/quartet?', '/again?')}&readPreference=secondaryPreferred"
     with running(Settings(**embedded(tmp_path) | {"documents_url": url, "documents_timeout": 2.5})) as system:
         ada = system.person()

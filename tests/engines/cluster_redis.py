@@ -1,4 +1,4 @@
-"""A Redis Cluster of six: what a master's death, a frozen one and slots on their way do to the cache. Run by
+"""A Redis Cluster of six nodes: the cache while a master dies or freezes, and while slots migrate. Run by
 `make test-clusters`.
 """
 
@@ -44,7 +44,7 @@ def cache(nodes: list[Server]) -> Iterator[Cache]:
 
 
 def owner_of(key: str) -> int:
-    """Which of the masters has it at first."""
+    """The number of the master that has the key at first."""
     return key_slot(_tag(key).encode()) * MASTERS >> 14
 
 
@@ -68,7 +68,7 @@ def page_of(cache: Cache, page: str, part: str) -> None:
 def test_a_master_that_is_gone_is_replaced_and_nothing_it_lacks_is_served(
     nodes: list[Server], cache: Cache, end: Callable[[Server], None]
 ) -> None:
-    """The replica has missed that a key was dropped."""
+    """The promoted replica has missed the drop of a key."""
     dropped, other, page = key_of(0), key_of(1), key_of(2)
     for key in (dropped, other):
         store(cache, key, b"old")
@@ -78,7 +78,7 @@ def test_a_master_that_is_gone_is_replaced_and_nothing_it_lacks_is_served(
     with redis.client(nodes[0]) as master:
         assert master.wait(1, 5000) == 1
         replica.pause()
-        # What has been written to its connection it would read later.
+        # Otherwise the replica would later read what was written to its connection.
         assert master.execute_command("CLIENT", "KILL", "TYPE", "replica") == 1
     cache.drop([dropped])
     end(nodes[0])
@@ -117,12 +117,12 @@ def test_slots_on_their_way_are_followed(nodes: list[Server], cache: Cache) -> N
         source.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[1])
         names = source.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 100)
         source.execute_command("MIGRATE", "127.0.0.1", urlsplit(nodes[1].url).port, "", 0, 5000, "KEYS", *names)
-        # The old node says where to ask.
+        # The old node redirects by ASK.
         assert body(cache, moved) == b"before"
         assert body(cache, key) == b"before"
         for node in (target, source):
             node.execute_command("CLUSTER", "SETSLOT", slot, "NODE", ids[1])
-    # It says now that the slot has moved.
+    # Now it redirects by MOVED.
     assert body(cache, moved) == b"before"
     cache.drop([moved])
     assert body(cache, moved) is None

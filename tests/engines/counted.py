@@ -1,4 +1,4 @@
-"""Where reads went, as the meter was told."""
+"""An observer that counts where reads went."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from repositories import meter
 
 
 class Counted(meter.Observer):
-    """How often a read went where."""
+    """Counts reads by where they went, such as `replica`."""
 
     def __init__(self) -> None:
         self.reads: dict[str, int] = {}
@@ -25,7 +25,7 @@ class Counted(meter.Observer):
 
 @pytest.fixture
 def counted() -> Iterator[Counted]:
-    """In place of the observer of the process, which other tests need again."""
+    """Replaces the observer of the process during a test."""
     counted, before = Counted(), meter._observer
     meter.watch(counted)
     yield counted

@@ -1,4 +1,4 @@
-"""Every statement of a `PostgresDatabase` explained where it is sent, by the connection that sends it."""
+"""Explains every statement of a `PostgresDatabase` right before it is sent, on the same connection."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -14,7 +14,10 @@ Explained = tuple[str, Plan]
 
 
 def explained(monkeypatch: pytest.MonkeyPatch) -> list[Explained]:
-    """Is filled from now on: statement and plan, with what it has read. Of many rows the first stands for all."""
+    """Return a list that is filled from now on with statements and their executed plans.
+
+    For `executemany` only the first row is explained.
+    """
     found: list[Explained] = []
     plain, plain_many = PostgresWork.execute, PostgresWork.executemany
 
@@ -47,6 +50,6 @@ def nodes(plan: Plan) -> Iterator[Plan]:
 
 
 def rows(node: Plan) -> int:
-    """Looked at, also in vain."""
+    """The number of rows that a node has read, including those that were filtered out."""
     removed = sum(node.get(f"Rows Removed by {why}", 0) for why in ("Filter", "Index Recheck", "Join Filter"))
     return int((node["Actual Rows"] + removed) * node["Actual Loops"])

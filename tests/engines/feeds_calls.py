@@ -1,4 +1,4 @@
-"""What is asked of a feed store that may be away, whichever engine it is."""
+"""Calls of a feed store that may be unavailable, for any engine."""
 
 import time
 from collections.abc import Callable

@@ -13,7 +13,7 @@ from .process import EngineFailed, EngineMissing, Server
 
 
 class Reachable(Protocol):
-    """A running server, for those who only use it."""
+    """A running server that can be used but not controlled."""
 
     @property
     def url(self) -> str: ...
@@ -26,10 +26,10 @@ ServerT_co = TypeVar("ServerT_co", bound=Reachable, covariant=True)
 
 
 class Fleet(ABC, Generic[ServerT_co]):
-    """The five servers, and two brokers, each started when it is first asked for."""
+    """The five servers and two brokers. Each is started when it is first needed."""
 
     def postgres(self) -> ServerT_co:
-        """Return PostgreSQL; the role of its URL owns everything."""
+        """Return PostgreSQL. The database role in its URL owns everything."""
         return self.server("QUARTET_RELATIONAL_URL")
 
     def mongo(self) -> ServerT_co:
@@ -41,11 +41,11 @@ class Fleet(ABC, Generic[ServerT_co]):
         return self.server("QUARTET_FEEDS_URL")
 
     def sessions(self) -> ServerT_co:
-        """Return the Redis that keeps what it was told."""
+        """Return the Redis that is durable."""
         return self.server("QUARTET_SESSIONS_URL")
 
     def cache(self) -> ServerT_co:
-        """Return the Redis that forgets."""
+        """Return the Redis that evicts keys."""
         return self.server("QUARTET_CACHE_URL")
 
     def rabbitmq(self) -> ServerT_co:
@@ -57,22 +57,22 @@ class Fleet(ABC, Generic[ServerT_co]):
         return self.server("KAFKA")
 
     def start_all(self) -> None:
-        """Start the five at once."""
+        """Start the five servers concurrently."""
         with ThreadPoolExecutor(len(_LAUNCH)) as pool:
             list(pool.map(self.server, _LAUNCH))
 
     def environment(self) -> dict[str, str]:
-        """Start all of them and return the variables that lead Quartet to them."""
+        """Start the five servers and return the `QUARTET_*` variables with their URLs."""
         self.start_all()
         return {name: self.server(name).url for name in _LAUNCH}
 
     @abstractmethod
     def server(self, name: str) -> ServerT_co:
-        """Return the server whose URL this variable holds. Raises `EngineFailed`, `EngineMissing`."""
+        """Return the server of this variable or broker. Raises `EngineFailed`, `EngineMissing`."""
 
 
 class Engines(Fleet[Server]):
-    """Servers of one's own, to kill and to freeze; `close` stops them all. `quick` ones are slow later."""
+    """Private servers, which may be killed and frozen. `quick` ones start faster and are slower later."""
 
     def __init__(self, *, quick: bool = False) -> None:
         self._launchers = _LAUNCH | _BROKERS | (_QUICK if quick else {})
@@ -82,7 +82,7 @@ class Engines(Fleet[Server]):
         self._locks = {name: threading.Lock() for name in self._launchers}
 
     def heal(self) -> None:
-        """Bring back those that a test killed or froze, for the tests after it."""
+        """Bring back the servers that a test killed or froze, for the tests after it."""
         for server in self._servers.values():
             if server.discarded:
                 continue
@@ -92,7 +92,7 @@ class Engines(Fleet[Server]):
                 server.resume()
 
     def close(self) -> None:
-        """Stop those that run and remove their data."""
+        """Stop all servers and remove their data."""
         for server in self._servers.values():
             server.discard()
         self.home.close()
@@ -109,7 +109,7 @@ class Engines(Fleet[Server]):
         try:
             return self._launchers[name](self.home)
         except (EngineFailed, EngineMissing) as failure:
-            # The next test that asks shall not wait for it again.
+            # Remember the failure, so that the next test does not wait for it again.
             self._failures[name] = failure
             raise
 

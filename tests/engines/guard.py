@@ -1,6 +1,6 @@
-"""Become a server: take another user, ask to die with the parent, then exec the command.
+"""Becomes a server: changes the user, asks the kernel to be killed with the parent, then execs the command.
 
-Started as a file of its own, because the same work in a `preexec_fn` may deadlock a process that has threads.
+Run as a separate program, since a `preexec_fn` may deadlock in a process that has threads.
 """
 
 import ctypes
@@ -28,7 +28,7 @@ def _main() -> None:
     parent, death, user, *command = sys.argv[1:]
     if user:
         _become(int(user))
-    # After the change of user, which clears it.
+    # After the change of user, which would clear this setting.
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(death), 0, 0, 0)
     if os.getppid() != int(parent):
         sys.exit("the parent is gone")

@@ -1,4 +1,4 @@
-"""The private directory of one run, and the removal of those that dead runs left."""
+"""The private directory of one run, and the cleanup after runs that died."""
 
 import fcntl
 import os
@@ -15,7 +15,7 @@ _UNFINISHED_SECONDS = 60
 
 
 class Home:
-    """One directory below the temporary directory, held by a lock as long as this process lives."""
+    """A directory below the temporary directory. A lock marks it as in use while this process lives."""
 
     def __init__(self) -> None:
         sweep()
@@ -25,7 +25,7 @@ class Home:
         self._lock = _hold(self.path)
 
     def folder(self, name: str) -> Path:
-        """Make a folder for one server, of whose name there may have been others."""
+        """Make a new folder for a server. Earlier servers may have had the same name."""
         folder, number = self.path / name, 1
         while folder.exists():
             number += 1
@@ -40,12 +40,12 @@ class Home:
 
 
 def record(path: Path, server: Process) -> None:
-    """Write down a running server, for the run that may have to end it."""
+    """Record a running server in a file, so that a later run can end it."""
     path.write_text(f"{server.pid} {server.start}", encoding="ascii")
 
 
 def sweep() -> None:
-    """End what dead runs of this user left running and remove their directories."""
+    """End the servers that dead runs of this user have left, and remove their directories."""
     for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         if _is_ours(path) and _is_dead(path):
             _end_servers(path)
@@ -53,7 +53,7 @@ def sweep() -> None:
 
 
 def _hold(path: Path) -> int:
-    """Lock the owner file before it gets its name, so that no sweep ever sees it without the lock."""
+    """Lock the owner file before renaming it to its name, so that no sweep sees it without the lock."""
     unnamed = path / f"{_OWNER}.new"
     lock = os.open(unnamed, os.O_CREAT | os.O_RDWR, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
@@ -62,7 +62,7 @@ def _hold(path: Path) -> int:
 
 
 def _is_ours(path: Path) -> bool:
-    """Tell whether it is a directory of this user: the temporary directory belongs to everyone."""
+    """Tell whether it is a directory of this user, since anybody can write to the temporary directory."""
     try:
         return path.is_dir() and not path.is_symlink() and path.lstat().st_uid == os.getuid()
     except OSError:
@@ -84,7 +84,7 @@ def _is_dead(path: Path) -> bool:
 
 
 def _is_old(path: Path) -> bool:
-    """Tell whether a directory without an owner had time to get one."""
+    """Tell whether a directory without an owner file is too old to be under construction."""
     try:
         return time.time() - path.lstat().st_mtime > _UNFINISHED_SECONDS
     except FileNotFoundError:

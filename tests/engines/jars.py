@@ -1,4 +1,4 @@
-"""The jars of Cassandra and Kafka, fetched once per machine into the user's cache directory."""
+"""The jars of Cassandra and Kafka, downloaded once per machine into the user's cache directory."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ print(*jgo.build(sys.argv[1], cache_dir=pathlib.Path(sys.argv[2])).all_jars, sep
 
 
 def jars(artifact: str) -> list[Path]:
-    """Return the class path of `CASSANDRA` or `KAFKA`, which is complete if its folder is there."""
+    """Return the class path of `CASSANDRA` or `KAFKA`. If its folder exists, it is complete."""
     _, name, version = artifact.split(":")
     folder = _cache() / f"{name.removesuffix('-all')}-{version}"
     if not folder.is_dir():
@@ -38,7 +38,7 @@ def _cache() -> Path:
 
 
 def _fetch(artifact: str, folder: Path) -> None:
-    """Build the folder under another name, so that a crash half way leaves nothing that looks finished."""
+    """Build the folder under another name, so that a crash leaves no incomplete folder under its name."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as work:
         ready = Path(work) / "ready"
@@ -48,7 +48,7 @@ def _fetch(artifact: str, folder: Path) -> None:
         try:
             ready.rename(folder)
         except OSError:
-            # Somebody else was faster.
+            # Another process may have been faster.
             if not folder.is_dir():
                 raise
 
@@ -56,7 +56,7 @@ def _fetch(artifact: str, folder: Path) -> None:
 def _download(artifact: str, work: Path) -> list[str]:
     installed("Java", "jgo", "jgo")
     home = java().parent.parent
-    # It would look for a Java of its own, and would keep half a jar for the next try.
+    # Otherwise jgo would look for another Java, and would keep a partly downloaded jar for the next try.
     environment = {**os.environ, "JAVA_HOME": str(home), "M2_REPO": str(work / "repository")}
     environment["PATH"] = f"{home / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
     command = [sys.executable, "-c", _BUILD, artifact, str(work)]

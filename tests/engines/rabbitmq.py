@@ -1,4 +1,4 @@
-"""RabbitMQ 3.10 from the distribution's package, without its service."""
+"""RabbitMQ 3.10 from the distribution's package, run directly instead of as a service."""
 
 import os
 import shutil
@@ -13,18 +13,18 @@ from .process import EngineMissing, Server
 
 _SCRIPT = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 _NODE = "quartet@localhost"
-# What AMQP 0-9-1 begins with. The answer is the frame with Connection.Start: a method, on channel 0.
+# The protocol header of AMQP 0-9-1. The answer is the frame with Connection.Start: a method frame on channel 0.
 _ASK = b"AMQP\x00\x00\x09\x01"
 _ANSWER = b"\x01\x00\x00"
 
 
 class RabbitServer(Server):
-    """With the names' server of Erlang beside it: RabbitMQ would start one as a daemon, which outlives it."""
+    """A broker with its own Erlang port mapper (epmd): RabbitMQ would start one as a daemon that outlives it."""
 
     names: Server
 
     def control(self, *command: str) -> None:
-        """Have `rabbitmqctl` do this."""
+        """Run a command of `rabbitmqctl`."""
         own = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "LC_ALL": "C.UTF-8"}
         own |= {"RABBITMQ_NODENAME": _NODE, "ERL_EPMD_PORT": self.names.url}
         subprocess.run(
@@ -37,12 +37,12 @@ class RabbitServer(Server):
 
 
 def launch(home: Home) -> Server:
-    """Start a broker with the user `guest`, and nothing declared in it."""
+    """Start a broker with the user `guest` and nothing declared."""
     return _launch(home, home.folder("rabbitmq"), "")
 
 
 def launch_secured(home: Home, port: int) -> Server:
-    """Start one that speaks TLS on this port beside. `ca.pem` in its folder is what its certificate is verified by."""
+    """Start a broker that also accepts TLS on this port. `ca.pem` in its folder verifies its certificate."""
     folder = home.folder("rabbitmq")
     certificate(folder)
     files = {"cacertfile": "ca.pem", "certfile": "ca.pem", "keyfile": "key.pem"}
@@ -71,10 +71,10 @@ def _launch(home: Home, folder: Path, more: str) -> Server:
             "RABBITMQ_LOG_BASE": str(folder),
             "RABBITMQ_LOGS": "-",
             "ERL_EPMD_PORT": names.url,
-            # Nodes talk to one another there. It is one and the same by default, and a second server ends at once.
+            # The port for other nodes. It is fixed by default, so a second server would end at once.
             "RABBITMQ_DIST_PORT": str(free_port()),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 +A 8",
-            # The script becomes the server, instead of waiting for it.
+            # Makes the script exec the server instead of waiting for it.
             "RUNNING_UNDER_SYSTEMD": "1",
         },
         patience=180,
@@ -85,7 +85,7 @@ def _launch(home: Home, folder: Path, more: str) -> Server:
 
 
 def _names(home: Home) -> Server:
-    """Its URL is its port."""
+    """Start an Erlang port mapper. Its URL is just its port."""
     port, binary = free_port(), shutil.which("epmd")
     if binary is None:
         raise EngineMissing("epmd", "the distribution's package erlang-base")

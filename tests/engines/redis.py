@@ -1,4 +1,4 @@
-"""Redis, once as the store of sessions and once as the cache."""
+"""Redis as the session store and as the cache; replicas, Sentinel and clusters."""
 
 import shutil
 import socket
@@ -19,23 +19,23 @@ from .process import Server
 DATABASES = 64
 _SLOTS = 1 << 14
 _NODE = ["--save", "", "--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--maxmemory", "64mb"]
-# As the server has sent it.
+# Replies are returned as raw bytes.
 _RAW = {"NEVER_DECODE": True}
 
 
 def launch_sessions(home: Home) -> Server:
-    """Start a server that keeps what it was told and throws nothing out."""
+    """Start a server that syncs every write to disk and evicts nothing."""
     kept = ["--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction"]
     return _launch(home, "sessions", ["--save", "", *kept])
 
 
 def launch_cache(home: Home) -> Server:
-    """Start a server that forgets."""
+    """Start a server that persists nothing and evicts keys when its memory is full."""
     return _launch(home, "cache", ["--save", "", "--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lfu"])
 
 
 def launch_replica(home: Home, master: Server) -> Server:
-    """Start a server that follows `master` and keeps what it was told."""
+    """Start a replica of `master` that persists its data."""
     port = str(urlsplit(master.url).port)
     return _launch(
         home, f"replica-{free_port()}", ["--save", "", "--appendonly", "yes", "--replicaof", "127.0.0.1", port]
@@ -43,7 +43,10 @@ def launch_replica(home: Home, master: Server) -> Server:
 
 
 def launch_sentinel(home: Home, master: Server, quorum: int = 1) -> Server:
-    """Start a Sentinel that calls the master `main`; with 1 it decides by itself. Its URL is that of a client."""
+    """Start a Sentinel that watches `master` under the name `main`. With a quorum of 1 it decides alone.
+
+    Its URL is the one that clients use.
+    """
     port = free_port()
     folder = home.folder(f"sentinel-{port}")
     watched = f"monitor main 127.0.0.1 {urlsplit(master.url).port} {quorum}"
@@ -63,7 +66,10 @@ def launch_sentinel(home: Home, master: Server, quorum: int = 1) -> Server:
 
 
 def launch_cluster(home: Home, *, masters: int = 3, replicas: int = 0) -> list[Server]:
-    """Start a cluster that forgets: the masters, then `replicas` of each in turn. Any of them leads to all."""
+    """Start a cluster without persistence. Returns the masters, then the replicas, one per master in turn.
+
+    The URL of any node gives access to the whole cluster.
+    """
     nodes = [_launch(home, f"node-{port}", _NODE, port=port) for port in _cluster_ports(masters * (1 + replicas))]
     clients = [client(node) for node in nodes]
     for number, master in enumerate(clients[:masters]):
@@ -85,17 +91,17 @@ def launch_cluster(home: Home, *, masters: int = 3, replicas: int = 0) -> list[S
 
 
 def client(server: Server) -> Any:
-    """Of redis-py, most of which has no types."""
+    """A client of redis-py, typed as Any since most of it has no types."""
     return Redis(host="127.0.0.1", port=_port(server), socket_timeout=10)
 
 
 def socket_of(server: Server) -> Path:
-    """Where it listens beside its port."""
+    """The Unix socket on which it also listens."""
     return server.folder / "redis.sock"
 
 
 def _cluster_ports(count: int) -> list[int]:
-    """Each of them, and the one that is 10,000 above it, is free."""
+    """Free ports whose cluster bus ports, 10,000 above, are free too."""
     found: list[int] = []
     while len(found) < count:
         if (port := free_port()) in found:
@@ -114,7 +120,7 @@ def _port(server: Server) -> int:
 
 
 def _knows(client: Any, nodes: int) -> bool:
-    """Whether it has shaken hands with all."""
+    """Whether the node has completed the handshake with all nodes."""
     lines = client.execute_command("CLUSTER", "NODES", **_RAW).decode().splitlines()
     return len(lines) == nodes and not any("handshake" in line for line in lines)
 

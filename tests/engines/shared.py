@@ -1,7 +1,7 @@
-"""One set of engines for all processes of a test run, each of which has its part of every engine.
+"""One set of engines for all processes of a test run. Each process uses separate databases in them.
 
-The process that began the run is the host. It starts an engine when the first of the others asks for its URL, on a
-socket in its private directory; the engine ends with the host.
+The process that started the run is the host. The others ask it for the URL of an engine, over a socket in its private
+directory. It starts the engine on the first request; the engine ends with the host.
 """
 
 import threading
@@ -18,14 +18,14 @@ from .redis import DATABASES
 
 @dataclass(frozen=True)
 class Address:
-    """A server that others use too, so it cannot be killed or frozen."""
+    """A shared server, which must not be killed or frozen."""
 
     url: str
     folder: Path
 
 
 class Host:
-    """Owns the engines of the run and tells the other processes where they are."""
+    """Owns the engines of the run and tells the other processes their URLs."""
 
     def __init__(self) -> None:
         self.engines = Engines(quick=True)
@@ -56,9 +56,9 @@ class Host:
 
 
 class Shared(Fleet[Reachable]):
-    """The engines of a host, for the process of this number: it has a database of its own on either Redis.
+    """The engines of a host, for the process with this number, which gets a separate database on both Redis servers.
 
-    On the others its tests make databases and keyspaces, with names that no other test has.
+    On the other engines tests create databases and keyspaces with unique names.
     """
 
     def __init__(self, socket: str, number: int) -> None:
@@ -67,7 +67,7 @@ class Shared(Fleet[Reachable]):
         self._known: dict[str, Address] = {}
 
     def begin(self, *, kafka: bool = False) -> None:
-        """Have them all started, without waiting for it. The first process also fetches what Kafka is made of."""
+        """Start all engines without waiting for them. The first process also downloads the jars of Kafka."""
         threading.Thread(target=self._begin, kwargs={"kafka": kafka}, name="engines-begin", daemon=True).start()
 
     def _begin(self, *, kafka: bool) -> None:
@@ -76,7 +76,7 @@ class Shared(Fleet[Reachable]):
             if kafka and self._number == 0:
                 jars(KAFKA)
         except (EngineFailed, EngineMissing):
-            return  # The test that asks for it is told.
+            return  # The test that needs the engine gets the error.
 
     def server(self, name: str) -> Address:
         if name not in self._known:

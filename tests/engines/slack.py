@@ -1,7 +1,7 @@
-"""How much later than its deadline, of about half a second, a call may end in a test.
+"""The seconds by which a call may exceed its deadline (about half a second) in a test.
 
-It tells a deadline that holds from one that does not: without it the drivers wait ten seconds, thirty or for ever.
-It is no measurement, for machines are busy; how often a store is asked is counted elsewhere.
+This distinguishes a working deadline from none: without one the drivers wait ten seconds, thirty or forever. It does
+not measure latency, since test machines are busy; the number of store calls is tested elsewhere.
 """
 
 SLACK = 4.0

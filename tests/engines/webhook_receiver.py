@@ -1,6 +1,6 @@
-"""A receiver of webhooks as a process: keeps what is signed well in a file, one line each. Arguments: port, folder.
+"""A receiver of webhooks as a process: stores correctly signed events in files, one per line. Arguments: port, folder.
 
-Run as a file of its own. It verifies by the library of Standard Webhooks, and shares no code with what sends.
+Run as a separate program. It verifies signatures by the library of Standard Webhooks, and shares no code with Quartet.
 """
 
 import base64
