@@ -1,1 +1,1 @@
-"""A PostgreSQL server, for whichever role it serves: connections, deadlines, errors, several hosts."""
+"""PostgreSQL for any role: connections, deadlines, errors, several hosts."""

@@ -1,4 +1,4 @@
-"""How values become parameters, and what rows hold becomes values, on the connections of `PostgresDatabase`.
+"""Conversion of parameters, and of the values in rows, on the connections of `PostgresDatabase`.
 
 PostgreSQL's text cannot hold NUL. So it is sent as two characters of code 1, and a character of code 1 as 1 and 2. This
 keeps the order by code points, so text is compared and sorted as it was.
@@ -36,7 +36,7 @@ class _BinaryTextLoader(TextBinaryLoader):
 
 def adapt(connection: psycopg.Connection, _entry: object) -> None:
     adapters = connection.adapters
-    # By itself psycopg sends the smallest type that holds a value, and each combination is a statement of its own.
+    # By default psycopg sends the smallest integer type that holds a value, and prepares each combination by itself.
     for integer in (Int8Dumper, Int8BinaryDumper):
         adapters.register_dumper(int, integer)
     for dumper in (_BinaryTextDumper, _TextDumper):

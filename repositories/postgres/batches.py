@@ -1,11 +1,11 @@
-"""Statements that go to the server together, in one round trip, past psycopg's cursors.
+"""Sends statements together, in one round trip, bypassing psycopg's cursors.
 
-A cursor costs the client more than the sending and receiving of a prepared statement do, and each round trip costs both
-sides a change of processes. So calls are given to libpq here, in its pipeline mode where there are several: BEGIN with
-the first statement of a transaction, changes of which nobody waits for the answer with the statement behind them or
-with COMMIT. The server runs them one after another and stops at the first that fails, which is the one that is raised.
+A cursor costs the client more than sending and receiving a prepared statement does, and each round trip costs both
+sides a context switch. So calls are passed to libpq here, in its pipeline mode if there are several: BEGIN with the
+first statement of a transaction, queued changes with the next statement or with COMMIT. The server runs them in order
+and stops at the first that fails, whose error is raised.
 
-Which statements a connection has prepared is in psycopg's own list, so a cursor on it knows them as well.
+A connection's prepared statements are kept in psycopg's own list, so that a cursor on it knows them as well.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ _ENCODING = "utf-8"
 
 
 class _ServersText(NamedTuple):
-    """A statement as the server takes it. `order` are the names of its parameters."""
+    """A statement in the server's syntax. `order` has the names of its parameters."""
 
     query: bytes
     formats: Any
@@ -36,7 +36,7 @@ class _ServersText(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """A statement that can be sent; as psycopg's list of what is prepared wants it."""
+    """A statement that can be sent, in the form that psycopg's list of prepared statements takes."""
 
     query: bytes
     types: tuple[int, ...] = ()
@@ -48,7 +48,7 @@ _COMMIT = Prepared(b"COMMIT")
 
 
 class LastResult:
-    """What of a cursor is asked for."""
+    """The part of a cursor's interface that is used here, for the last result."""
 
     __slots__ = ("_result", "_transformer")
 
@@ -61,19 +61,19 @@ class LastResult:
         return int(self._result.command_tuples or 0)
 
     def fetchall(self) -> list[tuple[Any, ...]]:
-        """Before the connection is used again."""
+        """All rows. Call it before the connection is used again."""
         self._transformer.set_pgresult(self._result)
         return self._transformer.load_rows(0, self._result.ntuples, tuple)  # type: ignore[no-any-return]  # of psycopg
 
 
 class Summed(NamedTuple):
-    """The answer to many rows."""
+    """The result of a call with many rows."""
 
     rowcount: int
 
 
 class Batches(Direct):
-    """Of connections that keep what is prepared: not behind a pooler."""
+    """For connections that keep their prepared statements: not behind a pooler."""
 
     sends_together = True
 
@@ -115,7 +115,10 @@ def _answer(driver: BoundedConnection, calls: Sequence[Call], results: Sequence[
 
 
 def send(driver: BoundedConnection, statements: Sequence[Prepared]) -> list[Any]:
-    """The result of each, in one transaction if the connection is for transactions. Raises what failed first."""
+    """Send statements, in one transaction unless the connection autocommits. Returns a result for each.
+
+    Raises the first error.
+    """
     if driver.closed:
         raise psycopg.OperationalError("the connection is closed")
     with driver.lock:
@@ -128,7 +131,7 @@ def send(driver: BoundedConnection, statements: Sequence[Prepared]) -> list[Any]
 
 @cache
 def _converted(text: str) -> _ServersText:
-    """Statements are constants, and so are their texts."""
+    """Cached, since statements are constants."""
     query, formats, order, _ = _query2pg_nocache(text.encode(_ENCODING), _ENCODING)
     return _ServersText(query, formats or (), order or ())
 
@@ -156,7 +159,7 @@ def _together(driver: BoundedConnection, statements: Sequence[Prepared]) -> list
     pgconn, prepared = driver.pgconn, driver._prepared  # noqa: SLF001
     if prepared._to_flush:  # noqa: SLF001
         driver.wait(prepared.maintain_gen(driver))
-    # Which of the results that will come are of the statements, and which new ones were prepared where.
+    # The indexes of the statements' results, and for each newly prepared statement the index of its result.
     own: list[int] = []
     new: list[tuple[int, Any, Prepare, bytes]] = []
     number = 0
@@ -190,14 +193,14 @@ def _together(driver: BoundedConnection, statements: Sequence[Prepared]) -> list
 
 
 def _results(pgconn: Any, number: int) -> PQGen[list[Any]]:
-    """Those of so many commands, and that of the end of the pipeline."""
+    """The results of this number of commands, and that of the pipeline's end."""
     yield from generators.send(pgconn)
     results: list[Any] = []
     for _ in range(number + 1):
         try:
             results += yield from generators.fetch_many(pgconn)
         except psycopg.DatabaseError:
-            # The server said why it ends the connection.
+            # An error result says why the server ended the connection.
             if not _refused(results):
                 raise
             break

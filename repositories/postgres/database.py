@@ -1,6 +1,6 @@
-"""The server under the documents, feeds and hot stores (the relational one sends statements of SQLAlchemy).
+"""The database under the documents, feeds and hot stores (the relational store uses SQLAlchemy's statements).
 
-One pool for reads and writes. Statements are prepared and their values binary. The tables of each role have its
+One pool for reads and writes. Statements are prepared, and their values are binary. The tables of each role have its
 prefix, so all roles may share one database.
 """
 
@@ -35,7 +35,7 @@ from repositories.translation import Outdated
 READ_ONLY = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool"
 _THERE = "SELECT to_regclass(?) IS NOT NULL"
 _NOW = "extract(epoch FROM statement_timestamp())::float8"
-# A parameter, but neither a cast nor what is quoted.
+# A parameter. Casts and quoted text are matched too, but left as they are.
 _PARAMETER = re.compile(r"'[^']*'|::|(?::(?P<name>\w+)|(?P<mark>\?))(?=(?P<array>::\w+\[\])?)|%")
 
 
@@ -62,8 +62,8 @@ class PostgresWork:
 class PostgresDatabase:
     """Connects when first used; may be used again after `close`.
 
-    `role` is the name that its errors and metrics carry; `fields` are its unique values, constraint -> field of the
-    `Conflict`. `settings` are the server's, for each connection.
+    `role` is its name in errors and metrics. `fields` maps unique constraints to the field of the `Conflict`.
+    `settings` are settings of the server for each connection.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class PostgresDatabase:
             settings=settings,
         )
         event.listen(self._lane.engine, "connect", adapt)
-        # The transaction in whose block a thread is.
+        # `work` is the thread's open transaction.
         self._local = threading.local()
 
     def rows(self, sql: str, parameters: Parameters = ()) -> list[Row]:
@@ -120,7 +120,7 @@ class PostgresDatabase:
 
     @contextlib.contextmanager
     def write(self) -> Iterator[PostgresWork]:
-        """BEGIN and COMMIT are round trips too."""
+        """A transaction, or that of the surrounding block. BEGIN and COMMIT are counted as round trips."""
         mine: PostgresWork | None = getattr(self._local, "work", None)
         if mine is not None:
             yield mine
@@ -169,11 +169,11 @@ class PostgresDatabase:
         return self._hosts.target.pooled
 
     def keep_beside(self) -> None:
-        """Count one connection more than those of the pool."""
+        """Count one connection in addition to those of the pool."""
         self._lane.beside += 1
 
     def connect_beside(self) -> BoundedConnection:
-        """A connection to the writer that is not one of the pool's, and that waits as long as it likes.
+        """A connection to the writer outside of the pool, which may be idle without a time limit.
 
         Raises `psycopg.Error`.
         """
@@ -225,7 +225,7 @@ def driver_of(pooled: PoolProxiedConnection) -> psycopg.Connection:
 
 @functools.cache
 def native(sql: str) -> bytes:
-    """The statement with psycopg's marks for its parameters. Statements are constants, so each is kept."""
+    """The statement with psycopg's placeholders. Cached, since statements are constants."""
     return _PARAMETER.sub(_mark, sql).replace("now_seconds()", _NOW).encode()
 
 

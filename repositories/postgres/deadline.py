@@ -20,17 +20,16 @@ T = TypeVar("T")
 
 # Leaves the server time to report that its own statement_timeout has cancelled the statement.
 _GRACE = 0.05
-# Something has to be waited for, or the driver would wait without end.
+# Not 0, with which the driver would wait without end.
 _SHORTEST = 0.001
 _DEFAULT = 5.0
 
 
 class BoundedConnection(psycopg.Connection[tuple[Any, ...]]):
-    """`limit` bounds each wait outside of `within`, in seconds. `timeline` is that of the server when it connected.
+    """`limit` bounds each wait outside of `within`, in seconds. `timeline` is the server's at the time of connecting.
 
-    `latest` says the highest timeline that was seen of any server of this store. `unanswered` is called with the id of
-    the server's process when it was not waited for any longer. `transformer` is that of psycopg, of the values that are
-    sent together.
+    `latest` returns the highest timeline seen on any server of this store. `unanswered` is called with the id of the
+    server process when the client stops waiting for it. `transformer` is psycopg's, for values that `batches` sends.
     """
 
     limit = _DEFAULT
@@ -64,7 +63,7 @@ class BoundedConnection(psycopg.Connection[tuple[Any, ...]]):
         return self.latest is not None and 0 < self.timeline < self.latest()
 
     def _until_superseded(self, gen: PQGen[T]) -> PQGen[T]:
-        """The same, looking up whenever nothing has come for one interval of the driver."""
+        """Wrap `gen` to check for a takeover whenever nothing has arrived for one interval of the driver."""
         try:
             wanted = next(gen)
             while True:

@@ -20,7 +20,7 @@ from repositories.moving.postgres import MOVED
 from repositories.postgres.hosts import NotWritable
 from repositories.translation import Outdated, Translation, Undone
 
-# A serialization failure, a deadlock, a lock that came too late.
+# A serialization failure, a deadlock, a lock timeout.
 _LOST = {"40001": Undone, "40P01": Undone, "55P03": Contention}
 _UNIQUE, _FOREIGN_KEY, _CHECK, _NOT_NULL = "23505", "23503", "23514", "23502"
 _DATA = "22"
@@ -30,8 +30,8 @@ _OUTDATED_PLAN = "cached plan must not change result type"
 
 
 def translation(role: str, *, fields: Mapping[str, str], invariants: Collection[str] = ()) -> Translation:
-    """`fields` are the unique values of a role: constraint -> field of the `Conflict`. Only altered rows can violate
-    the constraints `invariants`.
+    """`fields` maps a role's unique constraints to the field of the `Conflict`. Only tampered rows can violate the
+    constraints `invariants`.
     """
     return Translation(
         (SQLAlchemyError, psycopg.Error, UnicodeEncodeError, OverflowError), _Translator(role, fields, invariants)

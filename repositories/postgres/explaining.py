@@ -1,4 +1,4 @@
-"""Plans of PostgreSQL's statements without their values."""
+"""Plans of statements on PostgreSQL, without their values."""
 
 import re
 from typing import Any
@@ -9,12 +9,12 @@ from repositories.slow_statements import Explained
 
 # The first version that plans a statement without values.
 GENERIC = 160_000
-# A mark of psycopg, by name or not, for text or binary; or a percent sign.
+# A placeholder of psycopg, named or not, for text or binary; or an escaped percent sign.
 _MARK = re.compile(r"%\((\w+)\)[sbt]|%[sbt]|%%")
 
 
 def explained_by_postgres(connection: Any, marked: str) -> Explained:
-    """`marked` has psycopg's marks."""
+    """`marked` is a statement with psycopg's placeholders."""
     text = numbered(marked)
     if connection.info.server_version < GENERIC:
         return Explained(text, "no plan without values before PostgreSQL 16")
@@ -24,7 +24,7 @@ def explained_by_postgres(connection: Any, marked: str) -> Explained:
 
 
 def numbered(marked: str) -> str:
-    """With PostgreSQL's own marks: one for each name, or for each mark without one."""
+    """The statement with PostgreSQL's own placeholders: one for each name, and for each placeholder without a name."""
     numbers: dict[str, str] = {}
 
     def number(found: re.Match[str]) -> str:

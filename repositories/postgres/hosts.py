@@ -22,11 +22,11 @@ from repositories.read_your_writes import HostState, ServerState
 
 log = logging.getLogger(__name__)
 _DEFAULT = 5.0
-# Between two looks, while a writer is known and while none is.
+# Between two looks at a host, while a writer is known and while none is.
 _WATCH_SECONDS, _SEARCH_SECONDS = 0.5, 0.1
-# Of the time that a connection may take: for the first look at all hosts.
+# The share of the time for connecting that the first look at all hosts may take.
 _LOOK_SHARE = 0.5
-# The control file's timeline is late after a promotion.
+# The timeline is not read from the control file, where it is late after a promotion.
 _ROLE = """
 SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool,
   CASE WHEN NOT pg_is_in_recovery() THEN pg_walfile_name(pg_current_wal_lsn()) END,
@@ -41,14 +41,14 @@ class NotWritable(psycopg.OperationalError):
 
 
 class Role(Struct, frozen=True):
-    """What a server says of itself. `timeline` is 0 where it does not say, as a standby."""
+    """What a server says of itself. `timeline` is 0 if it does not say, such as a standby."""
 
     writable: bool
     timeline: int
 
 
 class Connector(Protocol):
-    """Opens connections for a pool. One to a server on a timeline below `highest` is not used any more."""
+    """Opens connections for a pool. A connection to a server on a timeline below `highest` is not used any more."""
 
     target: Conninfo
     highest: int
@@ -60,19 +60,22 @@ class Hosts(Connector):
     """Opens connections to the writer. Thread-safe. With several hosts, a thread for each asks it twice a second."""
 
     def __init__(self, target: Conninfo, role: str) -> None:
-        """`role` is what the server is for, in the words of the log."""
+        """`role` is the server's role, for the log."""
         self.target = target
         self.acknowledged = Acknowledged(role)
         self._guard = threading.Lock()
         self._roles: list[Role | None] = [None] * len(target.hosts)
         self._looked = [threading.Event() for _ in target.hosts]
         self._closed: threading.Event | None = None
-        # The latest that was good comes first.
+        # The host that was last connected to comes first.
         self._order = list(range(len(target.hosts)))
         self.highest = 0
 
     def connect(self, keywords: dict[str, Any]) -> BoundedConnection:
-        """Shares the time that is left out over the hosts that are left. Raises `psycopg.OperationalError`."""
+        """Connect to the writer. Each attempt gets an equal share of the remaining time.
+
+        Raises `psycopg.OperationalError`.
+        """
         if len(self._order) > 1:
             self._look()
         places = [(host, place) for host in self._best_first() for place in self._places(host, keywords)]
@@ -86,12 +89,12 @@ class Hosts(Connector):
         raise next((error for error in failures if isinstance(error, NotWritable)), failures[-1])
 
     def look_again(self) -> None:
-        """Hear from the writer which timeline it is on."""
+        """Connect to the writer to learn its timeline."""
         with contextlib.suppress(psycopg.Error), within(LONGEST):
             self.connect({**self.target.keywords, "application_name": "quartet", "prepare_threshold": None}).close()
 
     def notes(self) -> list[str]:
-        """What is amiss, one line each, without names."""
+        """Problems, one line each, without names."""
         with self._guard:
             roles = list(self._roles) if self._closed else []
         away = sum(role is None for role in roles)
@@ -124,7 +127,7 @@ class Hosts(Connector):
             self._closed = None
 
     def _places(self, host: int, keywords: dict[str, Any]) -> list[dict[str, Any]]:
-        """A name may stand for several addresses. One that stands for none now fails when it is connected to."""
+        """The addresses of a host: a name may have several. A name that has none now fails on connecting."""
         own = self.target.hosts[host]
         try:
             found = conninfo_attempts({**keywords, **own})
@@ -182,7 +185,7 @@ class Hosts(Connector):
             )
 
     def _look(self) -> None:
-        """The first time, ask all hosts side by side: which one is right is only seen beside the others."""
+        """Start watching all hosts the first time, and wait for their answers: comparing these shows the writer."""
         with self._guard:
             if self._closed is None:
                 self._closed = threading.Event()
@@ -192,7 +195,7 @@ class Hosts(Connector):
         with within(remaining(_DEFAULT) * _LOOK_SHARE):
             for looked in self._looked:
                 looked.wait(remaining(_DEFAULT))
-                # Who has not answered by now is not waited for again.
+                # A host that has not answered by now is not waited for again.
                 looked.set()
 
     def _watch(self, host: int, closed: threading.Event) -> None:
@@ -222,7 +225,7 @@ class Hosts(Connector):
 
 
 def _asked(connection: BoundedConnection) -> tuple[Role, int]:
-    """And how far the server's log is flushed; 0 where it does not say."""
+    """The server's role, and the location up to which its log is flushed; 0 if it does not say."""
     try:
         row = connection.row_alone(_ROLE)
     except (psycopg.errors.FeatureNotSupported, psycopg.errors.UndefinedFunction, psycopg.errors.InsufficientPrivilege):

@@ -1,6 +1,6 @@
-"""What `observing` asks PostgreSQL, from version 14 on. Each row is a name, figures, and words."""
+"""The queries of `observing`, for PostgreSQL from version 14 on. Each row is a name, figures, and words."""
 
-# Of the whole server. Without `pg_monitor` it does not show the sessions of others, but their number.
+# The whole server. Without `pg_monitor` it hides the sessions of other users, but not their number.
 SERVER = """
 SELECT 'server', json_build_object(
   'connections', used, 'connections_limit', allowed, 'connections_share', used / allowed,
@@ -26,8 +26,8 @@ SELECT 'connections', json_build_object('value', (SELECT sum(numbackends) FROM p
 UNION ALL
 SELECT 'bytes', json_build_object('value', pg_database_size(current_database())), json_build_object()
 """
-# Who keeps the oldest snapshot: no row that died after it was taken can be removed from any table. A slot says since
-# when nobody uses it from version 17 on.
+# What holds the oldest snapshot: no row that died after it was taken can be removed from any table. A slot says since
+# when it is unused from version 17 on.
 _HOLDERS = """
   SELECT 'session ' || pid || coalesce(' (' || nullif(application_name, '') || ')', '') AS holder, xact_start AS began,
     greatest(age(backend_xmin), age(backend_xid)) AS transactions
@@ -41,8 +41,8 @@ _HOLDERS = """
   UNION ALL SELECT 'standby ' || application_name, NULL, age(backend_xmin)
   FROM pg_stat_replication WHERE backend_xmin IS NOT NULL
 """
-# A backup reads each table once: what counts is how often that is on a day. Rows are held where a vacuum that came
-# since the oldest snapshot has left them. The size that is needed is a guess from what ANALYZE saw.
+# Scans are counted per day, since a backup reads each table once. Dead rows are held if a vacuum after the oldest
+# snapshot has left them. The needed size is an estimate from the statistics of ANALYZE.
 TABLES = f"""
 WITH oldest AS (
   SELECT * FROM ({_HOLDERS}) AS holders WHERE transactions IS NOT NULL ORDER BY transactions DESC LIMIT 1
@@ -75,8 +75,8 @@ LEFT JOIN widths w ON (w.schemaname, w.relname) = (t.schemaname, t.relname), LAT
     (greatest(n_live_tup, c.reltuples) + n_dead_tup) * (width + 36) / filled AS needed
 ) AS sizes WHERE relkind = 'r'
 """  # noqa: S608  of constants
-# Those that are needed for what they promise are not asked how often they are read. PostgreSQL does not keep when an
-# index was made, but in which transaction.
+# Indexes that enforce a constraint are needed however often they are read. PostgreSQL does not keep when an index was
+# made, but in which transaction.
 INDEXES = """
 SELECT indexrelid::regclass::text, json_build_object(
   'watched_seconds', (SELECT extract(epoch FROM now() - coalesce(stats_reset, pg_postmaster_start_time()))
@@ -92,7 +92,7 @@ SELECT indexrelid::regclass::text, json_build_object(
 ), json_build_object('table', relid::regclass::text, 'definition', pg_get_indexdef(indexrelid), 'plain', indexrelname)
 FROM pg_stat_user_indexes JOIN pg_index i USING (indexrelid)
 """
-# No text of a statement: it may have values.
+# Without the texts of statements, which may contain values.
 SESSIONS = """
 WITH waiting AS (
   SELECT pid, unnest(pg_blocking_pids(pid)) AS blocker, clock_timestamp() - query_start AS since
@@ -109,7 +109,7 @@ SELECT pid::text, json_build_object(
 FROM pg_stat_activity a
 WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
 """
-# One that has a slot keeps its snapshot there.
+# A standby with a slot keeps its snapshot there.
 REPLICAS = """
 SELECT coalesce(nullif(application_name, ''), 'standby') || ' ' || coalesce(host(client_addr), 'local'),
   json_build_object('behind_bytes', pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn),
@@ -123,7 +123,7 @@ SELECT slot_name, json_build_object('active', active::int,
   'held_transactions', greatest(age(xmin), age(catalog_xmin))), json_build_object()
 FROM pg_replication_slots
 """
-# Of all databases of the server: Quartet prepares none.
+# In all databases of the server: Quartet prepares no transaction.
 PREPARED = """
 SELECT gid, json_build_object('seconds', extract(epoch FROM now() - prepared), 'held_transactions', age(transaction),
   'locks', (SELECT count(*) FROM pg_locks own JOIN pg_locks held USING (virtualtransaction)
@@ -131,7 +131,7 @@ SELECT gid, json_build_object('seconds', extract(epoch FROM now() - prepared), '
 ), json_build_object('user', owner, 'database', database)
 FROM pg_prepared_xacts p
 """
-# What each role does of all reads of blocks, and what its tables take, as they were last vacuumed.
+# Each role's share of all block reads, and the size of its tables, as of their last vacuum.
 SHARES = """
 SELECT role, json_build_object('read_share', (sum(blocks) / greatest(sum(sum(blocks)) OVER (), 1))::float8,
   'blocks', sum(blocks), 'bytes', sum(bytes)), json_build_object()
@@ -148,7 +148,7 @@ EXTENSION = """
 SELECT quote_ident(nspname) FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
 WHERE extname = 'pg_stat_statements'
 """
-# Only of statements whose values it replaces by marks.
+# Only the statements whose values the extension replaces by placeholders.
 STATEMENTS = """
 SELECT queryid::text, json_build_object('calls', calls, 'mean_seconds', mean_exec_time / 1000,
   'total_seconds', total_exec_time / 1000,
@@ -160,5 +160,5 @@ WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
 ORDER BY total_exec_time DESC LIMIT 50
 """
 IS_MONITOR = "SELECT pg_has_role(current_user, 'pg_monitor', 'member'), current_user"
-# Of the tables that statements without a schema mean: a copy of them beside has indexes of the same names.
+# Only on tables of the search path: a copy of them in another schema has indexes of the same names.
 EXISTING = "SELECT relname FROM pg_class WHERE relkind IN ('i', 'I') AND pg_table_is_visible(oid)"

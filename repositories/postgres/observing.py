@@ -1,4 +1,4 @@
-"""What PostgreSQL keeps of itself: the statistics views, and `pg_stat_statements` where it is loaded."""
+"""What PostgreSQL records of itself: the statistics views, and `pg_stat_statements` if it is loaded."""
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
@@ -18,8 +18,8 @@ _LOAD = (
 
 
 class PostgresObserver(EngineObserver):
-    """One connection. `made` are the indexes that Quartet makes, with their statements; of those without one it is
-    enough to know the name.
+    """Uses one connection. `made` maps the names of the indexes that Quartet makes to their statements. Those with an
+    empty statement are only recognized by name.
     """
 
     engine = "PostgreSQL"

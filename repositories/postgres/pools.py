@@ -40,10 +40,10 @@ SELECT current_setting('max_connections')::int,
 
 class Lane:
     """A connection pool and the semaphore before it. `lane` is its name in metrics: `read`, `write` or `replica`, or
-    `all` where one pool does for reads and writes.
+    `all` for one pool for reads and writes.
 
-    `seconds` is the deadline of one call, including the wait for a connection. `translated` makes errors those of the
-    port of `role`; `settings` are further ones of the server.
+    `seconds` is the deadline of one call, including the wait for a connection. `translated` turns errors into those of
+    the port of `role`; `settings` are further settings of the server.
     """
 
     def __init__(
@@ -61,12 +61,12 @@ class Lane:
         # Behind a pooler each statement runs in a transaction, because SET LOCAL needs one.
         self.autocommits = lane != "write" and not target.pooled
         every = {**_settings(seconds, seconds * _LOCK_SHARE), **settings}
-        # For how many milliseconds a statement waits for a row.
+        # How many milliseconds a statement waits for a row lock.
         self.patience = int(every["lock_timeout"])
-        # What begins each transaction behind a pooler.
+        # The statement that each transaction behind a pooler begins with.
         self.first = _set_local(every) if target.pooled else ""
         self._free = threading.BoundedSemaphore(size)
-        # A pooler bounds the server's connections, and has numbers of its own for them.
+        # Not used behind a pooler, which bounds the server's connections and has process ids of its own.
         self._unanswered = Unanswered(size, self._beside, self._free.release)
         self.engine = _engine(
             hosts,
@@ -86,12 +86,12 @@ class Lane:
         self._hosts = hosts
         self._seconds = seconds
         self._translated = translated
-        # One on which each host is watched, of whichever lane.
+        # Beside the pool there is one connection on which each host is watched.
         watched = lane == "replica" or (lane in ("write", "all") and len(target.hosts) > 1)
         self.store, self.size, self.beside = role, size, int(watched)
         self.lane: str = lane
         self.server = target.server
-        # For one statement.
+        # Opens a connection for one statement.
         self.open = self.engine.connect if self.autocommits else self.engine.begin
         pool_registry.opened(self)
 
@@ -110,7 +110,7 @@ class Lane:
         return int(self.engine.pool.checkedout())  # type: ignore[attr-defined]  # a QueuePool
 
     def room(self) -> pool_registry.Room | None:
-        """None of a replica that is away, without which this process serves."""
+        """The room for connections; None for a replica that is away, since this process serves without it."""
         try:
             return self._room()
         except Unavailable:
@@ -218,8 +218,8 @@ def _mark_used(_connection: BoundedConnection | None, entry: ConnectionPoolEntry
 
 
 def _drop_outdated(context: ExceptionContext) -> None:
-    """A statement prepared before a schema change always fails, and so do writes on a server that has become read-only.
-    Drop this connection and all of its age.
+    """Drop this connection and all older ones: a statement prepared before a schema change always fails, and so do
+    writes on a server that has become read-only.
     """
     if is_outdated(context.original_exception):
         context.is_disconnect = context.invalidate_pool_on_disconnect = True

@@ -1,7 +1,7 @@
-"""Where the timelines of a PostgreSQL ended, and which writes of this process a failover has lost.
+"""Where the timelines of a PostgreSQL server ended, and which writes of this process a failover has lost.
 
-Each promotion begins a timeline, at some location (LSN) of the one before. What was written there beyond that location
-is gone, acknowledged or not.
+Each promotion begins a timeline, at some location (LSN) of the previous one. What was written on the previous timeline
+beyond that location is lost, acknowledged or not.
 """
 
 import contextlib
@@ -15,16 +15,16 @@ from repositories import meter
 from repositories.postgres.deadline import BoundedConnection
 
 log = logging.getLogger(__name__)
-# Writes whose locations are remembered. If more of them were lost, so many are counted.
+# The number of writes whose locations are remembered, and so the most that are counted as lost.
 REMEMBERED = 4096
 _HISTORY = "SELECT pg_read_file('pg_wal/' || lpad(to_hex(%s::int), 8, '0') || '.history', true)"
 _LOCATION = "SELECT (pg_current_wal_lsn() - '0/0')::bigint"
 
 
 def ends(timeline: int, connection: BoundedConnection) -> dict[int, int] | None:
-    """Where each former timeline of the server ended, which is on `timeline`. Outside of a transaction.
+    """Where each former timeline of a server ended that is on `timeline` now. Call it outside of a transaction.
 
-    To read that the role needs EXECUTE on `pg_read_file(text, boolean)`; without it, None.
+    None if that cannot be read: the role needs EXECUTE on `pg_read_file(text, boolean)`.
     """
     with contextlib.suppress(psycopg.Error):
         row = connection.execute(_HISTORY, (timeline,), prepare=False).fetchone()
@@ -43,29 +43,29 @@ class Acknowledged:
         self._guard = threading.Lock()
         self._timeline = 0
         self._commits: deque[int] = deque(maxlen=REMEMBERED)
-        # Where the log was when it was looked at last. Of writes that are not noted, nothing else is known.
+        # The location of the log at the last look. Nothing else is known of writes that were not recorded.
         self._looked = 0
         self._lost: frozenset[tuple[int, int]] = frozenset()
 
     def committed(self, timeline: int, location: int) -> bool:
-        """A write is done, and its log ends here or before. False when that is on a timeline that is not known yet."""
+        """Record a write whose log ends at this location or before. False if the timeline is not known yet."""
         with self._guard:
             if timeline == self._timeline:
                 self._commits.append(location)
         return timeline <= self._timeline
 
     def looked(self, timeline: int, location: int) -> None:
-        """The writer's log was here, and flushed."""
+        """Record that the writer's log was flushed up to this location."""
         with self._guard:
             if timeline == self._timeline:
                 self._looked = max(self._looked, location)
 
     def counted(self, timeline: int, location: int) -> bool:
-        """Whether this write was found to be lost here."""
+        """Whether this process has counted this write as lost."""
         return (timeline, location) in self._lost
 
     def connected(self, timeline: int, connection: BoundedConnection) -> None:
-        """To the writer. If it is on a later timeline than the writes were, count those that are gone."""
+        """Record a connection to the writer. If its timeline is later than that of the writes, count the lost ones."""
         if timeline <= self._timeline:
             return
         with self._guard:
@@ -84,7 +84,7 @@ class Acknowledged:
         known = ends(timeline, connection)
         end = known.get(before) if known else None
         if end is None:
-            # The next one has not begun later than where it is by now.
+            # An upper bound: the next timeline began no later than where it is now.
             with contextlib.suppress(psycopg.Error):
                 row = connection.execute(_LOCATION, prepare=False).fetchone()
                 end = row[0] if row else None

@@ -20,23 +20,23 @@ _NOT_OPTIONS = {"user", "password", "port", "dbname", "replication", "client_enc
 _POOL_MODE = "pool_mode"
 _CHOICES = {
     "sslmode": {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"},
-    # Every connection is asked whether it may write, so these are one.
+    # Every connection is asked whether it may write, so these mean the same.
     "target_session_attrs": {"any", "read-write", "primary"},
     "load_balance_hosts": {"disable", "random"},
     _POOL_MODE: {"session", "transaction"},
     "channel_binding": {"disable", "prefer", "require"},
     "gssencmode": {"disable", "prefer", "require"},
 }
-# libpq looks at these when it connects, and what it says then looks like a server that is away.
+# Checked here, since libpq checks these when it connects, and its error looks like that of a server that is away.
 _INTEGERS = {"connect_timeout", "tcp_user_timeout"} | {f"keepalives{of}" for of in ("", "_idle", "_interval", "_count")}
 # Not for libpq: which host is used is decided here.
 _OURS = {_POOL_MODE, "target_session_attrs", "load_balance_hosts"}
 
 
 class Conninfo(Struct, frozen=True):
-    """`keywords` are for `psycopg.connect`, and so are those of each of `hosts`, in the URL's order, beside them.
+    """`keywords` are for `psycopg.connect`, together with those of one of `hosts`, which are in the URL's order.
 
-    `pooled`: consecutive transactions may run on other server connections.
+    `pooled`: consecutive transactions may run on different connections of the server.
     """
 
     keywords: dict[str, Any]
@@ -46,14 +46,14 @@ class Conninfo(Struct, frozen=True):
 
 
 def conninfo_of(url: str) -> Conninfo:
-    """Raises `BadAddress`."""
+    """Parse a URL. Raises `BadAddress`."""
     return _conninfo(_address(url))
 
 
 def replicas_of(text: str, url: str) -> list[Conninfo]:
-    """One for each host. `text` has URLs, or hosts as a URL has them, which take all else from `url`.
+    """One `Conninfo` for each host. `text` has URLs, or hosts as in a URL, which take everything else from `url`.
 
-    Commas or white space are between them. Raises `BadAddress`.
+    Commas or white space separate them. Raises `BadAddress`.
     """
     try:
         return _replicas(text, url)

@@ -11,15 +11,15 @@ from collections.abc import Callable
 
 import psycopg
 
-# Processes end within milliseconds of their server's return.
+# Processes end within milliseconds after their server is back.
 _WAIT_SECONDS = 0.3
 _PAUSE = 0.02
-# An idle one belongs to somebody else by now: on another server, or with a number that was used again.
+# An idle process is another one: it is on another server, or has a reused id.
 _STILL_THERE = "SELECT pid FROM pg_stat_activity WHERE pid = ANY(%s) AND state = 'active'"
 
 
 class Unanswered:
-    """`connect` opens a connection of its own to the server; `free` gives one place back to the pool."""
+    """`connect` opens a connection outside of the pool; `free` releases one slot of the pool."""
 
     def __init__(self, size: int, connect: Callable[[], psycopg.Connection], free: Callable[[], None]) -> None:
         self._size = size
@@ -31,18 +31,18 @@ class Unanswered:
         self._thread = threading.local()
 
     def add(self, pid: int) -> None:
-        """Called by who has the place, while it has it."""
+        """Keep this thread's slot for the process `pid`. Called while the thread holds the slot."""
         self._thread.kept = True
         with self._guard:
             self._pids.append(pid)
 
     def keeps(self) -> bool:
-        """Whether the place that this thread gives back is to be kept."""
+        """Whether the slot that this thread leaves must stay occupied. Resets that."""
         kept, self._thread.kept = getattr(self._thread, "kept", False), False
         return kept
 
     def settle(self) -> bool:
-        """Give back the places whose processes are gone. False when none is free and all processes are there."""
+        """Release the slots whose processes are gone. False if processes that are still there occupy all slots."""
         if not self._pids:
             return True
         if self._asking.acquire(blocking=False):

@@ -1,4 +1,4 @@
-"""Asks a server again and again what it is, in a thread of its own."""
+"""Asks a server for its state at intervals. Runs in a thread of its own."""
 
 import contextlib
 import threading
@@ -9,7 +9,7 @@ import psycopg
 from repositories.deadline import within
 from repositories.postgres.deadline import BoundedConnection
 
-# Seconds that one look takes at most.
+# The most seconds that one look takes.
 LONGEST = 1.0
 
 
@@ -21,7 +21,10 @@ def watch(
     *,
     every: Callable[[], float],
 ) -> None:
-    """Until `closed`, on a connection that is kept while it answers. `every` says the seconds between two looks."""
+    """Call `ask` until `closed` is set, on a connection that is kept while it answers; when it does not, call `away`.
+
+    `every` returns the seconds between two looks.
+    """
     with contextlib.ExitStack() as open_:
         connection = None
         while not closed.is_set():

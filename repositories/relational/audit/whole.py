@@ -1,6 +1,6 @@
-"""The audit of everything that money is. Each part is read in one snapshot, which traffic does not change.
+"""The whole audit of the ledger, stock and orders. Each method reads one snapshot, which traffic does not change.
 
-Their statements are imported by whoever audits, which no worker does.
+The methods import the modules with the statements, since workers never audit.
 """
 
 from collections.abc import Iterable, Iterator

@@ -1,4 +1,4 @@
-"""Bulk loading, for the seed. Its modules are imported by whoever loads."""
+"""Bulk loading, for seeding. Its modules are imported only when something is loaded."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

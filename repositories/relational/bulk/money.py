@@ -35,7 +35,7 @@ from repositories.relational.schema.tables import stock
 from repositories.relational.upserts import insert
 from repositories.relational.work import Work
 
-# The version of a part that a shipment makes, when nothing but the payment came before.
+# The version of a sub-order after its first shipment, when only the payment came before.
 _AFTER_PAYMENT = 3
 
 _account = ledger_accounts.c
@@ -105,7 +105,7 @@ class Books:
     def post(self, transfer: Transfer) -> list[dict[str, Any]]:
         digest, amount = digest_of(transfer), transfer.amount.amount
         left, came = (max(transfer.created_at, self._accounts[o]["last_at"]) for o in (transfer.debit, transfer.credit))
-        # The provider's entries keep times of their own: a load of the past may come after a movement of today.
+        # With the provider each side has a time of its own: past transfers may be loaded after one of today.
         if PROVIDER not in {transfer.debit, transfer.credit}:
             left = came = max(left, came)
         return [
@@ -184,7 +184,7 @@ class MoneyLoader:
         books.close()
 
     def _refund(self, made: Sequence[Transfer]) -> None:
-        """Each of a share that was refunded as a whole, which is its last step."""
+        """Record refunds, each of a whole sub-order, as its last step."""
         ids = list({one.order_id for one in made})
         if not ids:
             return
@@ -203,7 +203,7 @@ class MoneyLoader:
         units, steps = Counter[UUID](), Counter[UUID]()
         for row in sold:
             units[row["product_id"]] += row["quantity"] - row["returned"]
-            # As if they had been sold and had come back; and the receipt.
+            # The version counts the units as sold and returned, and then the receipt.
             steps[row["product_id"]] += row["quantity"] + row["returned"]
         if units:
             ids = sorted(units)
@@ -229,7 +229,7 @@ class MoneyLoader:
 
 
 def _reservations(order: Order) -> list[dict[str, Any]]:
-    """The reservations of past orders: sold units and returned units."""
+    """The reservations of a past order, with sold and returned units."""
     units, back = Counter[UUID](), Counter[UUID]()
     for line in order.lines if order.state != "cancelled" else ():
         units[line.product_id] += line.quantity
@@ -243,7 +243,7 @@ def _reservations(order: Order) -> list[dict[str, Any]]:
 
 
 def _shipments(order: Order) -> Iterator[Shipment]:
-    """One for each seller whose units were sent."""
+    """One shipment for each seller whose units were sent."""
     for part in order.sub_orders:
         units = tuple(
             (line.number, line.fulfilled) for line in order.lines if line.fulfilled and line.seller_id == part.seller_id

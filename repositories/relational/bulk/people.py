@@ -1,8 +1,9 @@
-"""Bulk load of people, follows and likes: rows go into a temporary table, then by a few statements into the tables.
+"""Bulk load of accounts, follows and likes: rows go into a temporary table, then by a few statements into the tables.
 
-Rows that exist are deleted from the temporary table first. The rest are new, are inserted, and are counted. Follows and
-likes of which none is there, as most are, go straight into their tables, and are counted here. Follows cannot change
-meanwhile, because the counters of their accounts are locked. A concurrent like of the same pair raises `Contention`.
+Rows that exist are deleted from the temporary table first. The others are inserted and counted. If the counters show
+that no row can exist yet, as usual, follows and likes go straight into their tables, and are counted here. Follows
+cannot change meanwhile, because their accounts' counters are locked. A concurrent like of the same pair raises
+`Contention`.
 """
 
 from collections import Counter
@@ -113,8 +114,8 @@ _COUNT_FOLLOWS, _ADD_COUNTS = (
     for by in (_sums.c, _counts.c)
 )
 _IDS = bindparam("ids", type_=IDS)
-# How much there is already, by the counters: their key says how many rows a plan has to expect, and who asks whether
-# there is any gets one that reads the whole table for the answer no.
+# Whether rows may exist, by counting counters: their key tells the planner how many rows to expect. A plan for EXISTS
+# reads the whole table when the answer is no.
 _FOLLOWING = select(func.count()).where(among(account_counters.c.account_id, _IDS), account_counters.c.following > 0)
 
 _DROP_KNOWN_LIKES = delete(_likes).where(
@@ -152,7 +153,7 @@ class SqlBulk(MoneyLoader, BulkWrites):
     def follows(self, rows: Sequence[Follow]) -> None:
         unique = {one.follower.int << 128 | one.followee.int: one for one in reversed(rows)}
         edges = [unique[key] for key in sorted(unique)]
-        # By their numbers: UUIDs are hashed and compared in Python.
+        # By their integers: UUIDs are hashed and compared by Python code.
         ids = {one.followee.int: one.followee for one in edges} | {one.follower.int: one.follower for one in edges}
         followers, following = (
             Counter([one.followee.int for one in edges]),
@@ -208,7 +209,7 @@ class SqlBulk(MoneyLoader, BulkWrites):
                 self._load(connection, table, some)
 
     def _slices(self, table: Table, rows: Rows) -> Iterator[None]:
-        """Yields slices of the rows, each in the temporary table. After an error the rollback drops the table."""
+        """Yield once per slice of the rows, loaded into the temporary table. After an error the rollback drops it."""
         if not rows:
             return
         with self._work.connection() as connection:

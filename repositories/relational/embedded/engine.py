@@ -18,12 +18,12 @@ from repositories.relational.schema.columns import micros
 from repositories.sqlite.file import BUSY_SECONDS, awaiting_the_writer, make_private, set_up
 
 Clock = Callable[[], datetime]
-# No limit: each thread that is at work has its own connection.
+# Without a limit: each working thread has a connection of its own.
 _POOL: dict[str, Any] = {"poolclass": QueuePool, "pool_size": 0}
 
 
 def reading_engine(path: Path, clock: Clock) -> Engine:
-    """Single statements, outside of transactions."""
+    """For single statements outside of transactions."""
     return _engine(path, clock, isolation_level="AUTOCOMMIT", **_POOL)
 
 
@@ -34,7 +34,7 @@ def writing_engine(path: Path, clock: Clock) -> Engine:
 
 
 def filling_engine(path: Path, clock: Clock) -> Engine:
-    """Transactions that foreign keys do not check. Keeps no connection."""
+    """For transactions without checks of foreign keys. Keeps no connection open."""
     engine = _engine(path, clock, poolclass=NullPool)
     event.listen(engine, "connect", lambda connection, _record: connection.execute("PRAGMA foreign_keys=OFF"))
     event.listen(engine, "begin", _begin_immediate)

@@ -1,4 +1,4 @@
-"""What SQLite and SQLAlchemy raise, in the words of the port."""
+"""Translates the errors of SQLite and SQLAlchemy into those of the port."""
 
 import sqlite3
 
@@ -32,7 +32,7 @@ _FIELDS = {
     "shipments.id": "id",
     "reservations.order_id, reservations.product_id": "id",
 }
-# What only rows that were altered can violate, as SQLite says it. Of foreign keys it does not say which.
+# Constraints that only tampered rows can violate, in SQLite's words. SQLite does not name a violated foreign key.
 _INVARIANTS = {
     *("entries.owner, entries.currency, entries.sequence", "entries.transfer_id, entries.owner"),
     *("open_holds.id", "transfers.hold_id", "held >= 0", SOLVENT, RESERVED),

@@ -1,4 +1,4 @@
-"""The relational role in a file as a place of a move."""
+"""The relational role in an SQLite file as a place of a move."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ _EMPTYING = (
     *(f"DELETE FROM {table.name}" for table in reversed(TABLES)),  # noqa: S608  names of ours
     *_KEEPERS,
 )
-# The file numbers rows behind the highest that was ever there; a sink may be further than the log reaches.
+# SQLite numbers rows above the highest number ever used. A sink's position may be above the end of the log.
 _NUMBERING = (
     """INSERT INTO sqlite_sequence (name, seq) SELECT 'event_log', 0
     WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'event_log')""",
@@ -31,8 +31,8 @@ _NUMBERING = (
 def place(
     path: Path, clock: Clock, runner: Runner, snapshot: Snapshot, working: Working, load: Load
 ) -> RelationalPlace:
-    """Batches come in transactions of their own, which foreign keys would refuse: they are the source's, and what has
-    come is compared with it.
+    """Each batch is a transaction of its own, without checks of foreign keys, which would refuse it. The source has
+    checked them, and the copy is compared with the source.
     """
     engine = filling_engine(path, clock)
     direct = Direct(engine)

@@ -32,7 +32,7 @@ def _process_time() -> datetime:
 
 
 class EmbeddedRelational(SqlRelational):
-    """`clock` is the database's: SQLite has none but that of the process."""
+    """`clock` is used as the database's clock: SQLite has none but that of the process."""
 
     def __init__(self, url: str, clock: Clock = _process_time) -> None:
         self._path = path_of(url)
@@ -64,7 +64,7 @@ class EmbeddedRelational(SqlRelational):
 
     @contextlib.contextmanager
     def _snapshot(self) -> Iterator[Runner]:
-        """A read transaction, which is in nobody's way; it sees the file as it is at its first statement."""
+        """A read transaction, which blocks nobody. It sees the file as of its first statement."""
         with translated(), self._reading.connect() as connection:
             connection.exec_driver_sql("BEGIN")
             try:

@@ -1,9 +1,9 @@
 """Alembic's migrations of the relational schema, run from code without an ini file.
 
-A migration may have a function `fill(connection)`, which fills some rows and says how many. Before its `upgrade` it is
-called until there are none left, each time in a transaction of its own, so that nobody who writes to these rows waits
-for long. What comes before such a migration is committed by then: a column that it fills is there, and so are the
-triggers that fill it from then on.
+A migration may have a function `fill(connection)`, which fills some rows and returns how many. Before `upgrade` it is
+called until it returns 0, each time in a transaction of its own, so that concurrent writers of these rows do not wait
+long. The migrations before it are committed first: the column that it fills exists by then, and so do the triggers that
+fill it in new rows.
 """
 
 import re
@@ -33,11 +33,12 @@ def head() -> str:
 
 
 def upgrade(begin: Callable[[], AbstractContextManager[Connection | None]], *, dry_run: bool) -> list[str]:
-    """Bring the database up to date, in transactions of `begin`. Without a connection, say what a new one needs.
+    """Bring the database up to date, in transactions of `begin`. Returns the migrations made, or those to be made.
 
-    Raises `Unavailable` where a newer version of Quartet has migrated it.
+    If `begin` gives no connection, these are those of a new database. Raises `Unavailable` if a newer version of
+    Quartet has migrated the database.
     """
-    # What most starts find. Alembic itself takes a tenth of a second to import, and a server waits for this.
+    # Most starts end here. Importing Alembic takes a tenth of a second, for which a server would wait.
     with begin() as connection:
         if connection is not None and _current(connection) == [head()]:
             return []

@@ -1,4 +1,4 @@
-"""What Alembic runs around the migrations. The caller's connection, and its transaction, are used."""
+"""The environment that Alembic runs migrations in. It uses the caller's connection and transaction."""
 
 from alembic import context
 

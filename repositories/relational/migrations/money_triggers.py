@@ -1,4 +1,4 @@
-"""What refuses changes of the ledger, in each engine's words. Part of revision 0002: a change needs a new one."""
+"""Triggers that refuse changes of the ledger, for each engine. Part of revision 0002: a change needs a new one."""
 
 _APPEND_ONLY = ("transfers", "entries")
 

@@ -1,4 +1,4 @@
-"""What the constraints of the relational tables say, in the words of the port."""
+"""Translates violated constraints of the relational tables into the port's errors."""
 
 from repositories.postgres.errors import translation
 from repositories.translation import Translation
@@ -16,7 +16,7 @@ _FIELDS = {
     "reservations_pkey": "id",
     "shipments_pkey": "id",
 }
-# What only rows that were altered can violate: every command changes them behind a lock and a condition of its own.
+# Constraints that only tampered rows can violate: every command checks the same itself, under a lock.
 _INVARIANTS = {
     *("entries_pkey", "entries_legs", "open_holds_pkey", "transfers_hold", "transfers_debited", "transfers_credited"),
     *("ledger_accounts_held_check", "ledger_accounts_check"),

@@ -1,4 +1,4 @@
-"""How far a server's log (WAL) is, and what that says: of a write, of a replica's lag, of writes that were lost.
+"""Positions in a server's log (WAL): of a write, of replicas and their lag, and of writes that a failover has lost.
 
 Locations (LSNs) of different timelines are not comparable beyond the point where one left the other.
 """
@@ -22,10 +22,10 @@ from repositories.read_your_writes import LATEST_SECONDS, ReplicaState
 from repositories.relational.postgres.errors import ROLE
 
 SAMPLES = 256
-# It is asked four times a second, and may take a second to answer. Longer than that it is away.
+# The primary is asked four times a second and may take a second to answer. After a longer silence it counts as away.
 SILENT_SECONDS = 2.0
-# A standby says which timeline it gets to roles that may read all statistics. To others it says that of its last
-# restart point: late, and never too high. A promoted one's replay location stands still.
+# A standby shows the timeline that it receives only to roles that may read all statistics. For other roles it is that
+# of its last restart point: late, but never too high. The replay location of a promoted standby stands still.
 _STATE = """
 SELECT pg_postmaster_start_time(), pg_is_in_recovery(),
   CASE WHEN pg_is_in_recovery() THEN coalesce(
@@ -33,8 +33,9 @@ SELECT pg_postmaster_start_time(), pg_is_in_recovery(),
     ELSE ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int END,
   (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END - '0/0')::bigint
 """
-# It runs after the commit. Within the transaction a location may be passed by a replica before the commit is written.
-# What is not flushed yet is inserted. As the server has them at hand, with no casts.
+# Runs after the commit: a location read within the transaction could be passed by a replica before the commit is
+# written. Without synchronous_commit the commit is inserted, but perhaps not flushed. No casts, which save the server
+# work.
 _COMMITTED = b"""
 SELECT pg_walfile_name(pg_current_wal_insert_lsn()),
   CASE current_setting('synchronous_commit') WHEN 'off' THEN pg_current_wal_insert_lsn()
@@ -42,8 +43,8 @@ SELECT pg_walfile_name(pg_current_wal_insert_lsn()),
 
 
 class LogState(Struct, frozen=True):
-    """`location` in bytes; `started` is when the server's process began, `at` when it was asked (monotonic). `follows`:
-    it is a standby.
+    """How far a server's log is: `location` is in bytes. `started` is when the server process began, `at` when it was
+    asked (monotonic clock). `follows`: it is a standby.
     """
 
     started: datetime
@@ -57,12 +58,12 @@ class LogState(Struct, frozen=True):
         return position_of(self.timeline, self.location)
 
     def has(self, position: str) -> bool:
-        """Whether the write of this position is there; true of "". The timeline must be the position's or newer."""
+        """Whether the server has the write of this position; True for "". Its timeline must not be an older one."""
         return position[:8] <= self.position[:8] and position[8:] <= self.position[8:]
 
     def shares(self, primary: "LogState | None") -> bool:
-        """Whether its history is the primary's: it is the same server, or a standby that has got to its timeline. One
-        that was promoted beside it has a later timeline, or by now another history under the same number.
+        """Whether its history is the primary's: it is the same server, or a standby on the same timeline. A server that
+        was promoted beside the primary has a later timeline, or another history under the same number.
         """
         if primary is None or self.timeline != primary.timeline:
             return False
@@ -74,7 +75,7 @@ def position_of(timeline: int, location: int) -> str:
 
 
 def asked(connection: BoundedConnection) -> LogState:
-    """Outside of a transaction. Raises `psycopg.Error`."""
+    """Ask the server for its state, outside of a transaction. Raises `psycopg.Error`."""
     row = connection.row_alone(_STATE)
     if row is None:
         raise psycopg.OperationalError("the server does not say how far it is")
@@ -83,14 +84,14 @@ def asked(connection: BoundedConnection) -> LogState:
 
 
 def parts_of(position: str) -> tuple[int, int]:
-    """Timeline and location."""
+    """The timeline and the location of a position."""
     return int(position[:8], 16), int(position[8:], 16)
 
 
 def commit(connection: Connection, sender: Direct, queued: Sequence[Call] = ()) -> str | None:
-    """Send what was queued and commit. Returns the position after it; None of a server that has none.
+    """Send the queued calls and commit. Returns the position after the commit; None if the server reports none.
 
-    One round trip, where the sender sends calls together.
+    One round trip if the sender sends calls together.
     """
     driver = connection.connection.driver_connection
     assert isinstance(driver, BoundedConnection)  # noqa: S101  - it is in use
@@ -105,7 +106,7 @@ def commit(connection: Connection, sender: Direct, queued: Sequence[Call] = ()) 
         if driver.closed:
             connection.invalidate(error)
         raise
-    # Sends nothing: SQLAlchemy has to know.
+    # Sends nothing, but SQLAlchemy must know that the transaction has ended.
     connection.commit()
     high, low = location.split("/")
     return position_of(int(file[:8], 16), int(high, 16) << 32 | int(low, 16))
@@ -123,7 +124,7 @@ def _committed(driver: BoundedConnection, sender: Direct, queued: Sequence[Call]
 
 
 class PrimaryLog:
-    """Where the primary was in the last half minute, and where its former timelines ended. Thread-safe."""
+    """Where the primary was during the last `SAMPLES` looks, and where its former timelines ended. Thread-safe."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -142,9 +143,10 @@ class PrimaryLog:
             self.state = state
 
     def lag(self, replica: LogState) -> ReplicaState:
-        """`lag_seconds` is since the primary was where the replica is, and None for more than is remembered.
+        """The replica's state. `lag_seconds` is the time since the primary was where the replica is; None if that is
+        longer ago than the samples.
 
-        Of a primary that does not answer it is not known where it is by now: others may reach it, and write.
+        The location of a primary that does not answer is unknown: other clients may reach it, and write.
         """
         samples = list(self._samples)
         if not samples:
@@ -157,7 +159,7 @@ class PrimaryLog:
         return ReplicaState(seconds is not None and seconds <= LATEST_SECONDS, seconds, behind)
 
     def lost(self, position: str) -> bool:
-        """Whether the write of this position was on a timeline that ended before it."""
+        """Whether the write of this position was lost: its timeline ended before it."""
         timeline, location = parts_of(position)
         return (
             self.state is not None and timeline < self.state.timeline and location > self._ends.get(timeline, location)
@@ -165,8 +167,8 @@ class PrimaryLog:
 
 
 def check_lost(log: PrimaryLog, mine: read_your_writes.Seen, known: Callable[[int, int], bool]) -> None:
-    """Count a write of this client that a failover has lost, once: its position becomes the present one. `known` says
-    whether this process has written it, and counted it.
+    """Count a write of this client that a failover has lost, once: the client's position becomes the present one.
+    `known` says whether this process made the write and has counted it.
     """
     position = mine.positions.get(ROLE)
     if position and log.state and log.lost(position):
@@ -176,8 +178,8 @@ def check_lost(log: PrimaryLog, mine: read_your_writes.Seen, known: Callable[[in
 
 
 def _ends(state: LogState, before: LogState | None, connection: BoundedConnection) -> dict[int, int]:
-    """Where each former timeline ended. Where that cannot be read, a bound of the last one is where the next one was
-    first seen.
+    """Where each former timeline ended. If that cannot be read, an upper bound for the last one: where the next one
+    was first seen.
     """
     found = ends(state.timeline, connection)
     return found if found is not None else {before.timeline: state.location} if before else {}

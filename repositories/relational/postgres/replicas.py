@@ -1,8 +1,8 @@
 """Reads on standbys: which one, and whether it has what the client wrote (decision 27).
 
-A thread for each server asks four times a second how far it is. A read is sent to a standby that has reached the
-client's position by then; one that may have reached it since is asked once more. What goes wrong there is no error
-of the read: it goes to the primary, within the same deadline.
+A thread for each server asks four times a second how far its log is. A read is sent to a standby that had reached the
+client's position when it was last asked; if there is none, a standby is asked again. An error on a standby does not
+fail the read: it goes to the primary, within the same deadline.
 """
 
 import contextlib
@@ -51,13 +51,13 @@ class Replica(Connector):
         direct = Batches(self._lane.engine, is_outdated) if self._lane.autocommits else None
         self.runner = AutocommitRunner(self._lane.open, self._guard, direct, ON_REPLICA)
         self._waits_from = 0.0
-        # By kind of read; "" is for all.
+        # By kind of read; "" stands for all kinds.
         self._rests_until: dict[str, float] = {}
         self._heard: datetime | None = None
         self._several = False
 
     def connect(self, keywords: dict[str, Any]) -> BoundedConnection:
-        """What the server says then counts, also if it is further back: it may have been started again."""
+        """Connect, and take over the server's state, even one that is further back: it may have been restarted."""
         connection = BoundedConnection.connect(**{**keywords, **self.target.hosts[0]})
         try:
             self.state = asked(connection)
@@ -67,14 +67,16 @@ class Replica(Connector):
         return connection
 
     def answers(self, kind: str = "") -> LogState | None:
-        """Its state, if it was asked of late and does not rest from this kind of read."""
+        """Its state, if that is recent and the replica does not rest from this kind of read."""
         state, now = self.state, time.monotonic()
         fresh = state is not None and now - state.at < _WATCH_SECONDS + LONGEST
         rests = any(now < self._rests_until.get(one, 0.0) for one in {"", kind})
         return state if fresh and not rests and not self._several else None
 
     def hear(self, state: LogState) -> None:
-        """From a connection that stays open: another process beside it is another server."""
+        """Take over a state from the connection that stays open. If another connection has meanwhile reached another
+        server process, the name stands for several servers.
+        """
         before = self.state
         if before is not None and self._heard == state.started != before.started:
             self._several = True
@@ -85,11 +87,11 @@ class Replica(Connector):
         self.state = None
 
     def rest(self, kind: str = "") -> None:
-        """From this kind of read, or from all."""
+        """Keep this kind of read, or all reads, away from the replica for `REST_SECONDS`."""
         self._rests_until[kind] = time.monotonic() + REST_SECONDS
 
     def reach(self, position: str) -> None:
-        """Ask until it is there; once only, where waiting was in vain of late. Raises `Elsewhere`."""
+        """Ask until it has the position; only once if a wait was in vain recently. Raises `Elsewhere`."""
         until = time.monotonic() + WAIT_SECONDS
         with self._guard(), self._lane.engine.connect() as connection:
             driver: Any = connection.connection.driver_connection
@@ -106,7 +108,7 @@ class Replica(Connector):
                 time.sleep(_STEP_SECONDS)
 
     def warm(self) -> None:
-        """Open a connection beforehand where none is idle: it may take longer than a read waits."""
+        """Open a connection in advance if none is idle: connecting may take longer than a read waits."""
         pool: Any = self._lane.engine.pool
         if pool.checkedin() == 0 and pool.checkedout() < pool.size():
             with contextlib.suppress(StoreError), translated():
@@ -122,7 +124,7 @@ class Replica(Connector):
 
 
 class Replicas:
-    """Thread-safe. Its threads begin with its first use, in the process that uses it."""
+    """The standbys of a writer. Thread-safe. Its threads start at the first use, in the process that uses it."""
 
     def __init__(self, targets: Sequence[Conninfo], writer: Hosts, pool: int) -> None:
         self._writer = writer
@@ -134,10 +136,10 @@ class Replicas:
         self.log = PrimaryLog()
 
     def rows(self, kind: str, statement: Executable, values: Values, mine: read_your_writes.Seen) -> Sequence[AnyRow]:
-        """Raises `Elsewhere` where the primary has to answer.
+        """Read from a replica. Raises `Elsewhere` when the primary has to answer.
 
-        What takes too long, or is in the way of the replay, keeps its own kind of read from that replica for a while. A
-        replica that is frozen is noticed by the thread that asks it.
+        After a read that took too long, or conflicted with the replay, only reads of its kind avoid that replica for a
+        while. A frozen replica is noticed by the thread that asks it.
         """
         self._check_lost(mine)
         position = mine.positions.get(ROLE, "")
@@ -156,12 +158,12 @@ class Replicas:
             raise Elsewhere("failed") from error
         after = node.state
         if after is None or after.started != state.started:
-            # It may have begun further back than it was.
+            # It was restarted, and may be further back than before.
             raise Elsewhere("failed")
         return found
 
     def committed(self, position: str) -> None:
-        """A write of this thread's request is at this position."""
+        """Note the position of a write of this thread's request."""
         mine = read_your_writes.writing()
         if mine is None:
             return
@@ -195,14 +197,14 @@ class Replicas:
                 self._closed.set()
             self._closed = None
             threads, self._threads = self._threads, []
-        # They open connections of the pools.
+        # The pools are closed after the threads, which open connections in them.
         for thread in threads:
             thread.join(2 * LONGEST)
         for node in self._nodes:
             node.close()
 
     def _choice(self, position: str, kind: str) -> tuple[Replica, LogState]:
-        """One that is at the position, or else any; each in turn."""
+        """Choose a replica that has the position, or else any, in turn. Raises `Elsewhere`."""
         self.begin()
         serving = [(node, state) for node in self._nodes if (state := node.answers(kind)) and self._judged(node).serves]
         if not serving:
@@ -212,7 +214,7 @@ class Replicas:
         return next((one for one in turned if one[1].has(position)), turned[0])
 
     def _judged(self, node: Replica) -> ReplicaState:
-        """A server of another history than the writer's is not read: its locations are not comparable."""
+        """Its state. A server with another history than the writer's does not serve: locations are not comparable."""
         state = node.answers()
         if state is None or state.timeline < self._writer.highest or not state.shares(self.log.state):
             return ReplicaState(serves=False)
@@ -222,7 +224,7 @@ class Replicas:
         check_lost(self.log, mine, known=self._writer.acknowledged.counted)
 
     def _learn(self, position: str) -> None:
-        """Be the first to hear of this position's timeline."""
+        """Ask the writer at once if the timeline of this position is not known yet."""
         if self.log.state is not None and self.log.state.position[:8] >= position[:8]:
             return
         with (
@@ -255,7 +257,7 @@ class Replicas:
 
 
 class ReplicaRunner(Runner):
-    """Rows come from a replica where this request may read one, within `seconds` in all. `kind` names the read."""
+    """Reads from a replica if the request may, else from the primary, within `seconds`. `kind` names the read."""
 
     def __init__(self, kind: str, primary: Runner, replicas: Replicas, seconds: float) -> None:
         self._kind = kind

@@ -1,7 +1,7 @@
 """PostgreSQL by psycopg 3.
 
 Reads and outbox statements run on one pool, in autocommit mode; transactions on another. Each has at most `pool`
-connections. Statements are prepared. Where there are standbys, some reads go to them.
+connections. Statements are prepared. With standbys, some reads go to them.
 """
 
 import contextlib
@@ -38,12 +38,13 @@ from repositories.relational.transaction import SqlTransaction
 from repositories.relational.work import Work, transaction
 
 _SNAPSHOT = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-# Behind a load: without statistics the planner guesses.
+# Run after a load: without statistics the planner guesses.
 _LOADED = (text(f"ANALYZE {', '.join(table.name for table in COPIED)}"),)
 _MIGRATION_LOCK = 7_186_054_901_226_338_561
 
-# Behind all events of its aggregate that wait: whoever emits has locked a row that whoever emitted them had too, so
-# those are seen. Otherwise it is the time, which orders them also for a relay that has dispatched the earlier ones.
+# The position is above those of the aggregate's waiting events. These are all visible: every transaction that emits for
+# the aggregate locks the same row before. Otherwise it is made of the time, and so is above those of events that a
+# relay has dispatched and removed.
 _EMITTED = ("id", "type", "aggregate", "happened_at", "payload", "traceparent", "attempts")
 _before = (
     select(func.max(outbox.c.position))
@@ -90,7 +91,7 @@ class PostgresRelational(SqlRelational):
             with engine.begin() as connection:
                 if not dry_run:
                     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
-                    # Whoever comes later waits behind it, and requests have two seconds.
+                    # Later statements queue behind a waiting migration, and requests have only two seconds.
                     connection.execute(text("SET LOCAL lock_timeout = '1s'"))
                 yield connection
 
@@ -149,11 +150,11 @@ class PostgresRelational(SqlRelational):
             yield SqlTransaction(work, emit=_EMIT, load=_copy, patience=self._writing.patience)
 
     def _commit(self, connection: Connection, queued: Sequence[Call]) -> None:
-        """Of a server that says how far its log is, note how far it was then."""
+        """Commit, and note the position of the server's log after it, if the server reports one."""
         position = commit(connection, self._direct, queued)
         if position is not None:
             if not self._hosts.acknowledged.committed(*parts_of(position)):
-                # Behind a pooler the server changes, and the connection does not.
+                # Behind a pooler the server may change under the same connection.
                 self._hosts.look_again()
             if self._replicas:
                 self._replicas.committed(position)
@@ -163,7 +164,7 @@ class PostgresRelational(SqlRelational):
 
 
 class _Statement:
-    """Surrounds one statement of a transaction, which has a deadline of its own."""
+    """Surrounds one statement of a transaction, with a deadline of its own."""
 
     __slots__ = ("_deadline",)
 
@@ -179,7 +180,7 @@ class _Statement:
 
 
 def read_elsewhere(store: SqlRelational, runner: Callable[[str], Runner]) -> None:
-    """The methods of `MAY_LAG` get their rows from the runner of their name."""
+    """Replace the methods listed in `MAY_LAG` by ones that read through the runner for their name."""
     for name, methods in MAY_LAG[ROLE].items():
         part = getattr(store, name)
         for method in methods:
@@ -187,13 +188,13 @@ def read_elsewhere(store: SqlRelational, runner: Callable[[str], Runner]) -> Non
 
 
 def _copy(connection: Connection, table: Table, rows: Rows) -> None:
-    """In the binary format, whose row takes a third of the time: writing a moment as text is slow."""
+    """COPY in the binary format, which takes a third of the time: formatting times as text is slow."""
     names = [column.name for column in table.c]
     driver = connection.connection.driver_connection
     assert driver is not None  # noqa: S101  - it is in use
     into = f"COPY {table.name} ({', '.join(names)}) FROM STDIN (FORMAT BINARY)"
     with driver.cursor() as cursor, cursor.copy(into) as copy:
-        # As PostgreSQL spells them, which is how psycopg knows them.
+        # psycopg looks types up by PostgreSQL's names.
         copy.set_types([column.type.compile(connection.dialect).lower() for column in table.c])
         for row in rows:
             copy.write_row([row[name] for name in names])

@@ -24,7 +24,7 @@ pulled_authors = Table(
     Column("changed_at", TIME, nullable=False),
 )
 
-# Sums over all rows are what counts. There are several, so that those who publish do not wait for one another.
+# Only the sums over all rows matter. There are several rows, so that publishing authors rarely wait for each other.
 SHARDS = 16
 feed_signals = Table(
     "feed_signals",
@@ -49,7 +49,7 @@ fanouts = Table(
     Column("lag_histogram", TEXT, nullable=False),
     Column("finished_at", TIME),
     Column("trace", TEXT, nullable=False),
-    # The sweep goes by `finished_at`.
+    # The sweep selects by `finished_at`.
     CheckConstraint("state <> 'done' OR finished_at IS NOT NULL"),
 )
 

@@ -1,4 +1,4 @@
-"""Functions of SQL that PostgreSQL and SQLite write in different ways."""
+"""SQL functions that PostgreSQL and SQLite write in different ways."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -13,8 +13,8 @@ from sqlalchemy.sql.functions import FunctionElement
 from repositories.relational.schema.columns import TIME
 
 F = TypeVar("F", bound=type[FunctionElement[Any]])
-# Microseconds since 2020, and twelve bits that set connections apart which write within the same one: lasts until 2091.
-# The number of PostgreSQL's process; what is the same nevertheless is refused by the primary key, and tried again.
+# Microseconds since 2020, and twelve bits of the server's process id, to set apart connections that write within the
+# same microsecond. Lasts until 2091. The primary key refuses a duplicate, and the transaction is tried again.
 _NUMBER_BY_TIME = (
     "((extract(epoch FROM clock_timestamp()) * 1000000)::bigint - 1577836800000000) * 4096"
     " + mod(pg_backend_pid(), 4096)"
@@ -22,7 +22,7 @@ _NUMBER_BY_TIME = (
 
 
 def written(**texts: str) -> Callable[[F], F]:
-    """How each dialect writes the function; `{0}` is its first argument."""
+    """Registers how each dialect writes the function; `{0}` is its first argument."""
 
     def teach(function: F) -> F:
         for dialect, text in texts.items():
@@ -42,7 +42,7 @@ def _written(text: str, element: FunctionElement[Any], compiler: SQLCompiler, **
     " SELECT substr({1}, i * 16 + 1, 16) FROM n)",
 )
 class among(FunctionElement[bool]):  # noqa: N801  - written like the functions of SQLAlchemy beside it
-    """Whether a column is one of the ids of a list that is one parameter, whatever its length."""
+    """Whether a column is in a list of ids. The list is one parameter, whatever its length."""
 
     inherit_cache = True
     name = "among"
@@ -76,7 +76,7 @@ class database_time(FunctionElement[datetime]):  # noqa: N801  - as above
 
 @written(postgresql=f"({_NUMBER_BY_TIME})")
 class numbered_by_time(FunctionElement[int]):  # noqa: N801  - as above
-    """A number that no other row has, and that is greater than those of before. SQLite numbers rows by itself."""
+    """A unique number for a row, greater than those made earlier. SQLite numbers rows by itself."""
 
     inherit_cache = True
     name = "numbered_by_time"
@@ -94,7 +94,7 @@ class later(FunctionElement[datetime]):  # noqa: N801  - as above
 
 @written(postgresql="set_config('lock_timeout', '20', true) IS NOT NULL", sqlite="1")
 class wait_briefly(FunctionElement[bool]):  # noqa: N801  - as above
-    """True. Whatever waits for somebody else's row from here on fails after 20 ms. SQLite has one writer: no effect."""
+    """True. From here on a wait for another transaction's row fails after 20 ms. SQLite has one writer: no effect."""
 
     inherit_cache = True
     name = "wait_briefly"
@@ -102,7 +102,7 @@ class wait_briefly(FunctionElement[bool]):  # noqa: N801  - as above
 
 @written(postgresql="set_config('lock_timeout', {0}, true)", sqlite="{0}")
 class wait_usually(FunctionElement[str]):  # noqa: N801  - as above
-    """The end of `wait_briefly`: rows are waited for so many milliseconds, a text, again."""
+    """Ends `wait_briefly`: sets the lock timeout to this number of milliseconds, given as text."""
 
     inherit_cache = True
     name = "wait_usually"

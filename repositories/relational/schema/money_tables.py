@@ -37,7 +37,7 @@ ledger_accounts = Table(
     Column("entries", BigInteger, nullable=False),
     Column("last_at", TIME, nullable=False),
     Column("head", LargeBinary, nullable=False),
-    # How many transfers have set money aside or freed it without moving it, and the last hash of their chain.
+    # The number of transfers that reserved or freed money without moving it, and the last hash of their chain.
     Column("holds", BigInteger, nullable=False),
     Column("holds_head", LargeBinary, nullable=False),
     CheckConstraint(SOLVENT),
@@ -85,9 +85,9 @@ transfers = Table(
     Column("digest", LargeBinary, nullable=False),
     Column("memo", TEXT),
     Column("reference", TEXT),
-    # The place in the debit account's chain of holds, of those that move nothing.
+    # The number in the debit account's chain of holds, for transfers that move no money.
     Column("hold_sequence", BigInteger),
-    # Of the order's part, when the transfer was made.
+    # The head of the sub-order when the transfer was made.
     Column("order_head", LargeBinary),
     CheckConstraint("debit <> credit"),
     CheckConstraint(LEGS),
@@ -142,8 +142,7 @@ reservations = Table(
 _open = reservations.c.sold_at.is_(None)
 partial_index("reservations_due", reservations.c.expires_at, reservations.c.order_id, where=_open)
 
-# What had been received of a product in all, each time its stock was put. `digest` is chained to that of the receipt
-# before.
+# The total received of a product, recorded each time its stock was put. `digest` is chained to the previous one.
 stock_receipts = Table(
     "stock_receipts",
     metadata,

@@ -1,12 +1,12 @@
-"""The table of offers: what a server may take for a product without asking the documents."""
+"""The table of offers: what products are sold for, so that orders need not ask the documents."""
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, LargeBinary, Table
 
 from repositories.relational.schema.columns import ID, TIME, partial_index
 from repositories.relational.schema.tables import metadata
 
-# `digest` is of what an order copies from a product, where that is known; `changing` the highest version from which a
-# write of the product has begun, `begun_at` when the last one did whose end is not known.
+# `digest` is of what an order copies from a product, if known. `changing` is the highest version that a begun write of
+# the product replaces, `begun_at` when the last write began, if its outcome is unknown.
 offers = Table(
     "offers",
     metadata,

@@ -1,4 +1,4 @@
-"""The tables of orders: lines, sellers' parts with their shipments and refunds, and the chain over all parts."""
+"""The tables of orders: lines, sub-orders with their shipments and refunds, and the chain over all sub-orders."""
 
 from sqlalchemy import (
     BigInteger,
@@ -53,15 +53,15 @@ order_lines = Table(
     # Units sent, and units that came back to stock.
     Column("fulfilled", BigInteger, CheckConstraint("fulfilled BETWEEN 0 AND quantity"), nullable=False),
     Column("returned", BigInteger, CheckConstraint("returned BETWEEN 0 AND quantity"), nullable=False),
-    # The order's. Behind the lists of a product's orders.
+    # The order's time, for the index behind the lists of a product's orders.
     Column("created_at", TIME, nullable=False),
     Index("order_lines_product", "product_id", "created_at", "order_id"),
 )
 
 # One seller's part of an order, which has a state of its own. `ended_by` is the id of the command that cancelled or
 # refused it, `reason` why it was refused. Buyer, currency and time are the order's, for the indexes. `head` is the last
-# hash of the chain of its steps; shipments and refunds have the version that they made. `noted` is the version whose
-# head is in `order_heads`.
+# hash of the chain of its steps; shipments and refunds store the version that they made. `noted` is the last version
+# whose head is in `order_heads`.
 sub_orders = Table(
     "sub_orders",
     metadata,
@@ -90,7 +90,8 @@ sub_orders = Table(
 IS_UNNOTED = sub_orders.c.noted < sub_orders.c.version
 partial_index("sub_orders_unnoted", sub_orders.c.order_id, sub_orders.c.seller_id, where=IS_UNNOTED)
 
-# Heads of parts that had moved when an anchor was made: one chain, whose end it has. `head` is the part's at `version`.
+# One chain over the heads of sub-orders. It is extended when an anchor is made, which stores its end. `head` is that of
+# the sub-order at `version`.
 order_heads = Table(
     "order_heads",
     metadata,
@@ -130,8 +131,8 @@ shipment_lines = Table(
     Column("quantity", BigInteger, CheckConstraint("quantity > 0"), nullable=False),
 )
 
-# What a seller gave back. The amount is that of the transfer with the same id; a refund of nothing has none. `units`
-# came back to stock with it.
+# The amount of a refund is that of the transfer with the same id; a refund of nothing has no transfer. `units` were
+# returned to stock with it.
 refunds = Table(
     "refunds",
     metadata,

@@ -39,7 +39,7 @@ accounts = Table(
 )
 partial_index("accounts_deleted", accounts.c.id, where=accounts.c.deleted_at.is_not(None))
 
-# Handles that were given up, each for whoever gave it up.
+# Handles that were given up, each reserved for the account that gave it up.
 handle_reservations = Table(
     "handle_reservations",
     metadata,
@@ -60,7 +60,7 @@ logins = Table(
     UniqueConstraint("email_key", name="logins_email_key"),
 )
 
-# Tokens that were mailed, by their digests: one for each account and purpose, the last.
+# Digests of mailed tokens: the last one for each account and purpose.
 mail_tokens = Table(
     "mail_tokens",
     metadata,
@@ -72,7 +72,7 @@ mail_tokens = Table(
     Index("mail_tokens_expires_at", "expires_at"),
 )
 
-# Sessions that were ended, also of accounts that are gone.
+# Ended sessions, also of deleted accounts.
 endings = Table(
     "endings",
     metadata,
@@ -94,7 +94,7 @@ account_counters = Table(
     Column("account_id", ID, ForeignKey("accounts.id"), primary_key=True),
     Column("followers", BigInteger, CheckConstraint("followers >= 0"), nullable=False),
     Column("following", BigInteger, CheckConstraint("following >= 0"), nullable=False),
-    # Counts the changes of whom the account follows and what it likes.
+    # Counts the changes of the account's follows and likes.
     Column("revision", BigInteger, nullable=False, server_default="0"),
 )
 
@@ -150,7 +150,7 @@ stock = Table(
     Column("version", BigInteger, nullable=False, server_default="1"),
 )
 
-# Positions order the events of one aggregate, and are those of no other event. In PostgreSQL they are made of the time.
+# Positions are unique, and order the events of one aggregate. In PostgreSQL they are made of the time.
 outbox = Table(
     "outbox",
     metadata,
@@ -176,8 +176,9 @@ partial_index("outbox_heads", outbox.c.aggregate, outbox.c.position, where=_wait
 partial_index("outbox_waiting", outbox.c.happened_at, where=_waiting)
 partial_index("outbox_dead_lettered", outbox.c.dead_lettered_at, outbox.c.position, where=_dead)
 
-# Events for the sinks, in the order in which each sink sends them: a position is given by a row that is locked to the
-# commit, so a reader who has seen one has seen all that are before it. In PostgreSQL that is the column's default.
+# Events for the sinks, in the order in which each sink sends them. Positions come from a row of `log_heads` that stays
+# locked until the commit, so a reader that sees a position sees all lower ones. In PostgreSQL this is the column's
+# default.
 event_log = Table(
     "event_log",
     metadata,
@@ -189,7 +190,7 @@ event_log = Table(
     Column("payload", LargeBinary, nullable=False),
     Column("traceparent", TEXT, nullable=False),
     Column("logged_at", TIME, nullable=False),
-    # As it is sent, but for its position, and by which code: made anew where that is not the code that sends it.
+    # The envelope without its position, and the code that made it. Other code that sends it makes it anew.
     Column("envelope", LargeBinary),
     Column("made_by", TEXT),
     UniqueConstraint("id", name="event_log_id"),
@@ -204,7 +205,7 @@ log_heads = Table(
     Column("position", BigInteger, nullable=False),
 )
 
-# How far each sink has come in it, and who serves it.
+# Each sink's position in the log, and its lease.
 sinks = Table(
     "sinks",
     metadata,
@@ -220,7 +221,7 @@ sinks = Table(
     Column("disabled_at", TIME),
 )
 
-# Who is sent webhooks. Each is a sink, too.
+# Receivers of webhooks. Each is a sink, too.
 webhooks = Table(
     "webhooks",
     metadata,
@@ -257,7 +258,7 @@ deferred = Table(
     Index("deferred_token", "token"),
 )
 
-# What has a limit, as it was each hour.
+# Hourly samples of what has a limit.
 levels = Table(
     "levels",
     metadata,
@@ -267,8 +268,8 @@ levels = Table(
     Column("most", BigInteger),
 )
 
-# Deposits and payouts of which the payment provider has not said yet what became of them. No book either: it is there
-# for who deletes the account.
+# Deposits and payouts whose outcome the payment provider has not reported yet. Not part of the ledger: the deletion of
+# an account looks here.
 open_payments = Table(
     "open_payments",
     metadata,
@@ -277,7 +278,7 @@ open_payments = Table(
     Column("since", TIME, nullable=False),
 )
 
-# What the sandbox payment provider was asked for, as a provider outside would keep it. No book of ours.
+# What the sandbox payment provider was asked for, as an external provider would keep it. Not part of the ledger.
 sandbox_payments = Table(
     "sandbox_payments",
     metadata,

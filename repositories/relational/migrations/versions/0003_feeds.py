@@ -10,14 +10,14 @@ down_revision: str | None = "0002"
 
 
 def upgrade() -> None:
-    """Whoever is there already starts dormant: the next page fills the feed anew and finds its floor."""
+    """Existing accounts start dormant: the next page fills the feed anew and finds its floor."""
     _readers()
     op.execute(
         "INSERT INTO readers (account_id, state, turn, seen_at) SELECT id, 'dormant', 0, created_at FROM accounts"
     )
     _pulled_authors()
     _fanouts()
-    # Each engine uses the index only for the very words in which it is asked.
+    # Each engine uses the index only for a condition in the same words.
     op.create_index(
         "follows_pending",
         "follows",

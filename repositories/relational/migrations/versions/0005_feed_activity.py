@@ -30,7 +30,7 @@ def downgrade() -> None:
 
 
 def _rename_table(former: str, name: str) -> None:
-    """With its index, and on PostgreSQL its constraints. SQLite cannot rename an index."""
+    """Rename a table with its index, and on PostgreSQL its constraints. SQLite cannot rename an index."""
     op.rename_table(former, name)
     if op.get_context().dialect.name == "sqlite":
         op.execute(f"DROP INDEX {former}_awake")

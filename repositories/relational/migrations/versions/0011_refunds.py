@@ -8,7 +8,7 @@ from repositories.relational.schema.columns import ID, TEXT, TIME
 revision = "0011"
 down_revision: str | None = "0010"
 
-# Until now a seller's units came back with the refund that completed the share: the seller's last one.
+# Until this revision a seller's units were returned with the refund that completed the share: the seller's last one.
 _EARLIER = """
 INSERT INTO refunds (id, order_id, seller_id, reason, restock, created_at)
 SELECT t.id, t.order_id, t.debit, '',

@@ -15,6 +15,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Digests of transfers that had one do not fit any more."""
+    """The digests of transfers with a memo or a reference do not match any more."""
     op.drop_column("transfers", "reference")
     op.drop_column("transfers", "memo")

@@ -1,7 +1,7 @@
 """sub-orders, shipments and indexes for the lists of orders
 
-What an order already was is split by seller, a batch of orders at a time: no statement depends on the table's size. Of
-earlier fulfilments and returns only the whole is known, so each becomes one shipment of all units of its seller.
+Existing orders are split by seller, a batch of orders at a time, so no statement depends on the table's size. Earlier
+fulfilments and returns were recorded as a whole only, so a fulfilment becomes one shipment of all units of each seller.
 """
 
 from collections.abc import Iterator
@@ -37,14 +37,14 @@ UPDATE order_lines SET
 FROM orders AS o WHERE o.id = order_lines.order_id AND {_SPAN}
 """  # noqa: S608  - parts of this file
 
-# Of each seller of each order: the share, the units, and the units that came back.
+# For each seller of each order: the share, the units, and the returned units.
 _SHARES = """(
   SELECT order_id, seller_id, CAST(SUM(unit_price * quantity) AS BIGINT) AS total,
     CAST(SUM(quantity) AS BIGINT) AS units, CAST(SUM(returned) AS BIGINT) AS back
   FROM order_lines WHERE order_id > :after AND order_id <= :upto GROUP BY order_id, seller_id
 )"""
 
-# What cost nothing was refunded with the rest of its order. Now it is by a refund of its own.
+# Free shares were refunded with the rest of their order. Now each has a refund of its own.
 _FREE_REFUNDS = f"""
 INSERT INTO refunds (id, order_id, seller_id, reason, restock, created_at, units)
 SELECT {{new_id}}, o.id, share.seller_id, '', share.back > 0, COALESCE(o.moved_at, o.created_at), share.back
@@ -110,7 +110,7 @@ UPDATE sub_orders SET
 WHERE order_id > :after AND order_id <= :upto
 """  # noqa: S608  - parts of this file
 
-# An order changes once for all that is paid or cancelled, then with each shipment and refund.
+# An order changes once when it is paid or cancelled, then with each shipment and refund.
 _WHOLE = """
 UPDATE orders SET
   version = CASE state WHEN 'placed' THEN 1 ELSE 2 END
@@ -123,7 +123,7 @@ WHERE id > :after AND id <= :upto
 """
 
 
-# Back to one fulfilment, of all units.
+# For the downgrade: back to one fulfilment of all units.
 _FORMER = """
 UPDATE orders SET
   state = CASE WHEN state = 'fulfilled' AND NOT EXISTS (SELECT 1 FROM shipments AS h WHERE h.order_id = orders.id)
@@ -145,7 +145,7 @@ def upgrade() -> None:
     op.execute(f"ALTER TABLE order_lines ADD COLUMN created_at {time} NOT NULL DEFAULT {epoch}")
     op.execute("ALTER TABLE refunds ADD COLUMN units BIGINT NOT NULL DEFAULT 0 CHECK (units >= 0)")
     _create()
-    # Before the batches, whose statements find shipments by it.
+    # Created before the batches, whose statements find shipments by it.
     op.create_index("shipments_order", "shipments", ["order_id", "created_at", "id"])
     new_id = "randomblob(16)" if engine.name == "sqlite" else "gen_random_uuid()"
     for span in _spans():
@@ -162,7 +162,7 @@ def upgrade() -> None:
     op.create_index("sub_orders_state", "sub_orders", ["seller_id", "state", "created_at", "order_id"])
     op.create_index("sub_orders_currency", "sub_orders", ["seller_id", "currency", "created_at", "order_id"])
     op.create_index("sub_orders_buyer", "sub_orders", ["buyer_id", "seller_id", "created_at", "order_id"])
-    # A server of an earlier version would write orders without sub-orders; now it fails.
+    # Makes servers of an earlier version fail. They would write orders without sub-orders.
     op.drop_table("order_sellers")
 
 
@@ -220,7 +220,7 @@ def _typed(statement: str, *ids: str) -> sa.TextClause:
 
 
 def _require_sub_order() -> None:
-    """A refund refers to a sub-order. SQLite has to make the table anew for it."""
+    """Add a foreign key from refunds to sub-orders. On SQLite the table has to be made anew."""
     if op.get_bind().dialect.name != "sqlite":
         op.create_foreign_key("refunds_sub_order", "refunds", "sub_orders", *(_local(names) for names in _SUB_ORDER))
         return
@@ -231,7 +231,7 @@ def _require_sub_order() -> None:
 
 
 def _refunds_anew(*more: Any) -> None:
-    """What SQLite has instead of changes of a table."""
+    """Create the table anew and copy the rows, since SQLite cannot alter it like this."""
     op.rename_table("refunds", "earlier")
     op.drop_index("refunds_order", "earlier")
     columns = ["id", "order_id", "seller_id", "reason", "restock", "created_at"]
@@ -256,7 +256,7 @@ def _local(names: list[str]) -> list[str]:
 
 
 def downgrade() -> None:
-    """Each order is what it says as a whole; shipments and the states of sellers are lost."""
+    """Orders keep their state as a whole; shipments and the states of sub-orders are lost."""
     op.create_table(
         "order_sellers",
         sa.Column("seller_id", ID, primary_key=True),

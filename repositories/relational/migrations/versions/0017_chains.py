@@ -1,6 +1,6 @@
 """chains of holds, of orders and of receipts of stock
 
-What is there gets its place in the chains, a batch at a time. Servers of an earlier version fail after it.
+Existing rows are added to the chains, a batch at a time. Servers of an earlier version fail after this migration.
 """
 
 from collections import defaultdict
@@ -66,7 +66,7 @@ def _columns(table: str, *columns: tuple[str, str, str]) -> None:
 
 
 def _without_triggers(work: Callable[[], None]) -> None:
-    """Transfers are append-only, but for this."""
+    """Run `work` without the trigger that makes transfers append-only."""
     if not _is_sqlite():
         op.execute("ALTER TABLE transfers DISABLE TRIGGER transfers_append_only")
         work()
@@ -115,7 +115,7 @@ def _chain_orders() -> None:
             _write(statement, [values for some in rows for values in some])
 
 
-# What is written of the parts of an order, of its shipments, and of its refunds.
+# The updates of sub-orders, of shipments, and of refunds.
 _NUMBERED = (
     "UPDATE sub_orders SET head = :head WHERE order_id = :order_id AND seller_id = :seller_id",
     "UPDATE shipments SET version = :number WHERE id = :id",
@@ -130,7 +130,7 @@ _REFUNDS = f"SELECT * FROM refunds WHERE order_id {_SPAN} order_id, id"  # noqa:
 
 
 def _whole_orders(span: dict[str, UUID]) -> Iterator[tuple[list[Any], ...]]:
-    """Each part of an order, alone in a list, with its lines, shipments and refunds."""
+    """Each sub-order, alone in a list, with its lines, shipments and refunds."""
     its: list[dict[Any, list[Any]]] = []
     for statement in (_PARTS, _LINES, _SHIPMENTS, _REFUNDS):
         found: dict[Any, list[Any]] = defaultdict(list)
@@ -150,7 +150,7 @@ def _chained(whole: tuple[list[Any], ...]) -> tuple[list[dict[str, Any]], ...]:
     for row in back:
         step = refunded(row.id, row.reason, restock=row.restock, units=row.units, at=row.created_at)
         steps.append((row.created_at, 1, row.id, step))
-    # In the order of their times, but the one that is known to be the last.
+    # By time, but the step of the time `moved_at` is known to be the last.
     steps.sort(key=lambda step: (step[0] == part.moved_at, step))
     head = opening(part.order_id, part.buyer_id, part.seller_id, part.currency, part.created_at, lines)
     for digest in (*stated(part), *(step for *_, step in steps)):
@@ -162,7 +162,7 @@ def _chained(whole: tuple[list[Any], ...]) -> tuple[list[dict[str, Any]], ...]:
 
 
 def _write_receipts() -> None:
-    """One for each time that the stock was put, as far as the version tells; all of what had been received by now."""
+    """Write one receipt for each time that stock was put, as the version counts. All have the total received by now."""
     rows = _pages(
         """SELECT product_id, received, version, (
             SELECT CAST(COALESCE(SUM(quantity % 1099511627776 + returned % 1099511627776), 0) AS BIGINT)

@@ -27,7 +27,7 @@ def upgrade() -> None:
     op.create_index("transfers_payments", "transfers", columns, postgresql_where=PAYMENT, sqlite_where=PAYMENT)
     columns = ["debit", *columns]
     op.create_index("transfers_payouts", "transfers", columns, postgresql_where=PAYOUT, sqlite_where=PAYOUT)
-    # The deposits there are were all approved by the sandbox.
+    # The sandbox has approved all existing deposits.
     op.execute(
         "INSERT INTO sandbox_payments (reference, kind, amount, currency, state, at)"
         " SELECT id, kind, amount, currency, 'approved', created_at FROM transfers"

@@ -1,7 +1,7 @@
 """positions of the log from a row, not from a sequence
 
-Versions before this one name neither the sequence nor its default, so they go on beside it: whoever inserts gets a
-position from the row, and waits there for the one before. SQLite numbers rows by itself.
+Earlier versions name neither the sequence nor the default, so they still work: every insert gets its position from the
+row, and waits there for the previous one to commit. SQLite numbers rows by itself.
 """
 
 import sqlalchemy as sa
@@ -12,7 +12,7 @@ from repositories.relational.schema.columns import TEXT
 revision = "0023"
 down_revision: str | None = "0022"
 
-# What the log and the cursors of sinks have counts too: a move brings rows whose positions were given elsewhere.
+# New positions are also above those in the log and of the sinks: a move copies rows that were numbered elsewhere.
 _FUNCTION = """
 CREATE FUNCTION next_log_position() RETURNS bigint LANGUAGE sql VOLATILE AS $$
     INSERT INTO log_heads (log, position)
@@ -33,7 +33,7 @@ def upgrade() -> None:
     )
     if op.get_bind().dialect.name != "postgresql":
         return
-    # Whoever is appending has a position of the sequence, and ends first.
+    # Waits for transactions that have appended: their positions come from the sequence.
     op.execute("LOCK TABLE event_log IN ACCESS EXCLUSIVE MODE")
     op.execute("INSERT INTO log_heads SELECT 'event_log', last_value FROM event_log_position_seq")
     op.execute(_FUNCTION)

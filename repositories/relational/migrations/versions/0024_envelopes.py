@@ -1,6 +1,6 @@
 """what sinks send of an event, ready made
 
-Versions before this one log events without it, and send those that have it: both make it of the event.
+Earlier versions store no envelope, and ignore stored ones. An envelope that is missing or ignored is made of the event.
 """
 
 import sqlalchemy as sa

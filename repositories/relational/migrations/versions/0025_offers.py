@@ -1,7 +1,7 @@
 """what a server may take for a product without asking the documents
 
-Empty at first, which means that the documents are asked. Versions before this one change products without saying so
-here; the event of the change does, and a server forgets what it knows of a product after a minute.
+Empty at first, which means that the documents are asked. Earlier versions change products without recording it here.
+The event of the change does, and a server forgets what it knows of a product after a minute.
 """
 
 import sqlalchemy as sa

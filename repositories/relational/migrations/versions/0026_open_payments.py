@@ -1,6 +1,7 @@
 """deposits and payouts of which the payment provider has not said what became of them
 
-Those that versions before this one have begun are not among them. What they leave here is gone with the account.
+Payments that earlier versions have begun are not included. Rows that these versions leave here are removed with the
+account.
 """
 
 import sqlalchemy as sa

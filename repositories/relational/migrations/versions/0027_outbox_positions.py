@@ -1,7 +1,7 @@
 """positions of the outbox by time, not from a sequence
 
-Versions before this one name no position, and get the time as well; their lock of an aggregate goes on among them.
-SQLite numbers rows by itself.
+Earlier versions set no position, and get the time as well. Among themselves they still lock the aggregate. SQLite
+numbers rows by itself.
 """
 
 from alembic import op
@@ -9,7 +9,7 @@ from alembic import op
 revision = "0027"
 down_revision: str | None = "0026"
 
-# As it was written then: microseconds since 2020, and what sets connections apart within one.
+# The expression as of this revision: microseconds since 2020, and bits that set connections apart within one of them.
 _NUMBER = (
     "((extract(epoch FROM clock_timestamp()) * 1000000)::bigint - 1577836800000000) * 4096"
     " + mod(pg_backend_pid(), 4096)"
@@ -19,7 +19,7 @@ _NUMBER = (
 def upgrade() -> None:
     if op.get_bind().dialect.name != "postgresql":
         return
-    # Whoever is writing an event has a position of the sequence, below all that come, and ends first.
+    # Waits for transactions that have written events: their positions are of the sequence, below all later ones.
     op.execute(f"ALTER TABLE outbox ALTER COLUMN position SET DEFAULT ({_NUMBER})")
     op.execute("DROP SEQUENCE outbox_position_seq")
 

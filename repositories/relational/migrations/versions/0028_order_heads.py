@@ -1,7 +1,7 @@
 """one chain over the heads of all orders' parts, whose end is in anchors
 
-The first anchor after it notes all parts that there are. Versions before this one move parts on as ever, and make
-anchors without that end.
+The first anchor after it adds all existing sub-orders. Earlier versions move sub-orders as before, and make anchors
+without that end.
 """
 
 import sqlalchemy as sa
