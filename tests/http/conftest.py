@@ -1,4 +1,4 @@
-"""A system for each test, embedded unless its module says otherwise. The relay is run by the test that wants it."""
+"""A system for each test, on embedded adapters unless its module says otherwise. Tests run the relay explicitly."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -24,7 +24,7 @@ from tests.shop import Clock, Shop
 
 @pytest.fixture
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
-    """With the relational store on PostgreSQL for a test that is parametrised so."""
+    """Settings on embedded adapters; the relational store is on PostgreSQL if the test is parametrised with that."""
     changes: dict[str, Any] = {}
     if getattr(request, "param", "embedded") == "postgres":
         server = request.getfixturevalue("engines").postgres()
@@ -45,7 +45,7 @@ def settable() -> SettableClock:
 
 @pytest.fixture
 def audited(settings: Settings, settable: SettableClock) -> Iterator[System]:
-    """By a clock that the test sets. Whatever was done in it, the books are right in the end."""
+    """A system with a settable clock. After the test the audit of the ledger must find nothing."""
     with running(settings, settable) as found:
         yield found
         assert list(found.container.stores.relational.audit.ledger()) == []
@@ -59,13 +59,13 @@ def guarded(tmp_path: Path) -> Iterator[System]:
 
 @pytest.fixture
 def console(system: System) -> FlaskClient:
-    """Of somebody on this machine, in development."""
+    """A client of the console, from this machine and in development."""
     return system.app.test_client()
 
 
 @pytest.fixture
 def shop(settings: Settings) -> Iterator[Shop]:
-    """Whatever was done in it, the books are right in the end."""
+    """A shop. After the test its audit must find nothing."""
     clock = Clock()
     with running(settings, clock) as system:
         found = Shop(system, clock)
@@ -75,7 +75,7 @@ def shop(settings: Settings) -> Iterator[Shop]:
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Make]:
-    """A system with fast live streams; `streams` replaces their store."""
+    """Makes systems with fast live streams; `streams` replaces the store of the streams."""
     lives: list[Hub] = []
     with running(Settings(**embedded(tmp_path))) as found:
         container = found.container

@@ -1,4 +1,4 @@
-"""Pages of the console as tests look at them."""
+"""Helpers for tests that read pages of the console."""
 
 import re
 from html.parser import HTMLParser
@@ -18,7 +18,7 @@ HTMX = {"HX-Request": "true"}
 
 
 class Dead:
-    """A store none of whose calls is answered."""
+    """A store whose every call fails."""
 
     replicated = False
 
@@ -38,7 +38,7 @@ class Dead:
 
 
 class Strict(HTMLParser):
-    """Collects what a strict policy would refuse, ids, and text outside of tags."""
+    """Collects what a strict content security policy would block, the ids, and the text outside of tags."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ def form_token(client: FlaskClient) -> str:
 
 
 def shown(answer: TestResponse, status: int = 200) -> str:
-    """The page's text, after the checks that hold for every page."""
+    """The page's text, after checks that apply to every page."""
     assert answer.status_code == status, answer.text
     assert answer.content_type == "text/html; charset=utf-8"
     assert answer.headers["Cache-Control"] == "private, no-store"
@@ -88,7 +88,7 @@ def shown(answer: TestResponse, status: int = 200) -> str:
 
 
 def why(console: FlaskClient, reader: str, **query: str) -> dict[str, str]:
-    """By post, in the order of the page, the words of its last column."""
+    """The words in the last column of the page's table, by post, in the order of the page."""
     answer = console.get("/console/feed", query_string={"reader": reader, **query})
     shown(answer)
     rows = re.findall(r"<tr>\n<th scope=\"row\">.*?</tr>", answer.text, re.DOTALL)

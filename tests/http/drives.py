@@ -1,4 +1,4 @@
-"""A way to call every route once, with as many things to find as are asked for."""
+"""For every route a function that prepares one call of it, with a given number of things to find."""
 
 from typing import Any
 from uuid import uuid4
@@ -151,7 +151,7 @@ def _prove(world: World, _: int) -> Call:
 
 @drive("DELETE", "/accounts/me")
 def _delete_account(world: World, n: int) -> Call:
-    """With much to remove, of each kind."""
+    """An account with many things of each kind to remove."""
     ada, _ = _published(world, n)
     post = world.person().publish()
     for person in world.people(n):
@@ -275,7 +275,7 @@ simple("GET", "/feed/stream", lambda w, _: Call(w.person(), "/feed/stream"))
 
 
 def _noticed(world: World, n: int) -> Person:
-    """Somebody with so many notifications, each by somebody else."""
+    """A person with `n` notifications, each by another person."""
     ada = world.person()
     for person in world.people(n):
         person.put(f"/posts/{ada.publish()}/like")

@@ -1,4 +1,4 @@
-"""Ways to call routes: where `drives.py` puts them."""
+"""The registry of the functions in `drives.py`."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ from tests.http.world import Call, World
 Route = tuple[str, str]
 Drive = Callable[[World, int], Call]
 DRIVES: dict[Route, Drive] = {}
-# Other ways that a route may go, whose costs are within the same budget.
+# Further cases of routes, which must stay within the same budget.
 FURTHER: list[tuple[Route, Drive]] = []
 
 

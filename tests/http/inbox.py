@@ -1,4 +1,4 @@
-"""Looking into a person's notifications, at a time that tests can rely on."""
+"""Reads a person's notifications, with a clock whose day does not change within a test."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,7 +8,7 @@ from tests.shop import Clock
 
 
 class Noon(Clock):
-    """No day ends within a test, and no two activities are of one millisecond."""
+    """Starts at noon, so that no day ends within a test; no two activities are in the same millisecond."""
 
     step = timedelta(milliseconds=1)
 

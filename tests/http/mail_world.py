@@ -1,4 +1,4 @@
-"""A world with a mail server, and what one does with the tokens that come from it."""
+"""A world with a mail server, and helpers for mailed tokens."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ class Post(World):
     kept: Kept
 
     def carried(self) -> list[str]:
-        """The tokens of all mails that have come so far."""
+        """The tokens of all mails received so far."""
         self.drained()
         return self.kept.tokens
 

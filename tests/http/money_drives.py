@@ -1,4 +1,4 @@
-"""Ways to call the routes of wallets and orders: `drives.py` has all of them."""
+"""The functions of `drives.py` for the routes of wallets and orders."""
 
 from dataclasses import replace
 from typing import Any
@@ -19,7 +19,7 @@ def _entries(world: World, n: int) -> Call:
 
 
 def _entries_at(world: World, n: int) -> Call:
-    """Of a currency that the caller never had: waiting for what may be under way costs most."""
+    """In a currency that the caller never had: the most expensive case, since it waits for transfers under way."""
     call = _entries(world, n)
     return replace(call, query=call.query | {"currency": "XTS", "at": "2026-01-01T00:00:00Z"})
 
@@ -88,7 +88,7 @@ def _orders(world: World, n: int) -> Call:
 
 
 def _of_order(after: str, *, seller: bool = False) -> Drive:
-    """By its buyer while it is placed, or by its seller when it is paid."""
+    """A call on an order: by the buyer while it is placed, or with `seller` by the seller once it is paid."""
 
     def prepare(world: World, n: int) -> Call:
         bought, sold, order = world.order(n, paid=seller)
@@ -127,7 +127,7 @@ def _shipment_read(world: World, _: int) -> Call:
 
 
 def _partly_sent(world: World, n: int) -> tuple[Person, Person, str]:
-    """One line after the other."""
+    """A paid order whose lines were shipped one by one."""
     buyer, seller, order = world.order(n, paid=True)
     for number in range(1, n + 1):
         lines = [{"number": number, "quantity": 1}]

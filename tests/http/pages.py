@@ -1,4 +1,4 @@
-"""Every page that may be kept whole, and a way to ask for it with and without the fast path."""
+"""Every page that may be kept whole, and helpers to request it with and without the fast path."""
 
 import json
 import re
@@ -20,7 +20,7 @@ from app.services.pages.whole_pages import target
 from tests.apps import BASE, System
 
 VARIABLE = re.compile(r"<(?:\w+:)?(\w+)>")
-# What two answers to the same request may differ in.
+# Header fields in which two answers to the same request may differ.
 FREE = {"X-Request-Id", "Server-Timing", "Age"}
 TTL = re.compile(r"ttl=-?\d+")
 ETAG, CODED = "{etag}", "{coded}"
@@ -70,13 +70,13 @@ class Answer:
         return dict(self.headers).get(name)
 
     def same(self) -> "Answer":
-        """Without what may differ, and with every field where it was."""
+        """The answer with blank values where two answers may differ; the order of the fields stays."""
         kept = [(n, "" if n in FREE else TTL.sub("ttl=", value)) for n, value in self.headers]
         return replace(self, headers=kept)
 
 
 class HandedOn(AssertionError):
-    """The fast path did not answer."""
+    """The fast path has passed the request on to Flask."""
 
 
 class Both:
@@ -96,11 +96,11 @@ class Both:
         self.author = author
         self.reader = system.person()
         self.values = {"handle": author.handle, "post_id": posts[0], "product_id": product["product"]["id"]}
-        self.values |= {"number": "1"}  # of a comment: its page has no name
+        self.values |= {"number": "1"}  # of a comment, whose page cannot be kept
         system.relay.drain()
 
     def paths(self) -> list[str]:
-        """Of every route for shared caches whose page has a name."""
+        """The paths of every route for shared caches whose page can be kept."""
         rules = [rule for rule in self.fast_app.url_map.iter_rules() if "GET" in (rule.methods or ())]
         shared = [r.rule for r in rules if caching.of_view(self.fast_app.view_functions[r.endpoint])]
         paths = [VARIABLE.sub(lambda m: self.values[m[1]], rule) for rule in shared]
@@ -113,21 +113,21 @@ class Both:
         return asked(self.slow_app.wsgi_app, path, method, query, headers)
 
     def warm(self, paths: Iterable[str]) -> None:
-        """Have them kept."""
+        """Request these pages until they are kept."""
         for path in paths:
             for _ in range(3):
                 self.slow(path)
 
 
 def inside(app: Flask) -> Any:
-    """What is within the span of a request."""
+    """The WSGI layer inside the one that traces requests."""
     assert isinstance(app.wsgi_app, Traced)
     return app.wsgi_app._inner
 
 
 @contextmanager
 def without_application(both: Both) -> Iterator[None]:
-    """Whatever is answered inside comes from the fast path itself."""
+    """Within the block only the fast path answers; what it passes on raises `HandedOn`."""
 
     def refuse(*_: object) -> Any:
         raise HandedOn
@@ -139,7 +139,7 @@ def without_application(both: Both) -> Iterator[None]:
 
 
 def asked(app: Any, path: str, method: str, query: str, headers: dict[str, str]) -> Answer:
-    """As the server gets it: no header of the test client's own."""
+    """Send a request exactly as given, without the headers that the test client adds."""
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     builder = EnvironBuilder(path if path.startswith("/") else f"{BASE}/{path}", method=method, headers=Headers(sent))
     environ = builder.get_environ()
@@ -150,7 +150,7 @@ def asked(app: Any, path: str, method: str, query: str, headers: dict[str, str])
 
 
 def assert_alike(fast: Answer, slow: Answer) -> None:
-    """Whatever the caches did: both may have been a miss or a hit. Problems name their request."""
+    """Compare without the fields of the cache, since either may be a hit or a miss, and without ids of requests."""
     free = {"Age", "Cache-Status", "X-Request-Id", "Server-Timing"}
     assert fast.status == slow.status
     assert [h for h in fast.headers if h[0] not in free] == [h for h in slow.headers if h[0] not in free]

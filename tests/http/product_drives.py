@@ -1,4 +1,4 @@
-"""Ways to call the routes of products: `drives.py` has all of them."""
+"""The functions of `drives.py` for the routes of products."""
 
 from typing import Any
 

@@ -19,7 +19,7 @@ Make = Callable[..., System]
 
 
 class Block(NamedTuple):
-    """One block of the stream; comments alone have no fields."""
+    """One block of the stream. A block that consists of comments has no fields."""
 
     fields: dict[str, str]
 
@@ -45,7 +45,7 @@ class Reader:
         self.start = self.block().id
 
     def block(self) -> Block:
-        """The next one. Raises `StopIteration` at the end of the stream."""
+        """The next block. Raises `StopIteration` at the end of the stream."""
         while not self._blocks:
             text = next(self._parts).decode()
             assert text.endswith("\n\n")
@@ -53,7 +53,7 @@ class Reader:
         return self._blocks.pop(0)
 
     def events(self, count: int) -> list[Block]:
-        """The next events, heartbeats left out."""
+        """The next events, without heartbeats."""
         found: list[Block] = []
         deadline = time.monotonic() + 10
         while len(found) < count:

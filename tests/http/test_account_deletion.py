@@ -1,4 +1,4 @@
-"""Deletion of one's own account: gone from every read with the answer, and what stays."""
+"""Deletion of the own account: once it is answered, no read shows the account; and what stays."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,7 +35,7 @@ def seen(who: Person, path: str) -> str:
 
 
 class Life:
-    """Ada, with something of every kind, and Bob, who sees it."""
+    """Ada, who has something of every kind, and Bob, who can see it."""
 
     def __init__(self, world: World) -> None:
         self.world, self.system = world, world.system
@@ -57,13 +57,13 @@ class Life:
         self.drained()
 
     def drained(self) -> None:
-        """The relay has dispatched everything, also what waits for a store that was away."""
+        """Let the relay dispatch everything, including events postponed because a store was away."""
         self.world.clock.ahead += timedelta(seconds=5)
         self.system.sweeper.sweep()
         self.world.drained()
 
     def warm(self) -> None:
-        """Everything that shows Ada is in the cache."""
+        """Fill the cache with everything that shows Ada."""
         for who in (self.bob, self.system.anybody()):
             for path in (*self.public_lists, f"/posts/{self.posts[0]}", "/accounts/ada", f"/products/{self.product}"):
                 assert self.ada.account["id"] in seen(who, path), "or its absence shows nothing"
@@ -74,7 +74,7 @@ class Life:
         return ["/posts", "/posts?tag=lamps", "/products", f"/posts/{self.bobs}/comments", *of_bob]
 
     def check_gone(self) -> None:
-        """Neither Ada nor a thing of hers is in any answer, and nothing counts her."""
+        """Check that neither Ada nor anything of hers is in any answer, and that no count includes her."""
         anybody = self.system.anybody()
         for see in (self.bob, anybody):
             for path in (
@@ -125,7 +125,7 @@ def life(world: World) -> Life:
 
 @contextmanager
 def dying(life: Life) -> Iterator[None]:
-    """The process dies behind the commit: no session is ended and nothing is cleaned up."""
+    """As if the process died right after the commit: no session is ended, and nothing is cleaned up."""
     sessions, away = life.system.container.stores.sessions, Unavailable("away")
     with (
         patch.object(sessions, "end_all", side_effect=away),
@@ -145,7 +145,7 @@ def test_everything_is_gone_with_the_answer(life: Life) -> None:
 
 
 def test_with_the_commit_alone_nothing_shows(life: Life) -> None:
-    """As after a death right behind it; the event then does the rest."""
+    """As if the process died right after the commit; the event completes the deletion."""
     life.warm()
     with dying(life):
         leave(life.ada)
@@ -215,7 +215,7 @@ def test_a_stolen_session_cannot_guess_the_password(tmp_path: Path) -> None:
 
 
 def test_orders_and_entries_stay_and_name_nobody(life: Life) -> None:
-    """The seller is gone: the order is paid all the same, and the buyer still sees it."""
+    """After the seller's account is deleted, the order is paid nevertheless, and the buyer still sees it."""
     leave(life.ada)
     life.drained()
     order = life.bob.get(f"/orders/{life.order}")
@@ -282,7 +282,7 @@ def test_the_address_is_free_and_the_handle_is_not(life: Life) -> None:
 
 
 def test_what_a_request_under_way_adds_is_removed_too(life: Life) -> None:
-    """It was let in before the account was deleted, and writes behind the clean-up."""
+    """The request was authenticated before the account was deleted, and writes after the clean-up."""
     leave(life.ada)
     life.drained()
     content, ada = life.system.container.content, UUID(life.ada.account["id"])

@@ -1,4 +1,4 @@
-"""Every route keeps to the round trips it declares, whatever it finds, on embedded adapters and on the real engines."""
+"""Every route stays within its declared round trips, however much it finds, on embedded adapters and real engines."""
 
 import os
 import re
@@ -22,14 +22,14 @@ from tests.http.drives import DRIVES, FURTHER, Drive, Route
 from tests.http.world import Call, Shifted, World
 from tests.system.real import KEYSPACE, real_urls
 
-# Many are more than a page is by default for reads of the engines; elsewhere, enough to see what grows with them. The
-# long form takes more of all.
+# Numbers of things to find. PAGE is more than a default page, for reads on the engines; SOME, for all else, suffices to
+# see whether costs grow. The long form uses a larger number for all.
 FEW, PAGE, SOME = 1, 21, 7
 LONG_FORM = os.environ.get("QUARTET_BUDGET_MANY")
-# A budget may be so much above what this needs: a page may take one more look at a store than here.
+# A budget may exceed the measured cost by this: a page may need one more call of a store than here.
 SPARE = 1
 STORE = re.compile(r'(\w+);dur=\d+\.\d\d;desc="(\d+) round trips?"')
-# What belongs to the frame, or to nobody: no view of the API.
+# Routes outside of the API.
 FREE = {
     "/",
     "/openapi.json",
@@ -39,9 +39,9 @@ FREE = {
     "/problems",
     "/problems/<code>",
 }
-# Pages for people, who are few: the stores panel asks all stores, a feed costs what its reader's does and more.
+# The console's pages have no budgets, since they have few users. The stores panel asks all stores.
 CONSOLE = "/console"
-# A line of an order is a product whose units are counted by a statement of its own, in a fixed order.
+# Routes whose costs grow with the lines of an order: each line changes stock by its own statement, in a fixed order.
 BY_LINE = {("POST", f"/orders{rest}") for rest in ("", "/<uuid:order_id>/cancel", "/<uuid:order_id>/refunds")}
 
 
@@ -52,13 +52,13 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     if request.param == "real":
         engines: Shared = request.getfixturevalue("engines")
         urls = real_urls(engines, "budgets", keyspace=KEYSPACE)
-    # Patient, for engines that share a small machine.
+    # Long timeouts, for engines that share a small machine.
     slow: dict[str, Any] = {f"{role}_timeout": 10.0 for role in ROLES}
     clock = Shifted()
     with running(Settings(**urls, **slow), clock) as system:
         world = World(system, clock, real=request.param == "real")
-        # A server of Redis that lacks a script costs its first caller one more trip, whatever the route; and the first
-        # deposit in a currency opens the provider's account in it.
+        # Two costs that occur once, whatever the route: Redis lacks a script until its first use, and the first deposit
+        # in a currency opens the provider's account.
         for person in world.people(1):
             person.rich()
         yield world
@@ -74,7 +74,7 @@ def endpoints(world: World) -> dict[Route, str]:
 
 
 def budgets(world: World) -> dict[Route, dict[str, int] | None]:
-    """Of every route: what it declares, or None."""
+    """The declared budget of every route, or None."""
     views = world.system.app.view_functions
     return {route: getattr(views[name], "budget", None) for route, name in endpoints(world).items()}
 
@@ -105,14 +105,14 @@ def ways(route: Route) -> list[Drive]:
 
 
 def callers(world: World, route: Route, call: Call) -> list[Call]:
-    """The call, also by somebody who is not signed in where that is allowed."""
+    """The call; for a public read also the same call without a session."""
     view = world.system.app.view_functions[endpoints(world)[route]]
     anybody = route[0] == "GET" and getattr(view, "access", None) == "public"
     return [call, replace(call, who=world.system.anybody())] if anybody else [call]
 
 
 def measured(world: World, route: Route, drive: Drive) -> list[dict[str, int]]:
-    """What it costs with little to find and with much, which is the same."""
+    """The costs with few and with many things to find. Asserts that no store costs more with many."""
     much = int(LONG_FORM) if LONG_FORM else PAGE if world.real and route[0] == "GET" else SOME
     few, many = (driven(world, route, drive, count) for count in (FEW, much))
     if route in BY_LINE:
@@ -124,7 +124,7 @@ def measured(world: World, route: Route, drive: Drive) -> list[dict[str, int]]:
 
 
 def driven(world: World, route: Route, drive: Drive, count: int) -> list[dict[str, int]]:
-    """What the route costs each caller with a cold cache, and for a read with a warm one."""
+    """The costs of the route for each caller: with a cold cache, and for a read also with a warm one."""
     world.forget_events()
     costs: list[dict[str, int]] = []
     for call in callers(world, route, drive(world, count)):
@@ -136,7 +136,7 @@ def driven(world: World, route: Route, drive: Drive, count: int) -> list[dict[st
 
 
 def forget_in_flight(world: World) -> None:
-    """What a process remembers for a moment would cost nothing, or what it does, as the machine is quick or slow."""
+    """Drop the process's short-lived memo of posts in flight; otherwise costs would depend on the machine's speed."""
     world.system.container.feeds.timelines._in_flight._last = None
 
 

@@ -1,4 +1,4 @@
-"""What answers say to caches, with the fast path and without."""
+"""The caching headers of answers, with and without the fast path."""
 
 import re
 from collections.abc import Iterator
@@ -15,9 +15,9 @@ from tests.apps import BASE, Person, System, embedded, running
 
 PUBLIC = "public, max-age=0, s-maxage=5, stale-while-revalidate=5"
 PRIVATE = "private, no-store"
-# What a 304 repeats of the 200 (RFC 9110, section 15.4.5), and nothing that describes a body it has not.
+# The fields of the 200 that a 304 repeats (RFC 9110, section 15.4.5); none that describes the missing body.
 REPEATED = ("Cache-Control", "ETag", "Vary")
-# Public, and nothing that shared caches get: hardly anybody asks for the same words.
+# Public, but not for shared caches: few callers search for the same words.
 UNSHARED = {"/search"}
 STATUS = re.compile(r"quartet; (hit; ttl=\d+|fwd=miss(; stored)?|fwd=bypass)")
 
@@ -35,7 +35,7 @@ def ada(system: System) -> Person:
 
 @pytest.fixture
 def pages(system: System, ada: Person) -> list[str]:
-    """All public reads there are, below the base."""
+    """The paths of all public reads, relative to the base."""
     post = ada.publish(tags=["lamps"])
     lamp = {"title": "Lamp", "category": "lamps", "price": {"amount": 1, "currency": "EUR"}}
     product = ada.post("/products", lamp)["product"]["id"]
@@ -119,7 +119,7 @@ def test_pages_that_are_not_kept_whole_say_so(system: System, pages: list[str]) 
 
 
 def test_a_stored_page_never_arrives_stale(tmp_path: Path) -> None:
-    """Its age counts against the seconds that shared caches are given."""
+    """The age of a kept page counts towards the seconds that shared caches may keep it."""
     with running(Settings(**embedded(tmp_path), shared_seconds=7)) as system:
         assert system.container.pages.whole._fresh <= 7
 
@@ -199,7 +199,7 @@ def test_what_is_no_page_is_checked_each_time(system: System) -> None:
 
 
 def test_a_page_kept_under_another_secret_is_not_served(tmp_path: Path) -> None:
-    """Its cursor would be refused."""
+    """Its cursor, signed with the other secret, would be refused."""
     for secret in ("first" * 8, "second" * 8):
         with running(Settings(**embedded(tmp_path), secret_key=secret)) as system:
             if secret.startswith("first"):
@@ -215,7 +215,7 @@ def test_a_page_kept_under_another_secret_is_not_served(tmp_path: Path) -> None:
 
 
 def test_shared_caches_bear_the_storm_on_a_post_just_deleted(system: System) -> None:
-    """An id never comes back; a handle may."""
+    """Shared caches may keep the 404 of an id, which never exists again, but not that of a handle, which may."""
     ada, anybody = system.person(), system.anybody()
     post = ada.publish()
     ada.delete(f"/posts/{post}", etag=ada.etag(f"/posts/{post}"))

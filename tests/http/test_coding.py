@@ -57,7 +57,7 @@ def large(ada: Person) -> list[str]:
 def test_the_answer_is_the_same_but_for_its_coding(system: System, ada: Person, coding: str) -> None:
     for who in (ada, system.anybody()):
         for path in (path for path in large(ada) if who.token or path != "/feed"):
-            for _ in range(3):  # made, kept, and found
+            for _ in range(3):  # built, kept, and then served from the cache
                 plain, packed = asked(who, path), asked(who, path, coding)
                 assert packed.status_code == plain.status_code == 200
                 assert UNPACK[coding](packed.data) == plain.data
@@ -91,7 +91,7 @@ def test_a_condition_is_met_by_the_tag_of_either_form(system: System, ada: Perso
                     assert (answer.status_code, answer.data) == (304, b"")
                     assert "Content-Encoding" not in answer.headers
                     assert "Accept-Encoding" in answer.headers["Vary"]
-                    # Whoever has the plain form is told of that one, or it could not be freshened.
+                    # A client with the plain form gets that form's tag; otherwise its copy could not be revalidated.
                     assert answer.headers["ETag"] == (tag if tag == tags[""] else own)
 
 

@@ -1,4 +1,4 @@
-"""If-Match and If-None-Match: by the grammar, and as compressing proxies leave them."""
+"""If-Match and If-None-Match: by their grammar, and as compressing proxies change them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The console: who may look, and who may change anything."""
+"""The console: who may read it, and who may change anything."""
 
 from dataclasses import replace
 from pathlib import Path

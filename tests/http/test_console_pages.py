@@ -1,4 +1,4 @@
-"""What the console shows, and that it goes on while stores are away."""
+"""What the console shows, and that it works while stores are away."""
 
 import re
 from dataclasses import replace
@@ -70,7 +70,7 @@ def test_what_people_write_is_shown_as_they_wrote_it(system: System, console: Fl
     ada.post("/posts", {"title": hostile, "body": hostile, "tags": [hostile[:40]]}, 201)
     answer = console.get(f"/console/feed?reader={ada.handle}")
     assert shown(answer).count(hostile) == 2
-    # Apart from the text beside it, in whatever direction it runs.
+    # Isolated from the surrounding text, whatever its direction.
     assert answer.text.count(f"<bdi>{escape(hostile)}</bdi>") == 2
 
 
@@ -143,7 +143,7 @@ def test_a_store_that_is_away_takes_nothing_else_with_it(tmp_path: Path, role: s
 
 
 def kill(system: System, truth: str, count: int, reason: str = "it failed") -> list[UUID]:
-    """Have so many events of an outbox dead-lettered."""
+    """Dead-letter this many events of an outbox."""
     outbox: Outbox = getattr(system.container.stores, truth).outbox
     now = system.container.kit.clock()
     claims = outbox.claim(now=now, lease_until=now, limit=count)
@@ -219,7 +219,7 @@ def test_a_post_is_in_flight_until_it_is_pushed(system: System, console: FlaskCl
     assert why(console, bob.handle) == {new: "in flight", old: "pushed"}
     assert why(console, f"@{bob.handle.upper()}") == {new: "in flight", old: "pushed"}
     system.relay.drain()
-    # What was in flight is remembered for a moment: both are so for the page.
+    # The posts in flight are remembered for a moment, so the page may show the post as both.
     assert why(console, bob.handle)[new] in {"in flight pushed", "pushed"}
     system.container.feeds.timelines._in_flight._last = None
     assert why(console, bob.handle) == {new: "pushed", old: "pushed"}

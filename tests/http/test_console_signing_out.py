@@ -1,4 +1,4 @@
-"""Signing out of the console, with copies of the cookie at other processes of the system."""
+"""Signing out of the console, while copies of the cookie are used with other processes of the system."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -19,7 +19,7 @@ ALL = "/console/dead-letters/documents/all"
 
 @contextmanager
 def copied(client: FlaskClient, system: System, **stores: Any) -> Iterator[FlaskClient]:
-    """Somebody with the same cookie, at another process of the system that has these stores in place of its own."""
+    """A client with the same cookie, at another process of the system, in which `stores` replace its own."""
     cookie = client.get_cookie(COOKIE, path="/console")
     assert cookie
     settings = system.container.settings
@@ -55,7 +55,7 @@ def test_while_nobody_can_say_who_has_signed_out_one_may_look_but_not_act(guarde
         assert answer.headers["Set-Cookie"].startswith(f"{COOKIE}=;")
         with copied(client, guarded) as elsewhere:
             shown(elsewhere.get("/console"))
-        # This process knows by itself, for somebody who has kept the cookie.
+        # This process knows the sign-out without a store, so it refuses a copy of the cookie.
         there.set_cookie(COOKIE, str(getattr(client.get_cookie(COOKIE, path="/console"), "value", "")), path="/console")
         assert there.get("/console").status_code == 303
 

@@ -1,4 +1,4 @@
-"""Browser apps of other origins: what they may send and see, and who may not."""
+"""CORS: what browser apps of allowed origins may send and read, and that other origins may not."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,7 +22,7 @@ NEEDED = {
     "idempotency-key",
     "last-event-id",
     "x-request-id",
-    # Sent by what traces a browser app (W3C Trace Context), and read here.
+    # Sent by the tracing of a browser app (W3C Trace Context), and read by the server.
     "traceparent",
     "tracestate",
 }
@@ -40,7 +40,7 @@ SEEN = {
     "content-disposition",
 }
 STRANGERS = ["https://evil.example", "null", f"{APP}.evil.example", "https://APP.example.com", f"{APP}/", f"{APP}:8443"]
-# One below each kind of path, and one that is not there.
+# One of each kind of path, and one that does not exist.
 PATHS = ["/api/v1/posts", "/api/v1/accounts/me", "/api/v1/feed/stream", "/openapi.json", "/health/live", "/nowhere"]
 
 

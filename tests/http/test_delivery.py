@@ -1,4 +1,4 @@
-"""How far a post has come, as its author sees it."""
+"""The progress of a post's delivery, as its author sees it."""
 
 from dataclasses import replace
 from uuid import UUID, uuid4

@@ -1,4 +1,4 @@
-"""The OpenAPI document is one that clients can be generated from: ids, examples, headers, codes with their pages."""
+"""The OpenAPI document is complete enough to generate clients: ids, examples, headers, and error codes with pages."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Changing one's own e-mail address, and what becomes of tokens that were mailed before."""
+"""Changing the own e-mail address, and the tokens that were mailed before."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -53,7 +53,7 @@ def test_the_new_address_counts_and_is_to_be_verified(post: Post) -> None:
 
 
 def test_a_change_done_again_does_nothing(post: Post) -> None:
-    """As after an answer that was lost."""
+    """As a client repeats it whose answer was lost."""
     ada = post.system.person("ada")
     for _ in range(2):
         ada.put(PATH, CHANGE)
@@ -135,7 +135,7 @@ def test_a_reset_ends_the_token_that_verifies(post: Post) -> None:
 
 
 def test_mail_that_is_under_way_while_the_address_changes_goes_to_the_new_one(post: Post) -> None:
-    """The relay had read the former address, and had not stored the token."""
+    """The relay has read the former address, but has not stored the token yet."""
     ada = post.system.person("ada")
     forgot(post, "ada@example.com")
     delivery = post.system.container.people.mailed_tokens._delivery

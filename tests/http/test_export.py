@@ -1,4 +1,4 @@
-"""One's own data as a stream of JSON lines."""
+"""The export of the own data as a stream of JSON lines."""
 
 import itertools
 import json
@@ -107,7 +107,7 @@ def test_of_somebody_new_it_is_short(world: World) -> None:
 
 
 def test_it_is_read_while_it_is_sent(world: World) -> None:
-    """Of many posts no more than a page is read before the first of them is sent."""
+    """No more than one page of posts is read before the first post is sent."""
     ada = world.system.person("ada")
     for n in range(6):
         ada.publish(f"Post {n}")
@@ -134,7 +134,7 @@ def test_a_stream_that_breaks_has_no_end(world: World) -> None:
 
 @pytest.mark.parametrize("act", ["signs out", "changes the password", "leaves"])
 def test_who_is_signed_out_gets_no_more(world: World, act: str) -> None:
-    """Of a thief, who reads slowly."""
+    """For instance a thief with a stolen session, who reads slowly."""
     ada = world.system.person("ada")
     for n in range(6):
         ada.publish(f"Post {n}")

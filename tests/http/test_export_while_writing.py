@@ -1,4 +1,4 @@
-"""An export while its owner goes on writing, one change between each two lines that are sent."""
+"""An export while its owner continues to write: one change after each line that is sent."""
 
 import json
 from collections import Counter
@@ -16,7 +16,7 @@ from tests.engines import Shared
 from tests.http.world import EUR, Shifted, World
 from tests.system.real import KEYSPACE, real_urls
 
-# Of each kind there are so many, and so many more are made meanwhile.
+# The number of things of each kind before the export, how many are added meanwhile, and the size of a page.
 EACH, WRITES, PAGE = 3, 3, 2
 CENT = EUR | {"amount": 1}
 
@@ -34,7 +34,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
 
 
 class Life:
-    """What Ada does, and what she was told that she has of each kind."""
+    """Ada's actions, and the names of everything that she has, by kind, as the answers told her."""
 
     def __init__(self, world: World) -> None:
         self.ada, self.bob = world.person().rich(10**6), world.person().rich(10**6)
@@ -95,7 +95,7 @@ class Life:
         self.note("order", self.bob.pay("/orders", {"lines": [{"product_id": self.lamp, "quantity": 1}]})["id"])
 
     def noted(self) -> None:
-        """A notification gets one more activity, and moves to the top."""
+        """Add an activity to a notification, which moves it to the top."""
         posts = self.told["post"][:EACH]
         post = posts[len(self.told["entry"]) % len(posts)]
         self.world.person().put(f"/posts/{post}/like")
@@ -106,7 +106,7 @@ class Life:
 
 
 def name_of(kind: str, value: Any) -> str:
-    """By which `Life` knows it."""
+    """The name by which `Life` lists a thing."""
     names = {"comment": "post_id", "like": "post_id", "balance": "currency", "entry": "transfer_id"}
     if kind in {"following", "follower", "block"}:
         return str(value["account_id"])

@@ -1,4 +1,4 @@
-"""The fast path answers byte for byte as the application does, and only what it is sure of."""
+"""The fast path answers exactly like the application, byte for byte, and passes on whatever it cannot answer."""
 
 import io
 import json
@@ -21,7 +21,7 @@ from tests.http.test_metrics import value
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
-    # WholePage long, so that no page comes to be due between two answers that are compared.
+    # Long enough that no page becomes due between two answers that are compared.
     settings = Settings(**embedded(tmp_path_factory.mktemp("fast")), shared_seconds=60)
     with running(settings) as system:
         yield Both(system)
@@ -124,7 +124,7 @@ def test_other_paths_are_answered_by_the_application(both: Both, path: str) -> N
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_whoever_is_signed_in_gets_the_page_with_what_is_their_own(both: Both, method: str) -> None:
-    """As it is made without a cache, and out of the page that everybody is answered with."""
+    """The fast path makes the same answer from the page kept for everybody as Flask does without a cache."""
     bearer = {"Authorization": f"Bearer {both.reader.token}"}
     for path in both.paths():
         both.system.container.stores.cache.void()
@@ -161,7 +161,7 @@ def test_what_is_ones_own_is_read_with_each_answer(both: Both) -> None:
 
 
 def _viewers(page: Any, post: str) -> Any:
-    """What the viewer sees of this post, or of the account."""
+    """The viewer's marks of this post, or of the account."""
     if "account" in page:
         return page["viewer"]
     [card] = [one for one in page.get("items", [page]) if one["post"]["id"] == post]

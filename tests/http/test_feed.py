@@ -1,4 +1,4 @@
-"""The home feed over HTTP: complete at the author's 201, whatever the relay does."""
+"""The home feed over HTTP: it has a post as soon as the author gets the 201, whatever the relay does."""
 
 from pathlib import Path
 

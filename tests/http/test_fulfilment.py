@@ -1,4 +1,4 @@
-"""Parts of orders over HTTP: each seller's own, with its own state, shipments and refusal."""
+"""Sub-orders over HTTP: each seller's part of an order has its own state, shipments and refusal."""
 
 import functools
 from datetime import timedelta
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.parametrize("settings", RELATIONAL[:1], indirect=True)
 
 
 class Fair(Shop):
-    """A shop with a second seller: vases of 40, leaflets that cost nothing."""
+    """A shop with a second seller, of vases at 40 and free leaflets."""
 
     def __init__(self, shop: Shop) -> None:
         self.__dict__.update(shop.__dict__)
@@ -28,14 +28,14 @@ class Fair(Shop):
         self.leaflet = self.offer(self.other, 9, 0)
 
     def of_two(self, *, paid: bool = True) -> str:
-        """Two lamps, three vases and a leaflet: 200 for the seller, 120 for the other."""
+        """An order of two lamps, three vases and a leaflet: 200 for the seller, 120 for the other seller."""
         order = str(self.order((self.lamp, 2), (self.vase, 3), (self.leaflet, 1))["id"])
         if paid:
             self.after(GRACE)
         return order
 
     def states(self, order: str) -> list[str]:
-        """Of the order, of the seller's part, of the other's."""
+        """The states of the order, of the seller's sub-order, and of the other seller's."""
         found = self.buyer.get(f"/orders/{order}")
         parts = {part["seller_id"]: part["state"] for part in found["sellers"]}
         own = [self.seller.get(f"/orders/{order}")["state"], self.other.get(f"/orders/{order}")["state"]]
@@ -189,7 +189,7 @@ def test_moves_are_for_the_sellers_of_the_order(fair: Fair) -> None:
 
 
 def test_a_partial_fulfilment_then_the_rest_back(fair: Fair) -> None:
-    """What comes back to stock are the units that were not sent."""
+    """A refund restocks the units that were not sent."""
     order = fair.of_two()
     fair.ship(order, (2, 1), (3, 1))
     back = fair.other.pay(f"/orders/{order}/refunds", {"amount": euros(80), "restock": True})
@@ -256,7 +256,7 @@ def test_the_history_has_what_happened_with_its_times(fair: Fair) -> None:
 
 
 def test_an_account_goes_when_the_own_part_is_finished(fair: Fair) -> None:
-    """Whatever the other seller has to do."""
+    """The state of the other seller's sub-order does not matter."""
     order = fair.of_two()
     assert leave(fair.other, status=409, forfeit=True)["code"] == "orders_unfinished"
     fair.ship(order, (2, 1))

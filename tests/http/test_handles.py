@@ -1,4 +1,4 @@
-"""Handles that were given up are kept for whoever had them, for 30 days."""
+"""A handle that was given up stays reserved for its former owner for 30 days."""
 
 from collections.abc import Iterator
 from datetime import timedelta

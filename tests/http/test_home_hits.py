@@ -1,4 +1,4 @@
-"""A home feed that is kept is answered before Flask, and byte for byte as by the view."""
+"""A kept page of a home feed is answered before Flask, byte for byte like the view."""
 
 import json
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ class Feed(Both):
         self.bearer = {"Authorization": f"Bearer {self.reader.token}"}
 
     def kept(self, query: str = "", method: str = "GET", **headers: str) -> Answer:
-        """What the fast path answers alone."""
+        """The answer of the fast path alone."""
         with without_application(self):
             return self.fast(FEED, method, query, **self.bearer, **headers)
 
@@ -36,10 +36,10 @@ class Feed(Both):
         return self.slow(FEED, method, query, **self.bearer, **headers)
 
     def warmed(self, query: str = "") -> Answer:
-        """Nothing is in flight, the newest post is older than a late one could be, and the page is kept."""
+        """The kept page, after nothing is in flight and the newest post is older than any late post could be."""
         self.system.relay.drain()
         self.clock.ahead += timedelta(minutes=1)
-        # What was in flight is remembered for a moment.
+        # The posts in flight are remembered for a moment.
         assert wait_until(lambda: self._is_kept(query), 5)
         return self.viewed(query)
 
@@ -63,7 +63,7 @@ def feed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Feed]:
 
 
 def queries(feed: Feed) -> list[str]:
-    """The top, what is above it, and what is further down."""
+    """Queries for the top, for what is above it, and for what is further down."""
     prev = json.loads(feed.warmed().body)["prev"]
     further = json.loads(feed.warmed("limit=2").body)["next"]
     return ["", "limit=2", "limit=100", f"after={prev}", f"limit=5&after={prev}", f"limit=2&cursor={further}"]
@@ -179,7 +179,7 @@ def test_a_store_that_is_away_is_asked_once(feed: Feed) -> None:
 def test_a_page_that_is_not_kept_is_made_before_flask(feed: Feed) -> None:
     prev = json.loads(feed.warmed().body)["prev"]
     post = feed.author.publish("Newest")
-    # A cursor upward depends on how young posts are.
+    # An upward cursor depends on the age of the posts.
     feed.clock.ahead += timedelta(minutes=1)
     for query in ("", f"after={prev}", "limit=1"):
         feed.system.container.stores.cache.void()

@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is one problem+json shape, never a 500."""
+"""Invalid input of all kinds is answered by problem+json of one shape, never by a 500."""
 
 import io
 import json
@@ -223,7 +223,7 @@ def test_tags_that_look_alike_are_one(system: System, ada: Person) -> None:
 
 @pytest.mark.parametrize("method", ["post", "Post", "delete", "get"])
 def test_methods_are_case_sensitive(system: System, method: str) -> None:
-    """RFC 9110, 9.1. What a proxy lets through for other methods than POST does not post."""
+    """RFC 9110, 9.1. A method like `post`, which a proxy's rule for POST does not match, must not post."""
     ada = system.person()
     path = "/sessions" if method in {"get", "delete"} else "/posts"
     body = {"title": "a", "body": "b"}

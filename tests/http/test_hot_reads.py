@@ -1,7 +1,6 @@
-"""Hot reads: what they cost when they are warm, that every change is seen at once, and that nothing personal is shared.
+"""Hot reads: their cost when warm, that every change shows at once, and that nothing personal is shared.
 
-Each test runs on a system of its own whose relay dispatches nothing unless asked: what is seen at once is the writes'
-doing.
+Each test has its own system, whose relay runs only on demand: changes that show at once are due to the writes alone.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,7 +23,7 @@ PAGE = 20
 
 
 class Shop(NamedTuple):
-    """A file to begin with, who wrote what is in it, and every page of it that is kept whole."""
+    """A database file to start from, the person who wrote its content, and the paths of its whole pages."""
 
     file: bytes
     token: str | None
@@ -99,7 +98,7 @@ def test_a_warm_page_is_one_round_trip(client: FlaskClient, paths: dict[str, str
     assert (same.status_code, same.data, cost(same)) == (304, b"", {"cache": 1})
 
 
-# Beside the session and the page: what is the viewer's own is asked of the truth, in one statement.
+# Pages with a viewer's part, which costs one statement in the relational store besides the session and the page.
 OWN = {"post", "account", "posts", "account posts"}
 
 
@@ -257,7 +256,7 @@ def test_pages_of_any_length_go_on_where_they_end(
 
 
 def test_what_its_events_drop_is_dropped_again(system: System, client: FlaskClient, paths: dict[str, str]) -> None:
-    """A writer that ended before its drop leaves it to the event."""
+    """So a writer that died before its drop leaves no old page."""
     before = {kind: read(client, paths[kind]) for kind in KINDS}
     while system.relay.drain():
         pass

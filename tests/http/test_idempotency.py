@@ -165,7 +165,7 @@ def test_one_key_from_two_threads_fifty_times(system: System) -> None:
 def test_a_claim_in_flight_is_told_with_its_time_and_taken_over_after(
     timed: System, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The process ends right after the post is stored: the claim stays, and the answer is never written."""
+    """The process dies right after the post is stored: the claim stays, without an answer."""
     ada = timed.person()
     once = timed.container.commands.idempotency
     with monkeypatch.context() as ended:
@@ -245,7 +245,7 @@ def test_strangers_do_not_share_keys(system: System) -> None:
 
 
 def _things(system: System, ada: Person) -> list[int]:
-    """How many posts, products, accounts, comments and entries there are."""
+    """The numbers of posts, products, accounts (0 or 1: `cid`), comments and entries."""
     cid = ada.send("GET", "/accounts/cid").status_code == 200
     posts = [c["post"]["id"] for c in ada.get("/posts")["items"]]
     comments = sum(len(ada.get(f"/posts/{p}/comments")["items"]) for p in posts)
@@ -267,7 +267,7 @@ def _away(*_: object) -> None:
 
 
 def test_a_key_still_works_after_the_servers_secret_has_changed(settings: Settings) -> None:
-    """Or a deposit of unknown outcome could only be tried again under another key, and would be made twice."""
+    """Otherwise a deposit of unknown outcome could only be retried with another key, and would be made twice."""
     eve = {"handle": "eve", "email": "eve@example.com", "display_name": "Eve", "password": "correct horse battery"}
     with running(replace(settings, secret_key="a" * 32)) as before:
         ada = before.person("ada")

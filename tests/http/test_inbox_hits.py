@@ -1,4 +1,4 @@
-"""Notifications that are kept are answered before Flask, byte for byte as by the view, and never when they are old."""
+"""A kept page of notifications is answered before Flask, byte for byte like the view, and never when it is outdated."""
 
 import json
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ NOTIFICATIONS = "/api/v1/notifications"
 
 
 class Inbox(Both):
-    """`reader` has liked two posts of `author`, and follows them; so have some others."""
+    """`reader` and six others follow `author`, and have liked two posts of `author`."""
 
     def __init__(self, system: System) -> None:
         super().__init__(system)
@@ -31,7 +31,7 @@ class Inbox(Both):
         system.relay.drain()
 
     def kept(self, query: str = "", method: str = "GET", **headers: str) -> Answer:
-        """What the fast path answers alone."""
+        """The answer of the fast path alone."""
         with without_application(self):
             return self.fast(NOTIFICATIONS, method, query, **self.bearer, **headers)
 
@@ -39,7 +39,7 @@ class Inbox(Both):
         return self.slow(NOTIFICATIONS, method, query, **self.bearer, **headers)
 
     def warmed(self, query: str = "") -> Any:
-        """The page, which is kept."""
+        """The kept page."""
         for _ in range(2):
             self.viewed(query)
         assert self.kept(query).status == "200 OK"
@@ -100,7 +100,7 @@ def test_a_session_that_ended_is_refused_at_once(unchanged: Inbox) -> None:
 
 
 def test_whoever_is_not_shown_counts_no_more_at_once(inbox: Inbox) -> None:
-    """Each of these changes the count of an item that shows three others."""
+    """The item shows three other people, but the count of each changes at once."""
     like = ("like", inbox.post)
     author, (first, second, third, *_) = inbox.author, inbox.fans
     inbox.warmed()
@@ -119,7 +119,7 @@ def test_whoever_is_not_shown_counts_no_more_at_once(inbox: Inbox) -> None:
     inbox.warmed()
     leave(third)
     assert inbox.counts()[like] == 5
-    # What is stored of who has gone does not keep the page from being kept.
+    # Stored activities of an account that was deleted do not prevent the page from being kept.
     inbox.warmed()
 
 
@@ -146,7 +146,7 @@ def test_what_is_noted_renamed_read_and_deleted_is_seen_at_once(inbox: Inbox) ->
 def test_a_store_that_is_silent_is_asked_once(
     inbox: Inbox, monkeypatch: pytest.MonkeyPatch, role: str, port: str, methods: tuple[str, ...]
 ) -> None:
-    """Each call to it would wait for its time limit."""
+    """Each further call would wait for the timeout again."""
     part, asked = getattr(getattr(inbox.system.container.stores, role), port), list[str]()
 
     def silent(method: str) -> None:

@@ -1,4 +1,4 @@
-"""A notification that is dispatched late, or twice, and the marker of what was read."""
+"""Notifications that are dispatched late or twice, and the read marker."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -32,7 +32,7 @@ def inbox(system: System, person: Person) -> Any:
 
 @pytest.mark.parametrize("by_newest", [False, True])
 def test_what_is_dispatched_after_all_was_read_is_unread(system: System, ada: Person, by_newest: bool) -> None:  # noqa: FBT001
-    """A relay that holds the older like is slow; the newer one is noted and read meanwhile."""
+    """A slow relay holds the older like, while the newer one is stored and read."""
     first, second, bob, cyd = ada.publish(), ada.publish(), system.person(), system.person()
     inbox(system, ada)
     bob.put(f"/posts/{first}/like")

@@ -1,4 +1,4 @@
-"""Deletion of an account while the payment provider has not said what became of a deposit or a payout."""
+"""Deletion of an account while the outcome of a deposit or a payout is unknown."""
 
 from datetime import timedelta
 from typing import Any
@@ -38,7 +38,7 @@ def ada(system: System) -> Person:
 
 
 def leave(who: Person, status: int = 204, **more: Any) -> str:
-    """The code of the refusal."""
+    """Delete the account; returns the problem's code, or an empty string."""
     answer = who.send("DELETE", "/accounts/me", json={"password": PASSWORD, **more})
     assert answer.status_code == status, answer.get_data(as_text=True)
     return str(answer.get_json(force=True)["code"]) if answer.data else ""
@@ -57,7 +57,7 @@ def later(system: System, clock: Clock) -> None:
 
 @BOTH
 def test_what_is_known_keeps_nobody(system: System, ada: Person, path: str) -> None:
-    """The relay has handled nothing yet."""
+    """Payments with a known outcome do not prevent the deletion, even before the relay has handled any event."""
     ada.pay(path, money(5))
     ada.pay(path, money(DECLINED), 402)
     ada.pay(path, money(SLOW), 503, "slow")
@@ -82,7 +82,7 @@ def test_what_is_not_known_keeps_the_account_until_it_is(system: System, clock: 
 def test_what_is_never_known_keeps_it_and_may_be_left_behind(
     system: System, clock: Clock, ada: Person, path: str
 ) -> None:
-    """Also when the key is long forgotten."""
+    """Even after the idempotency key has expired."""
     ada.pay(path, money(NEVER), 503)
     for _ in range(2):
         clock.now += timedelta(days=2)
@@ -103,7 +103,7 @@ def test_a_late_deposit_of_who_left_it_is_in_the_ledger(system: System, clock: C
 
 @BOTH
 def test_a_request_under_way_asks_for_nothing_once_the_account_is_gone(system: System, ada: Person, path: str) -> None:
-    """It was let in before, and comes to its first write afterwards."""
+    """The request was authenticated before the deletion, and makes its first write after it."""
     payments, owner = system.container.money.payments, UUID(ada.account["id"])
     leave(ada, forfeit=True)
     attempt = Attempt(RequestKey(owner, "POST /x", "k"), b"")
@@ -119,7 +119,7 @@ def test_a_request_under_way_asks_for_nothing_once_the_account_is_gone(system: S
 def test_a_retry_that_died_behind_the_relay_leaves_nothing_open(
     system: System, clock: Clock, ada: Person, path: str
 ) -> None:
-    """The relay completed the payment, between a retry's look at the ledger and its claim of the key."""
+    """The relay completes the payment after the retry has read the ledger, and before it claims the key."""
     payments = system.container.money.payments
     ada.pay(path, money(SLOW), 503, "slow")
     look = payments._known
@@ -140,7 +140,7 @@ def test_a_retry_that_died_behind_the_relay_leaves_nothing_open(
 
 @pytest.mark.parametrize("who", ["buyer", "seller"])
 def test_an_order_of_who_left_meanwhile_is_not_placed(shop: Shop, who: str) -> None:
-    """It was priced before. So there is no order whose seller is gone and could neither send nor refund it."""
+    """The order was priced before. Otherwise its seller, who is gone, could neither send nor refund it."""
     buyer, price, leaving = shop.buyer, pricing.priced, [getattr(shop, who)]
 
     def slowly(*asked: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Limits on how often somebody may ask, and on guessing passwords."""
+"""Rate limits on requests, and on guessing passwords."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -13,7 +13,7 @@ from config import Settings
 from repositories.errors import Unavailable
 from tests.apps import BASE, PASSWORD, System, embedded, running
 
-# So slow that nothing comes back within a test.
+# So slow that no token is refilled within a test.
 SLOW = {"rate_per_second": 0.01, "rate_burst": 5}
 Make = Callable[..., System]
 
@@ -109,7 +109,7 @@ def test_whose_address_it_is(proxies: int, forwarded: str, found: str) -> None:
         (1, "for=6.6.6.6, for=1.1.1.1, ,", "1.1.1.1"),
         (2, "for=6.6.6.6,for=1.1.1.1,for=2.2.2.2", "1.1.1.1"),
         (2, "for=2.2.2.2", "9.9.9.9"),
-        # A quote that a client has left open, and what it has put into one.
+        # A quote that the client has not closed, and a forged element inside of quotes.
         (1, 'for="6.6.6.6, for=1.1.1.1', "1.1.1.1"),
         (1, 'for="6.6.6.6, for="[2001:db8::1]"', "2001:db8::"),
         (2, '", for="6.6.6.6, for="[2001:db8::1]", for=2.2.2.2', "2001:db8::"),

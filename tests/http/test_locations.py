@@ -1,4 +1,4 @@
-"""What a 201 names in `Location` is there: a GET answers 200 to whoever made it."""
+"""The `Location` of a 201 exists: its creator gets a 200 for it."""
 
 import re
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ def test_what_was_made_is_read_where_the_answer_says(world: World, route: Route)
     call = DRIVES[route](world, 1)
     made = call.who.send(route[0], call.path, json=call.body, headers={"Idempotency-Key": str(uuid4())})
     assert made.status_code == 201, made.text
-    call.who.token = made.get_json().get("token", call.who.token)  # who signs in is that session from now on
+    call.who.token = made.get_json().get("token", call.who.token)  # a sign-in makes a new session
     read = call.who.send("GET", made.headers["Location"].removeprefix(BASE))
     assert read.status_code == 200, read.text
     assert read.headers["ETag"]

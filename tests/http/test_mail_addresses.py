@@ -1,4 +1,4 @@
-"""A mailbox whose host has several spellings is one: for registering, for signing in, for mail and its limit."""
+"""Spellings of one mail host denote the same mailbox: for registering, signing in, mail and its limit."""
 
 from uuid import UUID
 
@@ -9,7 +9,7 @@ from tests.http.mail_world import Post, forgot, reset, signs_in
 
 READ, ENCODED = "ada@bücher.example", "ada@xn--bcher-kva.example"
 SPELLINGS = [READ, ENCODED, "ada@BÜCHER.example", "Ada@XN--BCHER-KVA.Example", "ada@bu\u0308cher.example"]
-# One of them is in no normal form, which an address must have where it is new.
+# The last spelling is not in Unicode's normal form, which a new address must have.
 NEW = SPELLINGS[:-1]
 
 

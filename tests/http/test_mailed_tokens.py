@@ -256,7 +256,7 @@ def test_what_is_no_address_is_refused(system: System, email: str | None) -> Non
     assert [error["pointer"] for error in problem["errors"]] == ["/email"]
 
 
-# Each of them a name of somebody else's mailbox, or of several.
+# Addresses that a mail program may read as another mailbox, or as several.
 SPELLINGS = [
     "=?utf-8?q?ada?=@example.com",
     "=?utf-8?q?ada=40example.org=2C_x?=@example.com",

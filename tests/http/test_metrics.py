@@ -115,7 +115,7 @@ def test_what_waits_for_the_relay_is_shown(system: System) -> None:
 
 
 class FakeOutbox:
-    """An outbox of which only the backlog is asked."""
+    """An outbox that only has a backlog, and answers once `answering` is set."""
 
     def __init__(self, backlog: Backlog | None = None) -> None:
         self.answering = threading.Event()

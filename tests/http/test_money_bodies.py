@@ -1,4 +1,4 @@
-"""Bodies and queries of money that are refused before any store is asked, and so on one adapter."""
+"""Invalid bodies and queries about money. They are refused before any store is asked, so one adapter suffices."""
 
 from typing import Any
 

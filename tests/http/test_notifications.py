@@ -1,4 +1,4 @@
-"""Notifications over HTTP: who did what, how many, what is unread, and what takes it back."""
+"""Notifications over HTTP: actors, kinds, counts, unread items, and withdrawal."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""A server that remembers what products cost, beside one that changes them."""
+"""Offers: a server that remembers the prices of products, while another server changes them."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -20,7 +20,7 @@ from tests.system.crowd import watched, with_stores
 
 
 class Server:
-    """Of the shop's stores; `asked` are its calls to the documents. With `deaf` they do not answer it."""
+    """A server on the shop's stores. `asked` are its calls to the documents; with `deaf` they fail."""
 
     def __init__(self, shop: Shop) -> None:
         stores = shop.system.container.stores
@@ -35,7 +35,7 @@ class Server:
         return (by or self.buyer).pay("/orders", lines | more, status)
 
     def learn(self) -> None:
-        """The first order makes the product known, the second remembers it."""
+        """Order twice: the first order stores the offer, the second makes this process remember it."""
         for _ in range(2):
             self.order()
         self.asked.clear()
@@ -56,7 +56,7 @@ def server(shop: Shop) -> Server:
 
 @pytest.fixture
 def other(settings: Settings, shop: Shop) -> Iterator[Person]:
-    """The seller at another server."""
+    """The seller, as a client of another server."""
     with running(settings, shop.clock) as system:
         yield Person(system.app.test_client(), shop.seller.token, shop.seller.account)
 
@@ -119,7 +119,7 @@ def test_a_change_that_lost_its_condition_costs_one_question(server: Server, sho
 
 
 def test_a_write_that_died_is_ended_by_the_sweeper(server: Server, shop: Shop) -> None:
-    """The row says that it began, and the document is as it was. Until then the documents are asked."""
+    """The row says that a write has begun, but the document is unchanged. Until the sweep, orders ask the documents."""
     store, lamp = shop.system.container.stores.relational, UUID(shop.lamp)
     shop.system.container.money.offers.begin(lamp, 1)
     for _ in range(2):
@@ -136,7 +136,7 @@ def test_a_write_that_died_is_ended_by_the_sweeper(server: Server, shop: Shop) -
 
 
 def test_the_event_of_a_write_that_died_makes_it_known(shop: Shop) -> None:
-    """The document was written, and the process ended then."""
+    """The process died after it had written the document."""
     container, lamp = shop.system.container, UUID(shop.lamp)
     reprice(shop.seller, shop.lamp, 120)
     container.money.offers.begin(lamp, 1)

@@ -1,4 +1,4 @@
-"""Lists of orders over HTTP, for buyers and for sellers: all of them, or some."""
+"""Lists of orders over HTTP, for buyers and sellers, with and without filters."""
 
 from typing import Any
 from uuid import uuid4

@@ -1,4 +1,4 @@
-"""Notifications of orders over HTTP: who hears of which state, and of whom."""
+"""Notifications of orders over HTTP: who is notified of which state, and by whom."""
 
 from collections.abc import Iterator
 

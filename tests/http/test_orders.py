@@ -1,4 +1,4 @@
-"""Orders over HTTP: placing, every move, lists, and what time does."""
+"""Orders over HTTP: placing, all moves, lists, and changes of state that are due after some time."""
 
 import functools
 import threading
@@ -235,7 +235,7 @@ def test_orders_publish_their_events(shop: Shop) -> None:
 
 
 def test_the_last_units_go_to_as_many_buyers(shop: Shop) -> None:
-    """Two lines of one order share the product; five such orders fit, whoever comes first."""
+    """Each order has two lines of the same product, so exactly five of the concurrent orders fit."""
     last = shop.offer(shop.seller, 10, 1)
     buyers = [shop.system.person().rich(10) for _ in range(12)]
     body = {"lines": [{"product_id": last, "quantity": 1}] * 2}

@@ -1,4 +1,4 @@
-"""The refusal of a request that gets no thread, beside what Flask answers for the same error."""
+"""The answer to a request that gets no thread, compared with Flask's answer for the same error."""
 
 import sys
 from collections.abc import Iterator
@@ -18,9 +18,9 @@ from tests.http.test_metrics import value
 
 ORIGIN = "https://app.example.com"
 ID = "an-id-of-the-client"
-# For which no other server of this process refuses.
+# Reasons of a refusal that no other server in this process uses.
 REASONS = ("one", "another")
-# What Flask alone can know, and what differs from answer to answer.
+# A field that only Flask can compute, and one that differs with every answer.
 FREE = {"Cache-Status", "Server-Timing"}
 
 

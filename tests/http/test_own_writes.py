@@ -1,4 +1,4 @@
-"""What a client has written is kept for it and handed to it, whichever store is read from replicas."""
+"""Own writes: the positions of a client's writes are stored with its session and sent to it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +25,7 @@ def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[System]:
 
 
 def writes(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Embedded stores have no positions: a post has this one."""
+    """Let a post note the position `WRITTEN`, since embedded stores have none."""
     posts = system.container.stores.documents.posts
     add = posts.add
 
@@ -40,7 +40,7 @@ def writes(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_answer_that_is_given_again_says_what_was_written_when_it_was_made(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The process died before it noted that."""
+    """The process died before it noted the position in the session."""
     ada, sessions = system.person(), system.container.stores.sessions
     writes(system, monkeypatch)
     draft: dict[str, Any] = {"json": {"title": "t", "body": "b"}, "headers": {"Idempotency-Key": "once"}}

@@ -1,4 +1,4 @@
-"""Changing one's own password, and what becomes of the other devices."""
+"""Changing the own password, and the sessions of other devices."""
 
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ def test_the_new_password_is_the_only_one_and_other_devices_are_signed_out(syste
 
 
 def test_a_change_done_again_is_no_error(system: System) -> None:
-    """As after an answer that was lost."""
+    """As a client repeats it whose answer was lost."""
     ada = system.person("ada")
     ada.put(PATH, CHANGE)
     other = signed_in(system, "ada", NEW)

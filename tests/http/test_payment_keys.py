@@ -1,4 +1,6 @@
-"""The key of a deposit or a payout is of one payment: another body is refused for as long as anybody knows of it."""
+"""The idempotency key of a deposit or payout belongs to one payment: with another body it is refused as long as the
+payment is known.
+"""
 
 import hashlib
 from datetime import UTC, datetime, timedelta
@@ -20,7 +22,7 @@ from tests.shop import money
 pytestmark = pytest.mark.parametrize("settings", RELATIONAL, indirect=True)
 
 BOTH = pytest.mark.parametrize("path", ["/wallet/deposits", "/wallet/payouts"])
-# What the sandbox makes of an amount.
+# Amounts, and the sandbox's answer to each.
 FIRST = [(5, 201, ""), (40_402, 402, "payment_declined"), (40_504, 503, "payment_unknown")]
 RICH = 100_000
 
@@ -46,7 +48,7 @@ def forget_keys(system: System, clock: Clock) -> None:
 
 
 def state(system: System, ada: Person) -> tuple[Any, int]:
-    """The wallet, and how many payments the provider was asked for."""
+    """The wallet, and the number of payments that the provider was asked for."""
     sandbox = system.container.stores.relational.sandbox
     now = system.container.stores.relational.now()
     asked = sandbox.between(now - timedelta(days=999), now + timedelta(days=1), after=None, limit=99)
@@ -74,7 +76,7 @@ def test_another_body_is_refused_for_ever(
 
 @BOTH
 def test_a_refusal_of_ones_own_leaves_the_key_free(ada: Person, path: str) -> None:
-    """Nobody was asked for anything."""
+    """The refusal is our own, so the provider was asked for nothing."""
     ada.pay(path, money(0), 422, "one")
     if path == "/wallet/payouts":
         assert ada.pay(path, money(RICH + 1), 409, "one")["code"] == "insufficient_funds"
@@ -94,7 +96,7 @@ def test_the_key_is_of_one_route(system: System, clock: Clock, ada: Person) -> N
 def test_a_provider_with_another_payment_under_the_reference_moves_nothing(
     system: System, ada: Person, monkeypatch: pytest.MonkeyPatch, path: str, theirs: tuple[str, int, str]
 ) -> None:
-    """Whoever asks. Of a payout the money stays held."""
+    """Neither the request nor the relay moves money; that of a payout stays held."""
     kind, amount, currency = theirs
     if kind == "other kind":
         kind = "payout" if path == "/wallet/deposits" else "deposit"
@@ -116,7 +118,7 @@ def test_a_provider_with_another_payment_under_the_reference_moves_nothing(
 
 
 def test_a_deposit_of_an_earlier_version_is_found(system: System, ada: Person) -> None:
-    """Its reference was made of the body too."""
+    """Earlier versions derived the reference from the body as well."""
     attempt = _attempt(ada)
     former = attempt.id(f"{DEPOSIT} {attempt.fingerprint.hex()}")
     with system.container.stores.relational.transaction() as tx:
@@ -128,7 +130,7 @@ def test_a_deposit_of_an_earlier_version_is_found(system: System, ada: Person) -
 
 
 def test_a_deposit_that_an_earlier_version_left_open_keeps_its_reference(system: System, ada: Person) -> None:
-    """Or the provider would be asked for two payments."""
+    """Otherwise the provider would be asked for two payments."""
     former, once = uuid4(), system.container.commands.idempotency
     once.end_lease(once.begin(_attempt(ada), former))
     made = ada.pay("/wallet/deposits", money(5), 201, "one")
@@ -138,7 +140,7 @@ def test_a_deposit_that_an_earlier_version_left_open_keeps_its_reference(system:
 
 
 def _attempt(person: Person) -> Attempt:
-    """Of a deposit of 5 with the key `one`."""
+    """The attempt of a deposit of 5 with the key `one`."""
     body = msgspec.json.encode([{"amount": Money(5, "EUR")}], order="sorted")
     key = RequestKey(UUID(person.account["id"]), "POST /api/v1/wallet/deposits", "one")
     return Attempt(key, hashlib.sha256(body).digest())

@@ -1,4 +1,4 @@
-"""Payouts: money that leaves a wallet by the payment provider."""
+"""Payouts: money that leaves a wallet through the payment provider."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
@@ -39,7 +39,7 @@ def owned(person: Person) -> tuple[int, int]:
 
 
 def asked(system: System) -> list[tuple[str, int, str]]:
-    """What the provider was asked for, but for the first deposit."""
+    """The payments that the provider was asked for, without the first deposit."""
     provider, now = system.container.money.payments.provider, system.container.stores.relational.now()
     found = provider.between(datetime(2000, 1, 1, tzinfo=UTC), now + timedelta(days=1), after=None, limit=99)
     return [(one.kind, one.money.amount, one.state) for one in found[1:]]

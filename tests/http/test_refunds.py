@@ -1,4 +1,4 @@
-"""Refunds over HTTP: things of their own, which an order's sums are made of."""
+"""Refunds over HTTP: each is a resource of its own, and the refunded sum of an order is their total."""
 
 from datetime import timedelta
 from uuid import uuid4
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.parametrize("settings", PROVED_ON_POSTGRES, indirect=Tr
 
 
 def a_day_later(shop: Shop) -> None:
-    """Every answer that was kept for a key is gone."""
+    """Advance the clock until all answers kept for idempotency keys have expired."""
     shop.clock.now += KEPT + timedelta(seconds=1)
     shop.system.sweeper.sweep()
 
@@ -72,7 +72,7 @@ def test_units_come_back_with_a_part_and_only_once(shop: Shop) -> None:
 
 
 def test_a_seller_brings_back_own_units_only(shop: Shop) -> None:
-    """Also of a line that costs nothing, which has no money to give back."""
+    """Including those of a free line, for which there is no money to refund."""
     other = shop.system.person("other")
     leaflet = shop.offer(other, 5, 0)
     order = shop.order((shop.lamp, 2), (leaflet, 5))["id"]

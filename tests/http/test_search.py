@@ -1,4 +1,4 @@
-"""`GET /search`: from events by webhook into the example's index, and back to the truth; and without it."""
+"""`GET /search` with the example's index, which gets events by a webhook; and without a search service."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -31,7 +31,7 @@ def titles(person: Person, query: str, **more: Any) -> list[str]:
 
 
 class Story:
-    """Quartet, and a search that hears of it by a webhook, each on a port of its own."""
+    """Quartet, and a search service that gets its events by a webhook, each on its own port."""
 
     def __init__(self, system: System, place: Any, api: str, folder: Path) -> None:
         self.system = system
@@ -49,13 +49,13 @@ class Story:
         return index
 
     def told(self) -> None:
-        """All that happened has come."""
+        """Deliver all events to the index."""
         relay_of(self.system.container).drain()
         self.operator.relay()
         assert self.operator.state(self._webhook)["waiting"] == 0
 
     def empty(self) -> None:
-        """With an index in which nothing is, and no event of what has happened."""
+        """Replace the index by an empty one, which gets no earlier events."""
         self.told()
         self.index.close()
         self.index = self._begun()
@@ -64,7 +64,7 @@ class Story:
         return Consumer(self.index, self._api).fill()
 
     def rebuilt(self) -> None:
-        """With an empty index, by everything once more."""
+        """Replace the index by an empty one, and replay all events."""
         self.empty()
         assert self.operator.ask("POST", f"/{self._webhook['id']}/replay", {"since": "1970-01-01T00:00:00Z"})["events"]
         self.told()

@@ -105,7 +105,7 @@ def test_a_dead_token_hides_no_missing_route(system: System, method: str, path: 
 
 
 def listed(who: Person, **environ: Any) -> dict[str, Any]:
-    """The only session, as it lists itself."""
+    """The only session in the person's list of sessions."""
     (item,) = who.send("GET", "/sessions", **environ).get_json()["items"]
     return dict(item)
 
@@ -167,7 +167,7 @@ def test_a_use_that_cannot_be_noted_fails_nobody(tmp_path: Path) -> None:
 
 
 def test_sessions_of_an_earlier_version_are_listed(system: System) -> None:
-    """They were stored without a last use."""
+    """Earlier versions stored them without a last use."""
     ada = system.person("ada")
     find: Callable[..., Any] = system.container.stores.sessions.find
 

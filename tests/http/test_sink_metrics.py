@@ -1,4 +1,4 @@
-"""How far sinks are behind, in `/metrics`."""
+"""The lag of sinks in `/metrics`."""
 
 from datetime import timedelta
 from uuid import uuid4
@@ -16,7 +16,7 @@ LEASE = timedelta(seconds=30)
 
 
 def shown(system: System) -> dict[tuple[str, str], float]:
-    """The gauges, by their names and sinks. Counts are those of the process, from other tests too."""
+    """The gauges, by name and sink. Counters are left out, since they include other tests of this process."""
     found = {(name, dict(labels).get("sink", "")): number for (name, labels), number in scrape(system).items()}
     return {
         (name.removeprefix("quartet_sink_"), sink): number

@@ -17,7 +17,7 @@ PATH = "/wallet/statement"
 
 @pytest.fixture
 def ada(system: System) -> Person:
-    """With a deposit of 100 and four payments."""
+    """A person with a deposit of 100 and four transfers to others."""
     system.person("bob")
     ada = system.person().rich(100)
     for amount, memo in ((1, None), (2, "=HYPERLINK(1)"), (3, 'Said "a, b"\nand c'), (4, "plain")):
@@ -27,7 +27,7 @@ def ada(system: System) -> Person:
 
 
 def times(ada: Person) -> list[str]:
-    """Oldest first."""
+    """The times of the entries, oldest first."""
     return [entry["at"] for entry in ada.get("/wallet/entries")["items"]][::-1]
 
 

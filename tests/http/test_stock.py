@@ -1,4 +1,4 @@
-"""Stock as its seller sees and changes it, under sales that go on."""
+"""Stock as its seller reads and changes it, during concurrent sales."""
 
 from concurrent.futures import ThreadPoolExecutor
 

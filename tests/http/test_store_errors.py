@@ -1,4 +1,4 @@
-"""What becomes of the errors of stores."""
+"""The answers to errors of stores."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ def kinds(kind: type[StoreError] = StoreError) -> Iterator[type[StoreError]]:
 
 
 def test_every_error_of_a_store_has_an_answer(system: System) -> None:
-    """Adapters have kinds of their own, which are answered as what they are kinds of."""
+    """Adapters have subclasses of the ports' errors, which are answered like their base classes."""
     found = set(kinds())
     assert {ReadOnly, Contention}.issubset(found)
     with system.app.test_request_context():

@@ -177,7 +177,7 @@ def test_closing_ends_every_stream_and_refuses_the_next(system: System) -> None:
 
 
 class Away:
-    """Streams that refuse while `away`."""
+    """Streams that are unavailable while `away` is set."""
 
     def __init__(self, inner: Streams) -> None:
         self._inner = inner

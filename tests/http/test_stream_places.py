@@ -1,4 +1,4 @@
-"""How many live streams there may be, and whose place a new one takes."""
+"""The limits on live streams, and which stream a new one replaces."""
 
 from contextlib import closing
 
@@ -29,7 +29,7 @@ def test_places_are_bounded_and_come_back(system: System) -> None:
 
 
 def test_the_newest_stream_of_an_account_takes_the_place_of_its_oldest(system: System) -> None:
-    """As many quick reloads as one likes: each leaves a stream behind whose client has gone unnoticed."""
+    """Quick reloads are unlimited, although each leaves a stream whose disconnected client has not been noticed yet."""
     ada = system.person()
     opened = [Reader(ada) for _ in range(16)]
     for left in opened[:-4]:

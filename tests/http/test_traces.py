@@ -1,4 +1,4 @@
-"""One trace from a post to the follower's page, and what spans may say."""
+"""One trace from a post to the follower's page, and which attributes spans may have."""
 
 import json
 import sqlite3
@@ -19,7 +19,7 @@ from tests.system.relay.shelves import Shelf, serve, worker
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SENT = f"00-{TRACE}-{SPAN}-01"
-# W3C Trace Context, section 3.2: none of these is one.
+# Invalid by W3C Trace Context, section 3.2.
 MALFORMED = [
     "",
     "nonsense",
@@ -36,7 +36,7 @@ MALFORMED = [
     f"{SENT},{SENT}",
     f"00-{TRACE[:-1]}g-{SPAN}-01",
 ]
-# All that a span may say, of anything.
+# All attributes that spans may have.
 ATTRIBUTES = {
     *("url.scheme", "http.request.method", "http.route", "http.response.status_code", "error.type"),
     *("db.system.name", "db.operation.name", "db.query.summary", "quartet.store", "quartet.round_trips"),
@@ -54,7 +54,7 @@ def recorded() -> Iterator[Recorded]:
 
 
 def followed(system: System) -> tuple[Person, Person]:
-    """An author and who follows."""
+    """An author and a follower."""
     ada, bob = system.person(), system.person()
     bob.put(f"/accounts/{ada.handle}/follow")
     system.relay.drain()
@@ -125,7 +125,7 @@ def test_what_leaves_for_a_sink_is_linked_to_what_wrote_it(tmp_path: Path, recor
 
 
 def sent_to_a_shelf(system: System, recorded: Recorded) -> tuple[Story, Shelf]:
-    """The story of one post."""
+    """The spans of one post that is also sent to a sink, a shelf; and the shelf."""
     shelf, (ada, _) = Shelf(), followed(system)
     first = worker(system.container, shelf)
     serve(first)
@@ -197,7 +197,7 @@ def test_without_a_recorder_a_callers_trace_reaches_the_event(system: System) ->
 
 
 def waiting(system: System) -> list[Claim]:
-    """The events of documents, which nobody gets after this."""
+    """Take the waiting events out of the outbox of the documents."""
     outbox, now = system.container.stores.documents.outbox, system.container.kit.clock()
     claims = outbox.claim(now=now, lease_until=now, limit=100)
     outbox.acknowledge(claims)

@@ -1,4 +1,4 @@
-"""A server and a relay whose clock is hours off change nothing that is stored of money, and release nothing early."""
+"""Servers and relays whose clock is hours off store the same times of money, and release nothing early."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -30,7 +30,7 @@ A_UNIT = {"lines": [{"number": 1, "quantity": 1}], "reference": "A1"}
 
 @pytest.fixture(params=[OFF, -OFF], ids=["ahead", "behind"])
 def shop(request: pytest.FixtureRequest, settings: Settings, tmp_path: Path) -> Iterator[Shop]:
-    """Server and relay are hours off; `shop.clock` is the database's."""
+    """A shop whose server and relay have a clock that is hours off; `shop.clock` is the database's."""
     database, off = Clock(), request.param
     settings = replace(settings, anchor_folder=str(tmp_path / "anchors"))
     with running(settings, lambda: database() + off, database) as system:
@@ -40,11 +40,11 @@ def shop(request: pytest.FixtureRequest, settings: Settings, tmp_path: Path) -> 
 
 
 def stored_times(shop: Shop) -> dict[str, set[datetime]]:
-    """All times of the money tables, and of the events that are not dispatched yet."""
+    """All times in the money tables, and those of waiting events."""
     store, found = shop.system.container.stores.relational, {}
     for table in (*TABLES, outbox):
         for column in table.c:
-            # Events of people have the time of the server.
+            # Events that are not about money have the server's time.
             if column.type is TIME and column is not outbox.c.happened_at:
                 rows = sql(store, select(column).where(column.is_not(None)))
                 found[f"{table.name}.{column.name}"] = {row[0] for row in rows}
@@ -67,7 +67,7 @@ def test_everything_stored_has_the_time_of_the_database(shop: Shop) -> None:
     ends = store.now() + max(PATIENCE, LEASE)
     wrong = {name: times for name, times in found.items() if min(times, default=began) < began}
     wrong |= {name: times for name, times in found.items() if max(times, default=began) > ends}
-    # The opening of an account that has no entry yet.
+    # The opening time of a ledger account without entries.
     assert wrong.keys() <= {"ledger_accounts.last_at"}
     assert (shop.state(placed), shop.state(open_)) == ("paid", "placed")
 
@@ -103,7 +103,7 @@ def test_events_of_money_are_dispatched_at_once(shop: Shop) -> None:
     shop.cancelled()
     shop.system.relay.drain()
     backlog = shop.system.container.stores.relational.outbox.backlog()
-    # The deposit of which nothing is known is tried again in a second.
+    # The deposit with an unknown outcome is tried again in a second.
     assert backlog.unsent == 1
     times = stored_times(shop)
     assert max(times["outbox.due_at"]) < shop.system.container.stores.relational.now() + timedelta(minutes=1)

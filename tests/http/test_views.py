@@ -17,7 +17,7 @@ def system(tmp_path: Path) -> Iterator[System]:
 
 
 def views(system: System, post: str) -> int:
-    """After everything has arrived."""
+    """The view count, after all views have been applied."""
     system.container.content.views.send()
     system.sweeper.sweep()
     return int(system.anybody().get(f"/posts/{post}/views")["views"])

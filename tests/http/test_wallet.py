@@ -27,7 +27,7 @@ def sent(sender: Person, to: str, amount: Any, status: int = 201, **more: Any) -
 
 
 class Ticking(Clock):
-    """Goes on by a second with every look."""
+    """Advances by a second with every call."""
 
     step = timedelta(seconds=1)
 
@@ -141,7 +141,7 @@ def test_a_balance_of_a_moment_waits_for_what_is_being_written(system: System) -
         with system.container.stores.relational.transaction() as tx:
             at = moment(tx.ledger.transfer(wanted).transfer.created_at)
             reading = pool.submit(other.get, "/wallet/entries", at=at)
-            # It cannot end before the commit; one that does not wait ends now, with 100.
+            # The read cannot end before the commit. If it did not wait, it would end now, with 100.
             wait([reading], timeout=0.2)
         first = reading.result()
     assert first["balance"]["amount"] == 120
@@ -211,7 +211,7 @@ def test_an_approved_payment_is_credited_though_nobody_retries(system: System, m
 
 
 def test_what_the_relay_has_credited_needs_no_second_answer(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 40503 each process remembers the first call alone: another one would not know of it."""
+    """The sandbox approves 40503 again only in the process of the first call; `charge` plays another process."""
     ada = system.person()
     ada.pay("/wallet/deposits", money(40_503), 503, "slow")
     system.relay.drain()

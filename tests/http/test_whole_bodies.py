@@ -1,4 +1,4 @@
-"""A request that did not arrive whole, or not plainly, has no effect."""
+"""A request that is incomplete or ambiguous has no effect."""
 
 import gzip
 import io
@@ -145,6 +145,6 @@ def test_readiness_knows_of_threads_that_do_not_come_back(world: World, lost: in
 
 @pytest.mark.parametrize("keys", ["a,b", "a, b", "a,a"])
 def test_two_keys_are_none(world: World, keys: str) -> None:
-    """As the server joins two lines."""
+    """Two header lines arrive like this, since the server joins them."""
     for path, body in (("/posts", {"title": "a", "body": "b"}), ("/wallet/deposits", {"amount": EUR})):
         assert world.person().pay(path, body, 400, keys)["code"] == "idempotency_key_malformed"

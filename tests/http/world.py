@@ -1,4 +1,4 @@
-"""A system to call every route of, and the people in it."""
+"""A system for tests that call every route, and the people in it."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -14,7 +14,7 @@ LAMP = {"title": "Lamp", "category": "home", "price": EUR, "attributes": {"colou
 
 
 class Shifted(Clock):
-    """The time of day, which a test may put forward."""
+    """The real time, which a test may advance."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class Shifted(Clock):
 
 @dataclass
 class Call:
-    """One request. `keyed` sends an idempotency key, which costs a claim and its answer."""
+    """One request. With `keyed` it has an idempotency key, which costs a claim and storing the answer."""
 
     who: Person
     path: str
@@ -46,7 +46,7 @@ class Call:
 
 
 class World:
-    """A system, and people in it that take part again and again."""
+    """A system, and people in it who are used repeatedly."""
 
     def __init__(self, system: System, clock: Shifted, *, real: bool) -> None:
         self.system = system
@@ -63,12 +63,12 @@ class World:
         return self.system.person()
 
     def drained(self) -> None:
-        """After the relay has dispatched everything."""
+        """Let the relay dispatch everything."""
         while self.system.relay.drain():
             pass
 
     def forget_events(self) -> None:
-        """Acknowledge what earlier calls left in the outboxes, unhandled: the next `drained` is for its own call."""
+        """Acknowledge the events of earlier calls without handling them, so that `drained` only handles later ones."""
         stores, now = self.system.container.stores, self.clock()
         for outbox in (stores.relational.outbox, stores.documents.outbox):
             due = outbox.now() or now
@@ -81,7 +81,7 @@ class World:
         return lamp
 
     def order(self, lines: int = 1, *, paid: bool = False, others: int = 0) -> tuple[Person, Person, str]:
-        """The buyer, the seller and the id of an order. As many `others` sell a line each."""
+        """An order: its buyer, its seller and its id. `others` is the number of further sellers, with one line each."""
         seller, buyer = self.person(), self.person().rich()
         sellers = [seller] * lines + [self.person() for _ in range(others)]
         wanted = [{"product_id": self.lamp(one), "quantity": 1} for one in sellers]
