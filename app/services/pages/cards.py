@@ -1,7 +1,7 @@
-"""Cards: what people look at, assembled from fragments that change at different rates and are stored as bytes.
+"""Cards as the API shows them, assembled from fragments that change at different rates and are stored as bytes.
 
-Each method makes a whole page. Its fragments come out of the cache in one multi-get, or in two where this process has
-not yet seen who wrote what. What is the viewer's own is read from the truth and put at the end.
+Each method makes a whole page. Its fragments are read from the cache in one multi-get, or in two if this process has
+not yet seen who the author or seller is. The viewer's own part is not cached with them: it is added at the end.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ from repositories.records import Account, Comment, Login, Post, PostRef, Product
 
 
 class Card(Struct, frozen=True):
-    """`version` is that of the thing it shows. What a viewer sees beside it depends on `about`, a post or an account,
+    """`version` is that of the thing shown. The viewer's own part depends on `about`, the id of a post or an account,
     and on the post's `author`.
     """
 
@@ -70,13 +70,15 @@ class Cards:
         self._through = through
         self._kinds = kinds
         self._handles = handles
-        # Who wrote a post or sells a product never changes.
+        # The author of a post and the seller of a product never change.
         self._owners: Memo[UUID, UUID] = Memo()
 
     def home(
         self, reader: UUID, window: Window, look: PageTruth | None = None, used: Used | None = None
     ) -> TimelinePage[Card]:
-        """A page of the reader's home feed. Whose posts are in it, the reader follows. Each says why it is there."""
+        """A page of the reader's home feed. Each card has the `reason` why it is there. The reader follows all authors
+        of the page but themselves.
+        """
         look = look or self._timelines.look(reader, window)
         page = self._timelines.home(reader, window, partial(self._fragments, used=used), look)
         liked = look.likes.among(page.ids)
@@ -94,12 +96,12 @@ class Cards:
         return _carded(page, self._viewers.of_posts(viewer, dict.fromkeys(page.ids, author)))
 
     def posts(self, ids: Sequence[UUID], used: Used | None = None) -> list[Card]:
-        """As everybody sees them, in the order given, without those that are gone."""
+        """Cards without a viewer's part, in the order given, without posts that are gone."""
         found, owners = self._owned(self._kinds.posts, self._kinds.post_stats, ids, used)
         return self._post_cards(ids, found, owners, None)
 
     def posts_read(self, posts: Sequence[Post], viewer: UUID | None) -> list[Card]:
-        """Of posts that have been read already."""
+        """Cards of posts that have already been read."""
         owners = {p.id: p.author_id for p in posts}
         wanted = {self._kinds.post_stats: list(owners), self._kinds.accounts: set(owners.values())}
         found = self._through.multi_get(wanted)
@@ -112,19 +114,19 @@ class Cards:
         return Card(assembled(parts, PostViewer(liked=False, following_author=False)), post.version)
 
     def products(self, ids: Sequence[UUID], used: Used | None = None) -> list[Card]:
-        """In the order given, without those that are gone."""
+        """Cards in the order given, without products that are gone."""
         found, owners = self._owned(self._kinds.products, self._kinds.stock, ids, used)
         return self._product_cards(ids, found, owners)
 
     def products_read(self, products: Sequence[Product]) -> list[Card]:
-        """Of products that have been read already."""
+        """Cards of products that have already been read."""
         owners = {p.id: p.seller_id for p in products}
         found = self._through.multi_get({self._kinds.stock: list(owners), self._kinds.accounts: set(owners.values())})
         found[self._kinds.products] = {p.id: Value(product_part(p), p.version) for p in products}
         return self._product_cards(list(owners), found, owners)
 
     def new_product(self, product: Product) -> Card:
-        """A product just offered, of which there are no units yet."""
+        """A product just offered: it has no units yet."""
         parts = {
             "product": product_part(product),
             "seller": self.person(product.seller_id),
@@ -133,7 +135,7 @@ class Cards:
         return Card(assembled(parts), product.version)
 
     def profile(self, handle: str, used: Used | None = None) -> Card:
-        """By handle, as everybody sees it. Raises `Missing`."""
+        """The card of the account with this handle, without a viewer's part. Raises `Missing`."""
         name, guess = name_of(handle), self._handles.guess(handle)
         people, stats, handles = self._kinds.accounts, self._kinds.account_stats, self._kinds.handles
         guessed = [guess] if guess else []
@@ -147,12 +149,12 @@ class Cards:
         return cards[0]
 
     def accounts(self, ids: Sequence[UUID], viewer: UUID | None, used: Used | None = None) -> list[Card]:
-        """In the order given, without those that are not there."""
+        """Cards in the order given, without accounts that do not exist."""
         found = self._through.multi_get({self._kinds.accounts: ids, self._kinds.account_stats: ids}, used)
         return self._account_cards(ids, found, viewer)
 
     def own(self, account_id: UUID, login: Login) -> Card:
-        """What only the account itself may see. Raises `Missing`."""
+        """An account's card with what only the account itself may see. Raises `Missing`."""
         found = self._through.multi_get({self._kinds.accounts: [account_id], self._kinds.account_stats: [account_id]})
         cards = self._account_cards([account_id], found, account_id, login)
         if not cards:
@@ -168,7 +170,7 @@ class Cards:
         return Card(assembled(parts), account.version)
 
     def comments(self, author: UUID, comments: Sequence[Comment]) -> list[bytes]:
-        """Under a post by `author`. Raises `Missing` where the author is gone, for the post is with them."""
+        """Cards of comments under a post by `author`. Raises `Missing` if that account is gone: so is the post."""
         found = self._through.get(self._kinds.accounts, {author, *(c.author_id for c in comments)})
         if author not in found:
             raise Missing("there is no such post")
@@ -179,7 +181,7 @@ class Cards:
         ]
 
     def _fragments(self, refs: Sequence[PostRef], used: Used | None = None) -> dict[UUID, _PostFragments]:
-        """Of the posts that are there, by the author that the reference names: a damaged one shows nobody's post."""
+        """The fragments of the posts that exist and have the author of the reference: a damaged one shows nothing."""
         ids, kinds = [ref.post_id for ref in refs], self._kinds
         wanted = {kinds.posts: ids, kinds.post_stats: ids, kinds.accounts: {ref.author_id for ref in refs}}
         found = self._through.multi_get(wanted, used)
@@ -191,7 +193,7 @@ class Cards:
         }
 
     def _owned(self, kind: Kind[UUID], beside: Kind[UUID], ids: Sequence[UUID], used: Used | None) -> Any:
-        """Things, what is counted of them, and whose they are; and the owner of each that there is."""
+        """Read things, their counts and their owners' accounts. Returns these, and the owner of each thing found."""
         known = {i: owner for i in ids if (owner := self._owners.get(i))}
         found = self._through.multi_get({kind: ids, beside: ids, self._kinds.accounts: set(known.values())}, used)
         owners = {i: known.get(i) or UUID(bytes=value.note) for i, value in found[kind].items()}

@@ -1,4 +1,4 @@
-"""The bytes of a page, compressed. What a request asks for is read by `app/http/edge/content_coding.py`."""
+"""Compression of page bodies. `app/http/edge/content_coding.py` reads which coding a request accepts."""
 
 import sys
 import zlib
@@ -10,7 +10,7 @@ else:
 
 # Smaller bodies fit into one packet, and compressing them would cost more than it saves.
 LEAST_BYTES = 1000
-# The smaller and quicker one first.
+# The one that is smaller and faster comes first.
 CODINGS = ("zstd", "gzip")
 # The last levels before a small gain costs much more time (docs/decisions/0020-compression.md).
 ZSTD_LEVEL, GZIP_LEVEL = 3, 3
@@ -18,7 +18,7 @@ _GZIP_FORM = 16 + zlib.MAX_WBITS
 
 
 def coded(body: bytes, coding: str) -> bytes:
-    """The same bytes each time: gzip has room for a time, which is left 0."""
+    """Deterministic: the time in gzip's header is 0."""
     if coding == "zstd":
         return zstd.compress(body, ZSTD_LEVEL)
     packer = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, _GZIP_FORM)
@@ -26,5 +26,5 @@ def coded(body: bytes, coding: str) -> bytes:
 
 
 def all_coded(body: bytes) -> dict[str, bytes]:
-    """In every coding; nothing for a small body."""
+    """The body in every coding; empty for a small body."""
     return {coding: coded(body, coding) for coding in CODINGS} if len(body) >= LEAST_BYTES else {}

@@ -1,7 +1,7 @@
 """The first pages of lists, kept as ids: of all posts and products, and by tag, author and category.
 
-A list is kept in two lengths, of which a page takes the shorter that will do: a page of 20 does not load 100. Every
-write that changes a list drops both; so does its event.
+A list is kept in two lengths. A page reads the shorter one that is long enough, so that a page of 20 does not load 100.
+Every write that changes a list drops both, and so does its event.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class ListedIds(Struct, frozen=True):
-    """`onward` is where to go on from, None when there is nothing behind the last of them."""
+    """`onward` is the id after which the list continues, None if it ends here."""
 
     ids: tuple[UUID, ...]
     onward: UUID | None
@@ -77,7 +77,7 @@ class FirstPages:
         return _cut(self._read(self.post_lists, PostList(_length(limit), author, tag), ListedIds, used), limit)
 
     def of_author(self, limit: int, author: UUID, used: Used | None = None) -> ListedIds:
-        """An account's timeline, which may end before it is full and yet go on."""
+        """The first page of an account's timeline. It may be short and still have an `onward`."""
         return _cut(self._read(self.author_lists, AuthorList(_length(limit), author), ListedIds, used), limit)
 
     def products(self, limit: int, category: str | None, used: Used | None = None) -> ListedIds:
@@ -113,7 +113,7 @@ class FirstPages:
 
 
 def _each(load: Callable[[Any], Any]) -> Callable[[Collection[Any]], dict[Any, Value]]:
-    """A request asks for one list."""
+    """`Kind.load` from the load of a single list: a request asks for one list."""
     return lambda of: {one: Value(encode(load(one))) for one in of}
 
 

@@ -1,7 +1,7 @@
-"""The fragments of a card as bytes, and cards assembled of them without encoding anything twice.
+"""The fragments of a card as bytes, and cards assembled from them without encoding anything twice.
 
-A part is stored as the API shows it and read back into its record where a rule needs that. msgspec writes no
-fraction for whole seconds; the API always has six digits, so times are formatted here.
+A part is stored as the API shows it. msgspec writes no fraction for whole seconds; the API always has six digits, so
+times are formatted here.
 """
 
 from collections.abc import Mapping
@@ -72,21 +72,21 @@ def comment_part(comment: Comment) -> bytes:
 
 
 def assembled(parts: Mapping[str, bytes], viewer: Any = None) -> bytes:
-    """One object of parts that are encoded already, with what is the viewer's own at its end."""
+    """One JSON object of parts that are already encoded, with the viewer's own part at its end."""
     body = b"{" + b",".join(b'"' + name.encode() + b'":' + part for name, part in parts.items()) + b"}"
     return body if viewer is None else with_member(body, "viewer", viewer)
 
 
 def own_part(account: bytes, email: str, *, verified: bool) -> bytes:
-    """With what is for the account itself only."""
+    """An account part with the members that only the account itself may see."""
     return with_member(with_member(account, "email", email), "email_verified", verified)
 
 
 def with_member(body: bytes, name: str, value: Any) -> bytes:
-    """An object that has members already, with one more."""
+    """A JSON object with one more member. It must not be empty."""
     return body[:-1] + member(name, value) + b"}"
 
 
 def member(name: str, value: Any) -> bytes:
-    """One more member, for the end of an object."""
+    """One more member, with its leading comma, for the end of an object."""
     return b"," + encode(name) + b":" + encode(value)

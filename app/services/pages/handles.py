@@ -18,11 +18,11 @@ class Handles:
         self._ids: Memo[str, UUID] = Memo()
 
     def guess(self, handle: str) -> UUID | None:
-        """Whose the handle was when this process last saw it. To be asked for together with the handle itself."""
+        """The account that had the handle when this process last saw it: to be read along with the handle itself."""
         return self._ids.get(name_of(handle))
 
     def named(self, handle: str, value: Value | None) -> UUID | None:
-        """Whose the handle is, by what the cache or the source has of it."""
+        """The account that has the handle, by the value that was read for it."""
         if value is None:
             return None
         found = UUID(bytes=value.note)
@@ -35,5 +35,5 @@ class Handles:
 
 
 def name_of(handle: str) -> str:
-    """Handles are compared without ASCII case, and hold nothing but ASCII."""
+    """The form in which handles are compared: they are ASCII, and case does not count."""
     return handle.lower() if handle.isascii() else handle

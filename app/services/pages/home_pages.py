@@ -1,9 +1,9 @@
 """Pages of home feeds, kept as they were answered.
 
-A kept page is answered only while all of it is as it was. What of it is cached, the top and the fragments, are its
-parts, which the cache compares in the same step. The rest is read before: nothing is in flight for this reader, and
-the reader state, which counts follows, blocks and likes, is the one that the page was made under. Both are read from
-the truth, or in one exchange with the page as they are kept (`kept_states.py`).
+A kept page is answered only while everything in it is unchanged. Its cached parts, the top and the fragments, are
+compared by the cache in the step that reads the page. The rest is checked before: no post of the feed is in flight, and
+the reader state, which changes with every follow, block and like, is the one that the page was made under. Both are
+read from the truth, or from kept values in one exchange with the page (`kept_states.py`).
 """
 
 import math
@@ -29,14 +29,14 @@ from repositories.hot import Cache, Fill, Held, Value, lease_of, stored_under
 from repositories.meter import cache_event
 from repositories.read_your_writes import primary
 
-# A page ends with its first part, so parts have to live much longer than a reader takes to come again.
+# A page expires with the first of its parts, so this is much longer than the time between two visits of a reader.
 FRESH_SECONDS = 900.0
 Build = Callable[[PageTruth, Used], WholePage]
 
 
 class HomeFound(Struct, frozen=True):
-    """What there is for a page: `page` if it is kept, or else what was looked at. Another may be kept under `key`,
-    where `stamp` is stored now.
+    """`page` if a kept one may be answered, or else `look`, the truth that was read. A page that is made may be kept
+    under `key`, unless it is None; `stamp` is that of the value stored there now.
     """
 
     window: Window
@@ -47,17 +47,19 @@ class HomeFound(Struct, frozen=True):
 
 
 class HomePages:
-    """Never fails for the cache's sake. `signer` stands for the secret that signs cursors, which pages hold."""
+    """Never raises because of the cache. `signer` identifies the secret that signs the cursors in pages."""
 
     def __init__(self, timelines: Timelines, cache: Cache, signer: str, states: KeptStates | None) -> None:
-        """`states` are kept where the cache is much cheaper to ask than the truth."""
+        """`states` are given if the cache is much cheaper to ask than the truth."""
         self._timelines = timelines
         self._cache = cache
         self.states = states
         self._prefix = f"home-page@1{signer and '-'}{signer}:"
 
     def find(self, reader: UUID, window: Window) -> HomeFound:
-        """Of pages above a cursor only those are kept that say there is nothing, which do not change with time."""
+        """Find the kept page, or read the truth to make it. Above a cursor only empty pages are kept, since those do
+        not change with time.
+        """
         key = f"{self._prefix}{reader}:{window.limit}:{_start(window)}"
         glance = Glance()
         if self.states and not window.hidden:
@@ -82,7 +84,7 @@ class HomePages:
         return HomeFound(window, look, kept, key, held.stamp if held else b"")
 
     def make(self, reader: UUID, found: HomeFound, build: Build) -> WholePage:
-        """The page as `build` makes it, which notes what it uses."""
+        """Make the page with `build`, which records the fragments it uses, and keep it if possible."""
         used, began = Used(), time.monotonic()
         look = found.look or self._timelines.look(reader, found.window)
         with primary():
@@ -96,8 +98,8 @@ class HomePages:
         return page
 
     def _glanced(self, states: KeptStates, reader: UUID, key: str) -> tuple[WholePage | None, Glance]:
-        """The page, if what is kept beside it says that it may be answered. What lacks for that matters only if there
-        is a page.
+        """The kept page, if the kept states allow it to be answered, and the result of that check. Without a page the
+        states are not checked.
         """
         try:
             held, beside = self._cache.whole_beside(key, keys_of(reader), exact=True)
@@ -112,7 +114,7 @@ class HomePages:
         return kept, glance
 
     def _keep(self, key: str, seen: bytes, used: Used, value: Value) -> None:
-        """The lease is taken late: every part bears a stamp, and a page of parts that have changed is not stored."""
+        """The lease may be taken this late: each part has a stamp, and a page of changed parts is not stored."""
         fresh, stamps = min(FRESH_SECONDS, used.left), used.stamps
         if stamps is None or fresh < LEAST_SECONDS:
             return
@@ -121,7 +123,7 @@ class HomePages:
 
 
 class Note(Struct, frozen=True, array_like=True):
-    """The reader state that a page was made under, and its body in the codings that were asked for by then."""
+    """The part of the reader state that a page was made under, and its body in the codings made so far."""
 
     basis: Basis
     coded: dict[str, bytes]

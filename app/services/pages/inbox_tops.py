@@ -1,4 +1,4 @@
-"""The cached top of an inbox: the newest stored activities and the read marker. Most requests need no more."""
+"""The cached top of an inbox: the newest stored activities and the read marker. It is enough for most requests."""
 
 from typing import Self
 from uuid import UUID
@@ -9,12 +9,12 @@ from msgspec import Struct
 from repositories.feeds.notifications_port import Notifications, StoredActivity
 from repositories.hot import Value
 
-# An owner with fewer has all of them in the top.
+# If an owner has fewer, the top has all of them.
 ACTIVITIES = 200
 
 
 class InboxTop(Struct, frozen=True, array_like=True):
-    """What was noted up to `marker` is read, and nothing that is not read has a lower id than `lowest`.
+    """Activities noted up to `marker` are read, and no unread one has a lower id than `lowest`.
 
     `activities` are the newest `ACTIVITIES`, newest first.
     """
@@ -24,7 +24,7 @@ class InboxTop(Struct, frozen=True, array_like=True):
     activities: list[StoredActivity]
 
     def covers(self, noted: UUID) -> bool:
-        """Whether what was noted then is read."""
+        """Whether an activity noted at this id is read."""
         return self.marker is not None and noted <= self.marker
 
     @classmethod

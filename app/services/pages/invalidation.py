@@ -1,7 +1,7 @@
-"""What each change makes old in the cache, by its keys; and dropping it. No other module drops what a write made old.
+"""The cached keys that each change makes stale, and dropping them. No other module drops what a write made stale.
 
-A write drops once, in one round trip, after its commit and before its answer; its event drops the same once more.
-Fragments are dropped in one step with the lists they are in; pages that are kept whole end with what they were made of.
+A write drops its keys once, in one round trip, after its commit and before its answer; its event drops them once more.
+Fragments and the lists they are in are dropped in one step; whole pages become invalid with their fragments.
 """
 
 import logging
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 Keys = list[str]
 LOGGED = 5
 AWAY_SECONDS = 1.0
-# Begins the keys of deferred work that is a drop.
+# Prefix of the keys of deferred work that are drops.
 DROP = b"drop:"
 
 
@@ -40,7 +40,7 @@ class Invalidation:
         clock: Clock,
         lost: LostDrops | None = None,
     ) -> None:
-        """`lost`, where pages are answered by what is kept of feeds' states."""
+        """`lost` is given if pages of feeds are checked against kept states."""
         self._cache = cache
         self.lost = lost
         self._relational = relational
@@ -50,15 +50,15 @@ class Invalidation:
         self._away_until = 0.0
 
     def drop(self, keys: Collection[str]) -> None:
-        """From its return on no reader gets an older value. One round trip. Raises `Unavailable`."""
+        """Once this returns, no reader gets an older value. One round trip. Raises `Unavailable`."""
         if keys:
             self._cache.drop(keys)
             cache_event("drop", len(keys))
 
     def drop_or_defer(self, keys: Collection[str]) -> None:
-        """For handlers: `drop`, and while the cache is away keep the keys, to be dropped as soon as it is back.
+        """For event handlers: `drop`, or store the drops as deferred work while the cache is unavailable.
 
-        A cache that did not answer is asked again after `AWAY_SECONDS`.
+        After a failure the cache is not asked for `AWAY_SECONDS`.
         """
         if not keys or time.monotonic() >= self._away_until:
             try:
@@ -70,9 +70,9 @@ class Invalidation:
         return None
 
     def forget(self, keys: Collection[str]) -> None:
-        """`drop` after a write that is done and must not fail for the cache: the write's event drops once more.
+        """`drop` after a write, which must not fail because of the cache: the write's event drops once more.
 
-        Raises `Unavailable` where a drop that no page may outlive could not be settled otherwise.
+        A failed drop of a kept state is settled in the relational store; raises `Unavailable` if that fails too.
         """
         try:
             self.drop(keys)
@@ -83,7 +83,7 @@ class Invalidation:
 
     @contextmanager
     def after(self, keys: Collection[str]) -> Iterator[None]:
-        """Around a write: when it has ended, also by an error, for then its outcome may be unknown, `forget`."""
+        """Context of a write: `forget` the keys at its end, also after an error, since its outcome may be unknown."""
         try:
             yield
         finally:
@@ -91,7 +91,7 @@ class Invalidation:
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        """A relational transaction that may touch stock. When it has ended, however, `forget` what it touched."""
+        """A relational transaction that may change stock. At its end, also after an error, `forget` that stock."""
         touched: Collection[UUID] = ()
         try:
             with self._relational.transaction() as tx:
@@ -101,7 +101,7 @@ class Invalidation:
             self.forget(self.stock(touched))
 
     def everything(self) -> None:
-        """After a load that went past services and events. Without a cache there is nothing to drop."""
+        """Empty the cache after a load that bypassed services and events. Logs `Unavailable`."""
         try:
             self._cache.void()
         except Unavailable as error:
@@ -111,45 +111,45 @@ class Invalidation:
         return [FLIGHT, *self.post(post_id, author, tags)]
 
     def post(self, post_id: UUID, author: UUID, tags: Collection[str]) -> Keys:
-        """Delivered, or deleted."""
+        """The keys of a post that was published, delivered or deleted."""
         authors = [self._lists.author_lists.key(AuthorList(n, author)) for n in LENGTHS]
         lists = [*self._post_lists(author, (None, *tags)), *authors, *self._tag_lists(tags)]
         return [self._kinds.posts.key(post_id), *self.account_stats([author]), *lists]
 
     def edited_post(self, post_id: UUID, author: UUID, tags: Collection[str]) -> Keys:
-        """`tags` are those it got or lost."""
+        """The keys of an edited post. `tags` are those added or removed."""
         return [self._kinds.posts.key(post_id), *self._post_lists(author, tags), *self._tag_lists(tags)]
 
     def product(self, product_id: UUID, categories: Collection[str]) -> Keys:
-        """Offered or withdrawn."""
+        """The keys of a product that was offered or withdrawn."""
         return self.edited_product(product_id, [None, *categories])
 
     def edited_product(self, product_id: UUID, categories: Collection[str | None]) -> Keys:
-        """`categories` are the one it left and the one it came into; None is the list of all products."""
+        """`categories` are the former and the new one if they differ; None stands for the list of all products."""
         lists = [self._lists.product_lists.key(ProductList(n, one)) for n in LENGTHS for one in categories]
         return [self._kinds.products.key(product_id), *lists]
 
     def account(self, account_id: UUID, handles: Collection[str]) -> Keys:
-        """Registered or edited; `handles` are the one before and the one after."""
+        """The keys of an account that was registered or edited. `handles` are the former and the new one."""
         return [self._kinds.accounts.key(account_id), *self.handles(handles)]
 
     def handles(self, handles: Collection[str]) -> Keys:
-        """Whose these handles are."""
+        """The keys under which the accounts of these handles are cached."""
         return [self._kinds.handles.key(name) for name in {name_of(handle) for handle in handles}]
 
     def post_stats(self, post_ids: Iterable[UUID]) -> Keys:
         return [self._kinds.post_stats.key(i) for i in post_ids]
 
     def liked(self, account_id: UUID, post_ids: Iterable[UUID]) -> Keys:
-        """Liked by this account, or not any more."""
+        """The keys for posts that the account liked or unliked."""
         return [*self.post_stats(post_ids), likes_key(account_id), state_key(account_id)]
 
     def follow(self, follower: UUID, followee: UUID) -> Keys:
-        """Made or ended."""
+        """The keys for a follow that was made or ended."""
         return [*self.account_stats([follower, followee]), follows_key(follower), state_key(follower)]
 
     def block(self, blocker: UUID, blocked: UUID) -> Keys:
-        """Made, which ends both follows, or ended, of which what either is shown of the other changes."""
+        """The keys for a block that was made, which ends the follows in both directions, or ended."""
         ended = {*self.follow(blocker, blocked), *self.follow(blocked, blocker)}
         return [*ended, blocks_key(blocker)]
 
@@ -157,12 +157,12 @@ class Invalidation:
         return [self._kinds.account_stats.key(i) for i in account_ids]
 
     def ordered_stock(self, order_id: UUID) -> Keys:
-        """Of the products in an order."""
+        """The stock keys of the products in an order."""
         order = self._relational.orders.get([order_id]).get(order_id)
         return self.stock({line.product_id for line in order.lines}) if order else []
 
     def inboxes(self, owners: Iterable[UUID]) -> Keys:
-        """Of whom something is noted, withdrawn or marked as read."""
+        """The keys of inboxes in which something was noted, withdrawn or marked as read."""
         return [self._kinds.inboxes.key(i) for i in owners]
 
     def stock(self, product_ids: Iterable[UUID]) -> Keys:

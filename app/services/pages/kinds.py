@@ -1,7 +1,7 @@
-"""What is cached: every kind of thing, its key, where it is loaded from, how long it is kept.
+"""The kinds of cached things: their keys, where they are loaded from, and how long they are kept.
 
-The lists of `first_pages.py` are kinds too. Bodies are stored as the API shows them. Counts are made by the truth:
-a write that changes a count drops it, and the write's event drops it once more.
+The lists of `first_pages.py` are kinds too. Bodies are stored as the API shows them. Counts are read from the truth: a
+write that changes a count drops it, and the write's event drops it once more.
 """
 
 import functools
@@ -29,12 +29,12 @@ ABSENT_SECONDS = 5.0
 
 @dataclass(frozen=True, eq=False)
 class Kind(Generic[K]):
-    """Things of one kind, each with an id of its own, whose `str` is its name: a UUID, a handle, a page.
+    """A kind of cached things. The `str` of a thing's id (a UUID, a handle, a list) is the end of its key.
 
-    `load` gives what the source has of some ids, in one round trip, and leaves out what it has not. It must
-    not read through the cache. `schema` changes with the shape of the bodies, so that a new release does not read old
-    ones. Seconds: a value is renewed after `fresh`, served for at most `stale` more while somebody renews it or the
-    source is away; that a thing is absent is remembered for `absent`, 0 for not at all.
+    `load` returns the values that the source has for some ids, in one round trip. It must not read through the cache.
+    `schema` changes with the shape of the bodies, so that a new release does not read old ones. In seconds: a value is
+    renewed after `fresh`, and served for at most `stale` more while it is being renewed or the source is unavailable;
+    that a thing does not exist is cached for `absent` (0: not cached).
     """
 
     name: str
@@ -71,7 +71,7 @@ class Kinds:
     def __init__(
         self, relational: RelationalStore, documents: DocumentStore, notifications: Notifications, fresh: float
     ) -> None:
-        """`fresh` seconds for each kind."""
+        """`fresh` is that of each kind, in seconds."""
         self._relational = relational
         self._documents = documents
         self._notifications = notifications
@@ -96,7 +96,7 @@ class Kinds:
         return {i: account_value(account) for i, account in self._relational.accounts.get(ids).items()}
 
     def _handles(self, handles: Collection[str]) -> dict[str, Value]:
-        """One at a time is asked for, so one statement."""
+        """One statement, since callers ask for one handle at a time."""
         found = {handle: self._relational.accounts.by_handle(handle) for handle in handles}
         return {handle: Value(b"{}", note=one.id.bytes) for handle, one in found.items() if one}
 
@@ -112,15 +112,15 @@ class Kinds:
         return {i: Value(encode(Units(units))) for i, units in self._relational.stock.available(ids).items()}
 
     def _inboxes(self, owners: Collection[UUID]) -> dict[UUID, Value]:
-        """One at a time is asked for, so two or three reads."""
+        """Two or three reads, since callers ask for one inbox at a time."""
         return {owner: InboxTop.read(self._notifications, owner).value() for owner in owners}
 
 
 class Used:
-    """The fragments that a page is made of, each by its key and the stamp of the very value that was read.
+    """The fragments that a page is made of: their keys, and the stamps of the values that were read.
 
-    `stamps` is what `Fill.parts` wants, None where a fragment cannot be vouched for: it is not stored, was read twice
-    and had changed, or is due. `left` is how many seconds there are until the first of them is due.
+    `stamps` is for `Fill.parts`. It is None if the page must not be kept: a fragment is not stored, changed between two
+    reads, or is due. `left` is the time in seconds until the first fragment is due.
     """
 
     def __init__(self) -> None:
@@ -133,7 +133,7 @@ class Used:
         return self._stamps if self._sound and self.left > 0 else None
 
     def lacks(self) -> None:
-        """Something that the page depends on was not to be had."""
+        """Record that something the page depends on was unavailable, so that the page is not kept."""
         self._sound = False
 
     def note(self, key: str, stamp: bytes | None, left: float) -> None:
@@ -148,6 +148,6 @@ def account_value(account: Account) -> Value:
 
 @functools.cache
 def schema_of(record: type) -> str:
-    """A short name for the shape of a record type: its fields and theirs, by name and type."""
+    """A short digest of a record type's shape: the names and types of its fields, including nested ones."""
     shape: Any = msgspec.json.schema(record)
     return hashlib.sha256(msgspec.json.encode(shape, order="deterministic")).hexdigest()[:8]

@@ -1,4 +1,4 @@
-"""Protects the sources from too many loads: a process loads a key once at a time, and only so many keys at once."""
+"""Protects the sources from too many loads: a process loads a key only once at a time, and limits concurrent loads."""
 
 import math
 import threading
@@ -14,8 +14,8 @@ from repositories.hot import Held
 class Flights:
     """Single flight within a process: a latch for each key that is being loaded.
 
-    Nobody is handed another's result: a value loaded before its caller came may be older than a write the caller
-    knows of. Who waited looks into the cache again, where a drop has its effect.
+    Results are not shared: a load that began before a caller came may return a value older than a write the caller
+    knows of. After waiting, callers read the cache again, where a drop has taken effect.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,9 @@ class Flights:
         self._under_way: dict[str, threading.Event] = {}
 
     def claim(self, keys: Iterable[str]) -> tuple[list[str], dict[str, threading.Event]]:
-        """The keys nobody had, which are the caller's until `land`; and what ends the others' flights."""
+        """The keys that nobody was loading, which are the caller's until `land`, and for the others the events that
+        are set when their loads end.
+        """
         landed, mine, theirs = threading.Event(), [], {}
         with self._guard:
             for key in keys:
@@ -42,10 +44,10 @@ class Flights:
 
 
 class Limit:
-    """At most `places` loads at once. Who gets no place within `patience` is refused with `Unavailable`, a 503.
+    """At most `places` loads at once. A load that gets no slot within `patience` raises `Unavailable` (503).
 
-    While the cache is away all reads come to the sources; those beyond their strength wait here, and not for long. A
-    load within a load needs no second place.
+    While the cache is unavailable, all reads go to the sources; more of them than the sources can take wait here, for a
+    short time. A nested load of the same thread needs no second slot.
     """
 
     def __init__(self, places: int, patience: timedelta) -> None:
@@ -67,9 +69,9 @@ class Limit:
 
 
 def is_due(held: Held, draw: float, beta: float = 1.0) -> bool:
-    """XFetch: the nearer the end and the dearer the load, the likelier; surely when the time is over.
+    """XFetch: the closer the expiry and the more expensive the load, the likelier. Always True after the expiry.
 
-    `draw` is random, from 0 to below 1; `beta` above 1 renews earlier (Vattani et al., "Optimal Probabilistic Cache
-    Stampede Prevention", VLDB 2015).
+    `draw` is random in [0, 1); `beta` above 1 renews earlier (Vattani et al., "Optimal Probabilistic Cache Stampede
+    Prevention", VLDB 2015).
     """
     return held.left <= held.value.cost * beta * -math.log(1 - draw)

@@ -1,7 +1,8 @@
-"""Drops of what pages are checked against (`kept_states.py`) that did not reach the cache, while others may read it.
+"""Failed drops of kept states (`kept_states.py`), while other processes may still reach the cache and read them.
 
-Each is counted in the relational store: nothing that was kept before counts with the next flight. What is trusted by
-then is waited for, once: in the seconds after a count no flight is kept, so whoever comes within them need not wait.
+Each failure raises the counter `lost` in the relational store, so no state kept before agrees with the next flight. A
+flight that is still trusted has to be waited out, but only once: none is kept in the seconds after a count, so later
+writers within these seconds need not wait.
 """
 
 import threading
@@ -11,13 +12,13 @@ from collections.abc import Callable
 from app.services.feeds.kept_states import SECONDS, STEADY_SECONDS
 from repositories.relational import RelationalStore
 
-# Clocks run apart by much less than a tenth.
+# A tenth more than flight is trusted: clocks drift apart by much less.
 WAIT_SECONDS = SECONDS * 1.1
 COVERED_SECONDS = STEADY_SECONDS - 2 * WAIT_SECONDS
 
 
 class LostDrops:
-    """`pause` waits; both it and `seconds` count seconds."""
+    """`seconds` is a monotonic clock, `pause` sleeps; both are in seconds."""
 
     def __init__(
         self,
@@ -33,7 +34,7 @@ class LostDrops:
         self._from = 0.0
 
     def settle(self) -> None:
-        """From its return on no page is answered by what such a drop should have ended. Raises `Unavailable`."""
+        """Once this returns, no page is answered by a state that the failed drop was to end. Raises `Unavailable`."""
         began = self._seconds()
         with self._relational.transaction() as tx:
             tx.fanouts.lose()

@@ -1,8 +1,8 @@
-"""What one account likes, whom it follows and blocks, kept as ids: the viewer's part of a page without the truth.
+"""Marks of viewers: what an account likes, follows and blocks, cached as ids, so that the truth need not be asked.
 
-Three values for each account, each dropped by whatever changes it: the posts of the last weeks that it likes, the
-accounts that it follows, and those that it blocks. None is kept of who has more than `MOST`. The truth is asked for
-the rest: older posts, and everything while the cache is away.
+Three values for each account, each dropped by every change to it: the posts of the last weeks that it likes, the
+accounts that it follows, and those that it blocks. A list of more than `MOST` ids is not kept. The truth is asked for
+the rest: older posts, longer lists, and everything while the cache is unavailable.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from repositories.relational import RelationalStore
 
 LIKED = timedelta(days=30)
 MOST, ID = 1000, 16
-# The note of a value: it holds for all ids above this one, so of none above the last.
+# The note of a value: its list is complete for ids above the note; with `_NOTHING`, the highest id, for none.
 _ALL, _NOTHING = UUID(int=0), UUID(int=(1 << 128) - 1)
 Marked = tuple[set[UUID], set[UUID]]
 Loads = Mapping[str, Callable[[], Value]]
@@ -30,7 +30,7 @@ Kept = Sequence[Held | None]
 
 
 class Marks:
-    """`fresh` seconds each. Never fails for the cache's sake."""
+    """Each value is fresh for `fresh` seconds. Never raises because of the cache."""
 
     def __init__(self, relational: RelationalStore, cache: Cache, clock: Clock, fresh: float) -> None:
         self._relational = relational
@@ -41,8 +41,9 @@ class Marks:
     def among(
         self, account: UUID, posts: Collection[UUID], others: Collection[UUID], kept: Kept | None = None
     ) -> Marked | None:
-        """Which of the posts it likes, and which of the others it follows. None where what is kept does
-        not say. One round trip where it is there, or none where the caller has read `keys_of` the account: `kept`.
+        """Which of `posts` the account likes, and which of `others` it follows. None if the cached values do not tell.
+
+        One round trip if they are cached; none if the caller passes the values of `keys_of(account)` as `kept`.
         """
         if not self.may_say(min(posts)):
             return None
@@ -56,7 +57,9 @@ class Marks:
         return _among(liked, posts), _among(followed, others)
 
     def relation(self, account: UUID, other: UUID, kept: Kept | None = None) -> Relation | None:
-        """Whether it follows the other, is followed and blocks; of `kept` and None as in `among`."""
+        """Whether the account follows the other, is followed by it, and blocks it. `kept` (the values of
+        `relation_keys`) and None as in `among`.
+        """
         if account == other:
             return Relation()
         ways = partial(self._follows, account), partial(self._follows, other), partial(self._blocks, account)
@@ -70,14 +73,17 @@ class Marks:
         return Relation(_holds(mine, other.bytes), _holds(theirs, account.bytes), _holds(blocked, other.bytes))
 
     def may_say(self, post: UUID) -> bool:
-        """Whether it is of the last weeks."""
+        """Whether the post is recent enough for likes of it to be kept."""
         return post > self._since()
 
     def _since(self) -> UUID:
         return lowest_id(self._clock() - LIKED)
 
     def _kept(self, loads: Loads, kept: Kept | None) -> dict[str, Value]:
-        """Without what somebody else is loading. Raises what a load raises."""
+        """The cached values, and missing ones loaded under leases, but not those that others are loading.
+
+        Raises what a load raises.
+        """
         try:
             held = dict(zip(loads, kept or self._cache.read(list(loads)), strict=True))
             missing = [key for key, one in held.items() if one is None]
@@ -111,12 +117,12 @@ class Marks:
 
 
 def keys_of(account: UUID) -> list[str]:
-    """In the order in which `Marks.among` takes what is kept."""
+    """The keys of the values that `Marks.among` takes, in this order."""
     return [likes_key(account), follows_key(account)]
 
 
 def relation_keys(account: UUID, other: UUID) -> list[str]:
-    """In the order in which `Marks.relation` takes what is kept."""
+    """The keys of the values that `Marks.relation` takes, in this order."""
     return [follows_key(account), follows_key(other), blocks_key(account)]
 
 

@@ -1,4 +1,4 @@
-"""A bounded memory of facts that never change, one for a process."""
+"""A bounded in-process memory of facts that never or hardly ever change."""
 
 from typing import Generic, TypeVar
 
@@ -8,8 +8,8 @@ MOST = 20_000
 
 
 class Memo(Generic[K, V]):
-    """Of things that hardly change. Whoever relies on one that may have changed checks it. Thread-safe: each step is
-    one operation of a dictionary. When it is full it begins anew.
+    """A caller must check a fact that may have changed. Thread-safe, since each step is one dictionary operation. When
+    it is full, it is emptied.
     """
 
     def __init__(self, most: int = MOST) -> None:

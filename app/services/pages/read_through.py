@@ -1,6 +1,6 @@
-"""Cache-aside: what is cached comes out of the cache in one multi-get, what is not is loaded from its source and kept.
+"""Cache-aside: cached values are read in one multi-get; missing ones are loaded from their source and stored.
 
-The cache is never the truth: where it does not answer, reads go to the sources, within a limit.
+The cache is never the truth: if it does not answer, reads go to the sources, within a limit.
 """
 
 import logging
@@ -36,7 +36,7 @@ FIRST_STEP, LONGEST_STEP = 0.002, 0.05
 
 @dataclass(frozen=True)
 class ReadThrough:
-    """A process's one way to what is cached. `patience` is how long somebody else's load is waited for."""
+    """Reads all `Kind`s of a process. `patience` is how long a request waits for another's load."""
 
     cache: Cache
     limit: Limit = field(default_factory=lambda: Limit(LOADS, PATIENCE))
@@ -48,15 +48,15 @@ class ReadThrough:
     flights: Flights = field(default_factory=Flights)
 
     def get(self, kind: Kind[K], ids: Collection[K], used: Used | None = None) -> dict[K, Value]:
-        """As `multi_get`, of one kind."""
+        """`multi_get` of a single kind."""
         found: dict[K, Value] = self.multi_get({kind: ids}, used)[kind]
         return found
 
     def multi_get(self, wanted: Wanted, used: Used | None = None) -> Found:
-        """What there is of the wanted things; each value has a body. Raises what a source raises.
+        """The wanted things that exist; each value has a body. Raises what a source raises.
 
-        One cache read when all is there and fresh. Otherwise one more for the leases, one load for each kind
-        that misses, one fill; and waiting, for a bounded time, for what somebody else loads. `used` notes each.
+        Takes one cache read if everything is cached and fresh. Otherwise one more for the leases, one load for each
+        kind with misses, one fill, and a bounded wait for what others are loading. `used` records each value.
         """
         refs = {kind.key(about): (kind, about) for kind, ids in wanted.items() for about in ids}
         answer: Found = {kind: {} for kind in wanted}
@@ -72,13 +72,13 @@ class ReadThrough:
 
 
 class CacheAway(Exception):
-    """Tells an outage of the cache, which is mended, from one of the source, which is not."""
+    """The cache does not answer: reads go on without it. An outage of a source, in contrast, is raised."""
 
 
 class MultiGet:
-    """Reads what is in the cache; loads what is missing or due and nobody else is loading; waits for the others.
+    """Reads cached values, loads those that are missing or due and not being loaded yet, and waits for the others.
 
-    Whoever holds leases loads before waiting for anybody, so that no two of these wait for each other.
+    A request that holds leases loads before it waits, so that no two requests wait for each other.
     """
 
     def __init__(self, through: ReadThrough, refs: Refs) -> None:
@@ -86,12 +86,12 @@ class MultiGet:
         self._refs = refs
         self._deadline = through.clock() + at_most(through.patience.total_seconds())
         self._outcomes: dict[str, CacheKind] = {}
-        # Of what is stored as it was found: its stamp, and the seconds until it is due.
+        # For each found value that is stored unchanged: its stamp, and the seconds until it is due.
         self._stored: dict[str, tuple[bytes, float]] = {}
         self.found: dict[str, Value] = {}
 
     def run(self) -> dict[str, Value]:
-        """A value for each key; that of a thing that is not there has no body. Raises what a source raises."""
+        """A value for each key; it has no body if the thing does not exist. Raises what a source raises."""
         missing = list(self._refs)
         try:
             while missing and self._left() > 0:
@@ -106,7 +106,7 @@ class MultiGet:
         return self.found
 
     def note(self, used: Used) -> None:
-        """What the answer was made of."""
+        """Record in `used` what the answer was made of."""
         for key in self._refs:
             used.note(key, *self._stored.get(key, (None, 0.0)))
 
@@ -123,7 +123,7 @@ class MultiGet:
             _wait(theirs[key], self._left())
 
     def _read(self, keys: Sequence[str]) -> dict[str, bytes]:
-        """Take over what is stored. Returns the keys to be renewed, each with the stamp of what was seen."""
+        """Take the stored values. Returns the keys to be renewed, each with the stamp of the value seen."""
         due: dict[str, bytes] = {}
         for key, held in zip(keys, self._ask(lambda cache: cache.read(keys)), strict=True):
             if held is None:
@@ -141,7 +141,7 @@ class MultiGet:
         self._stored[key] = held.stamp, held.left
 
     def _renew(self, seen: dict[str, bytes]) -> None:
-        """Load what can be had a lease for. What somebody else loads is waited for only where there is nothing."""
+        """Load the keys for which leases are granted. Wait for the loads of others only where no value was found."""
         step = FIRST_STEP
         while seen:
             leases = self._lease(seen)
@@ -181,7 +181,7 @@ class MultiGet:
             self._outcomes[key] = "miss" if self._outcomes[key] == "miss" else "refresh"
 
     def _settle(self, leases: Mapping[str, bytes], loaded: Mapping[str, Value]) -> set[str]:
-        """End every lease: with its value, or with nothing so that the next may load. Returns what is stored."""
+        """End each lease, with its value or without one, so that another may load. Returns the keys that are stored."""
         fills = {key: fill for key, value in loaded.items() if (fill := self._fill(key, leases[key], value))}
         gone = loaded.keys() - fills.keys()
         idle = {key: lease for key, lease in leases.items() if key not in loaded}

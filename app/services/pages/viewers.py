@@ -24,15 +24,15 @@ class AccountViewer(Struct, frozen=True):
 
 
 class Viewers:
-    """One round trip each, and none for nothing."""
+    """Each method takes one round trip, and none if there is nothing to look up."""
 
     def __init__(self, relational: RelationalStore, marks: Marks | None) -> None:
-        """`marks` are asked before the truth, where that is cheaper."""
+        """`marks`, if given, are asked before the truth."""
         self._relational = relational
         self._marks = marks
 
     def keys_of(self, viewer: UUID, about: UUID, *, account: bool = False) -> list[str]:
-        """What is to be read beside the page of a post, or of an account, for `personal`."""
+        """The keys to read along with the page of a post, or of an account, for `personal`."""
         if self._marks is None:
             return []
         if account:
@@ -42,7 +42,7 @@ class Viewers:
     def of_posts(
         self, viewer: UUID | None, authors: Mapping[UUID, UUID], kept: Kept | None = None
     ) -> dict[UUID, PostViewer]:
-        """By post. `authors` are those of the posts."""
+        """The viewer's part of each post. `authors` maps each post to its author."""
         if viewer is None or not authors:
             return {}
         posts, people = list(authors), set(authors.values())
@@ -57,12 +57,12 @@ class Viewers:
         return {i: _account_viewer(relation) for i, relation in relations.items()}
 
     def of_profile(self, viewer: UUID, account: UUID, kept: Kept | None) -> dict[UUID, AccountViewer]:
-        """As `of_accounts`, whose marks would mostly be asked for once."""
+        """`of_accounts` of one account, by marks if possible. For lists of accounts, marks would seldom be reused."""
         marked = self._marks.relation(viewer, account, kept) if self._marks else None
         return {account: _account_viewer(marked)} if marked else self.of_accounts(viewer, [account])
 
     def personal(self, page: WholePage, viewer: UUID, kept: Kept | None = None) -> WholePage:
-        """The page as this viewer sees it. `kept` is what was read of `keys_of`, if it was."""
+        """The page as this viewer sees it. `kept` are the values of `keys_of`, if they were read."""
         if not page.cuts:
             return page
         authors = {cut.about: cut.author for cut in page.cuts if cut.author is not None}

@@ -1,8 +1,8 @@
 """The hottest public pages, stored whole beside the fragments they are made of.
 
-A page is valid only while each of its fragments is stored unchanged since the page was made. Whoever drops or replaces
-a fragment thereby invalidates the page. `look` checks this in the same round trip. The note of a stored page has its
-compressed forms, so that a hit compresses nothing, and the places for what is a viewer's own (`viewers.py`).
+A page is valid only while each of its fragments is stored unchanged since the page was made: dropping or replacing a
+fragment invalidates the page. `look` checks this in the same round trip. The note of a stored page has its compressed
+forms, so that a hit compresses nothing, and the positions of a viewer's own parts (`viewers.py`).
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from repositories.meter import cache_event
 from repositories.read_your_writes import primary
 
 FRESH_SECONDS = 60.0
-# Of a page that no shared cache counts the age of.
+# For a page that shared caches do not store, so that its age does not matter.
 OWN_SECONDS = 900.0
 LEAST_SECONDS = 1.0
 _SCHEMA = 3
@@ -40,7 +40,7 @@ _HANDLES = "/api/v1/accounts/"
 
 
 class Cut(Struct, frozen=True, array_like=True):
-    """Where a page for everybody takes what is one viewer's own: the end of a card about a post or an account."""
+    """A position in a public page where a viewer's own part is inserted: the end of a card of a post or an account."""
 
     at: int
     about: UUID
@@ -48,10 +48,9 @@ class Cut(Struct, frozen=True, array_like=True):
 
 
 class WholePage(Struct, frozen=True):
-    """`etag` is the header's value, with its quotes. `age_seconds` is counted from when the page was put together;
-    it is due `fresh_seconds` after that, 0 for one that is not kept. A page made just now is a `miss`.
-    `coded` are the compressed forms of `body`, by coding, as far as they are made. `cuts` are where it is not the same
-    for everybody.
+    """`etag` is the header's value, with its quotes. `age_seconds` is the time since the page was made; the page is due
+    `fresh_seconds` after it was made (0: it is not kept). A page made just now is a `miss`. `coded` are the compressed
+    forms of `body` made so far, by coding. `cuts` are the positions of a viewer's own parts.
     """
 
     body: bytes
@@ -64,7 +63,7 @@ class WholePage(Struct, frozen=True):
     cuts: tuple[Cut, ...] = ()
 
     def form(self, coding: str) -> bytes:
-        """The body in a coding, "" for as it is."""
+        """The body in a coding; "" is the uncompressed body."""
         if not coding:
             return self.body
         if coding not in self.coded:
@@ -82,9 +81,9 @@ Build = Callable[[Used], WholePage]
 
 
 def target(path: str, query_string: str) -> str | None:
-    """The name of the page that this GET asks for, None where it is not one to be kept whole.
+    """The name of the page that this GET asks for, or None if it is not a page that is kept whole.
 
-    The same page has one name, whatever the case of a handle and whether the default limit is spelt out.
+    A page has one name, whatever the case of a handle and whether or not the default limit is given explicitly.
     """
     if not query_string and _THING.fullmatch(path):
         return path.lower() if path.startswith(_HANDLES) else path
@@ -97,25 +96,26 @@ def target(path: str, query_string: str) -> str | None:
 
 
 class WholePages:
-    """Never fails for the cache's sake: a page that cannot be kept is made and answered all the same."""
+    """Never raises because of the cache: a page that cannot be kept is still made and answered."""
 
     def __init__(self, cache: Cache, fresh: float = FRESH_SECONDS, signer: str = "") -> None:
-        """`signer` stands for the secret that signs cursors: a page holds one, so it is kept for that secret only."""
+        """`signer` identifies the secret that signs cursors: pages have cursors, so they are kept for that secret only.
+        """
         self._cache = cache
         self._prefix = f"page@{_SCHEMA}{signer and '-'}{signer}:"
         self._fresh = fresh
-        # The hottest, for as long as the cache answers with the very same object.
+        # The hottest pages, decoded; each is used while the cache returns the identical object.
         self._same: dict[str, tuple[Held, WholePage]] = {}
 
     def look(self, target: str) -> WholePage | None:
-        """The page, when it is kept and not due. One round trip or none; loads nothing."""
+        """The page, if it is kept and not due. One round trip or none; loads nothing."""
         try:
             return self._looked(target, self._cache.whole(self._prefix + target))
         except Unavailable:
             return None
 
     def look_beside(self, target: str, keys: Sequence[str]) -> tuple[WholePage | None, list[Held | None]]:
-        """As `look`, and what is stored of some keys, in the same round trip where it can be."""
+        """`look`, and the stored values of some keys, in the same round trip if possible."""
         try:
             held, beside = self._cache.whole_beside(self._prefix + target, keys)
         except Unavailable:
@@ -123,13 +123,13 @@ class WholePages:
         return self._looked(target, held), beside
 
     def keep(self, target: str, build: Build, *, shared: bool = True) -> WholePage:
-        """Make the page, and keep it if nobody else is about to and nothing it is made of changes meanwhile.
+        """Make the page, and keep it if nobody else is making it and none of its fragments changes meanwhile.
 
-        For who has looked and found nothing. Two round trips beside what `build` needs. Of a page that is not `shared`
-        only the codings are kept that `build` has made, and it is kept for as long as it is valid.
+        To be called after `look` has found nothing. Two round trips besides those of `build`. A page that is not
+        `shared` is kept in the codings that `build` has made only, and for up to `OWN_SECONDS`.
         """
         key, used = self._prefix + target, Used()
-        # Whoever else has the lease makes the page; this one is answered as it is made.
+        # If another request has the lease, that one keeps its page; this one is answered but not kept.
         lease = lease_of(self._cache, key)
         began = time.monotonic()
         try:
@@ -148,7 +148,7 @@ class WholePages:
         return kept
 
     def _seen(self, target: str, held: Held) -> WholePage | None:
-        """None for a page that is due. The lot is drawn once for each answer of the store."""
+        """None for a page that is due. The random draw is made once for each object that the cache returns."""
         same = self._same.get(target)
         if same is not None and same[0] is held:
             return same[1]
@@ -188,13 +188,13 @@ class WholePages:
 
 
 def tag_of(body: bytes, version: int | None = None) -> str:
-    """The strong entity tag of a representation; with the version of the thing it shows, where it shows one."""
+    """The strong entity tag of a representation, with the version of the thing it shows, if it has one."""
     digest = hashlib.blake2b(body, digest_size=8).hexdigest()
     return f'"{digest}"' if version is None else f'"{version}-{digest}"'
 
 
 def unversioned(body: bytes) -> WholePage:
-    """Of what has no version, with a tag over all of it."""
+    """A page of something without a version: its tag is a digest of the body alone."""
     return WholePage(body, tag_of(body), 0)
 
 

@@ -24,12 +24,13 @@ from app.stores import Stores
 
 
 class PageLimits(Struct, frozen=True):
-    """How long things are kept: `fresh_seconds` what pages are made of; `shared_seconds` pages, also by others.
+    """How long values are kept: `fresh_seconds` those that pages are made of, `shared_seconds` whole pages, which
+    shared caches may keep too. A whole page is kept no longer than shared caches may serve it, or its `Age` would make
+    it stale on arrival.
 
-    A whole page is kept no longer than shared caches may serve it, or its `Age` would make it stale on arrival.
-    `loads` bounds all that this process loads from the sources at once.
-    `signer` stands for the secret that signs cursors. `marks` says whether to keep what viewers like and follow, and
-    the states of their feeds, which pays where the cache is asked for much less than the relational store.
+    `loads` limits the concurrent loads of this process from the sources. `signer` identifies the secret that signs
+    cursors. `marks`: whether to keep what viewers like and follow and the states of their feeds, which pays if the
+    cache is much cheaper to ask than the relational store.
     """
 
     fresh_seconds: float

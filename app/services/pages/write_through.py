@@ -1,4 +1,4 @@
-"""Write-through: the writer has the new value, so it stores it, where nobody else changes the same thing meanwhile."""
+"""Write-through: a writer stores the new value in the cache, unless the same thing is changed concurrently."""
 
 from collections.abc import Callable, Collection
 from typing import TypeVar
@@ -20,15 +20,15 @@ class WriteThrough:
         self._invalidation = invalidation
 
     def account(self, account_id: UUID, write: Callable[[], Account], renamed: Collection[str]) -> None:
-        """`renamed` are its handles before and after, where these differ."""
+        """`renamed` are the handles before and after, if they differ."""
         stale = self._invalidation.handles(renamed)
         self.store(self._kinds.accounts, account_id, lambda: account_value(write()), stale)
 
     def store(self, kind: Kind[K], about: K, write: Callable[[], Value], stale: Collection[str] = ()) -> Value:
-        """Run `write`, which changes the source and returns the new value; keep that, and drop what is `stale` by it.
+        """Run `write`, which changes the source and returns the new value. Cache the value, and drop the `stale` keys.
 
-        The lease is taken before the write, so that a drop by any other writer meanwhile voids it; where there is
-        none to be had, or the outcome is unknown, the key is dropped with the others.
+        The lease is taken before the write, so that a concurrent drop by another writer voids it. If no lease is
+        granted, or the outcome of the write is unknown, the key is dropped with the others.
         """
         key, stored = kind.key(about), False
         lease = self._lease(key)
