@@ -5,12 +5,12 @@ or not at all. `begin` and `finish` surround work on other systems: `begin` comm
 stores the answer. The claim also stores the id of what will be made, so an attempt that takes over after a crash finds
 what an earlier one made.
 
-Ids of what is made are derived from the key. So when the answer is no longer kept, the key finds the thing itself, as
-it is now, and has no second effect.
+The ids of what is made are derived from the key. So once the answer is no longer kept, the key still finds the thing
+itself, in its current state, and has no second effect.
 
 Only successes are stored. After a refusal the key is unused again, because the same request may succeed later, for
-example when money has arrived. When the outcome is unknown, the claim is kept without a lease: the key then accepts the
-same body only.
+example when money has arrived. If the outcome is unknown, the claim is kept without a lease: the key then accepts only
+the same body.
 """
 
 import logging
@@ -32,15 +32,15 @@ from repositories.relational import Transaction
 log = logging.getLogger(__name__)
 LEASE = timedelta(seconds=10)
 KEPT = timedelta(hours=24)
-# How long the end of a claim waits for the place to which the role has moved.
+# How long ending a claim waits for the new place, if the role has just moved.
 MOVE_SECONDS = 2.0
 T = TypeVar("T")
 P = TypeVar("P")
 
 
 class Replayed(Exception):
-    """The work was done before with this key, and was not done again. `answer` is the stored one, or is made of what
-    is there now when the stored one is gone.
+    """The work was already done with this key, and was not repeated. `answer` is the stored one or, if that is no
+    longer kept, made from the current state.
     """
 
     def __init__(self, answer: Answer) -> None:
@@ -93,7 +93,7 @@ class Idempotency:
         self._moved = threading.Event()
 
     def follow(self, other: "Idempotency") -> None:
-        """The role has moved, and `other` is at the new place: claims that are open here end there."""
+        """After a move of the role to the place of `other`: claims that are open here end there."""
         self.transaction = other.transaction
         self._moved.set()
 
@@ -107,9 +107,9 @@ class Idempotency:
     ) -> Answer:
         """`prepare` reads outside the transaction, `work` writes inside it. Both run again after `Contention`.
 
-        `last` gets what `work` has made and writes inside it too, right before the commit: it locks what many wait for.
-        After a refusal, `find` reads what was made with the key long ago. Raises `Replayed`, `InProgress`, `KeyReused`,
-        `KeySpent`, and what `prepare`, `work` and `find` raise.
+        `last` gets the result of `work` and writes inside the transaction too, right before the commit, since it takes
+        contended locks. After a refusal, `find` reads what was made with the key long ago. Raises `Replayed`,
+        `InProgress`, `KeyReused`, `KeySpent`, and what `prepare`, `work` and `find` raise.
         """
         return self._retry(lambda: self._run(receipt, prepare, work, find, last))
 
@@ -120,7 +120,7 @@ class Idempotency:
         work: Callable[[Transaction, P], T],
         find: Callable[[], T | None],
     ) -> Answer:
-        """As `run`, of which all reads are in the transaction: what `begin` asks for there goes with the claim."""
+        """`run` with all reads inside the transaction: reads that `begin` starts are sent together with the claim."""
         return self._retry(lambda: self._transact(receipt, begin, work, find, _nothing))
 
     def begin(
@@ -131,12 +131,12 @@ class Idempotency:
     ) -> OpenClaim:
         """Claim the key. `fresh` becomes the reserved id, unless an earlier attempt has stored one.
 
-        What `work` does, given this id, is written with the claim. Raises as `run`.
+        `work` is given this id, and writes in the transaction of the claim. Raises what `run` raises.
         """
         return self._retry(lambda: self._begin(attempt, fresh, work))
 
     def finish(self, claim: OpenClaim, receipt: Receipt[T], work: Callable[[Transaction], T]) -> Answer:
-        """Run `work` and store the answer, in one transaction. Raises as `run`."""
+        """Run `work` and store the answer, in one transaction. Raises what `run` raises."""
         try:
             return self._retry(lambda: self._finish(claim, receipt, work))
         except Stale as taken:
@@ -151,8 +151,8 @@ class Idempotency:
         self._best_effort(lambda: self._abandon(claim))
 
     def end_lease(self, claim: OpenClaim, work: Callable[[Transaction], None] = _nothing) -> None:
-        """After an unknown outcome, or one that this body alone may have: end the lease now, and keep the key for this
-        body. `work` is done in the same transaction.
+        """After an unknown outcome, or a final one of this body: end the lease now, and keep the key bound to the body.
+        `work` runs in the same transaction.
         """
         self._best_effort(lambda: self._end_lease(claim, work))
 
@@ -168,7 +168,7 @@ class Idempotency:
             plan = prepare()
         except (AppError, StoreError) as refused:
             if isinstance(refused, Unavailable) and refused.store == "relational":
-                # What is stored is there too.
+                # A stored answer would be in the same store.
                 raise
             self._raise_stored(receipt.attempt)
             _raise_made(receipt, find)
@@ -256,7 +256,7 @@ class Idempotency:
             log.warning("whether the key has an answer is not known: %s", error)
 
     def _best_effort(self, step: Callable[[], None]) -> None:
-        """Clean up. When it fails, the lease ends by its time."""
+        """Run a step of the clean-up. If it fails, the lease expires by itself."""
         try:
             try:
                 self._retry(step)

@@ -1,4 +1,4 @@
-"""What services are built with: clock, ids, retries and the emitter of events."""
+"""What every service is given: clock, ids, retries and the emitter of events."""
 
 from datetime import datetime
 from typing import Self

@@ -1,4 +1,4 @@
-"""If-Match as the rules see it (RFC 9110, section 13.1.1): what a client is willing to change."""
+"""The precondition of a change, from the header If-Match (RFC 9110, section 13.1.1)."""
 
 from msgspec import Struct
 
@@ -6,8 +6,8 @@ from app.errors import PreconditionFailed, PreconditionRequired
 
 
 class Precondition(Struct, frozen=True):
-    """`given` is whether the header was there; `any` is `*`; `tags` are its entity tags without quotes, `versions` the
-    numbers that they begin with.
+    """`given`: the header was present. `any`: its value is `*`. `tags` are its entity tags without quotes, `versions`
+    the numbers that they begin with.
     """
 
     given: bool = False
@@ -16,11 +16,17 @@ class Precondition(Struct, frozen=True):
     tags: frozenset[str] = frozenset()
 
     def check(self, current: int) -> None:
-        """For things whose every change has a version of its own."""
+        """For things that get a new version with every change. `current` is the version.
+
+        Raises `PreconditionRequired`, `PreconditionFailed`.
+        """
         self._check(met=current in self.versions)
 
     def check_whole(self, current: str) -> None:
-        """For things that change more often than their version. `current` is the entity tag, with its quotes."""
+        """For things that change more often than their version. `current` is the entity tag, with its quotes.
+
+        Raises `PreconditionRequired`, `PreconditionFailed`.
+        """
         self._check(met=current.strip('"') in self.tags)
 
     def _check(self, *, met: bool) -> None:

@@ -1,10 +1,10 @@
-"""Live events for those who listen: what comes into feeds and leaves them, and notifications.
+"""Announces live events to listening accounts: posts that enter and leave feeds, and notifications.
 
-Only listeners have a stream, so announcing to a chunk of followers costs one round trip. For an author who is pulled
-nobody walks the followers: the listeners are read, and the graph says which of them follow.
+Only listeners have a stream, so announcing to a chunk of followers costs one round trip. The followers of a pulled
+author are not walked: the listeners are read, and the graph tells which of them follow.
 
-While the streams' store is away, announcements are deferred. They are made when it is back, each to the author and to
-those listeners who follow by then.
+While the store of streams is unavailable, announcements are deferred. Once it is back, each is made to the author and
+to the listeners who follow at that time.
 """
 
 import time
@@ -26,12 +26,12 @@ from repositories.relational.deferred_port import Deferred
 
 LISTENERS_AT_ONCE = 1000
 AWAY_SECONDS = 1.0
-# Begins the keys of deferred work that is an announcement.
+# Prefix of the keys of deferred work that are announcements.
 LIVE = b"live:"
 
 
 class Announcement(Struct, frozen=True):
-    """An event that waits: for `owner`, or for `author` and who follows."""
+    """An event that may be deferred: for `owner`, or for `author` and the author's followers."""
 
     key: str
     name: str
@@ -47,7 +47,7 @@ class Announcement(Struct, frozen=True):
 class Announcer:
     """Every method may be repeated: a stream keeps an event once.
 
-    Whoever stores that a step is done announces it first, or a crash between the two loses the event.
+    A caller that records a step as done must announce it first, or a crash between the two loses the event.
     """
 
     def __init__(self, streams: Streams, relational: RelationalStore, clock: Clock) -> None:
@@ -57,14 +57,14 @@ class Announcer:
         self._away_until = 0.0
 
     def delivered(self, post: PostRef, owners: Collection[UUID]) -> None:
-        """The post is in these feeds now."""
+        """Announce that the post is in these feeds."""
         self._announce(_of_post("post", post), lambda event: self._append(owners, event))
 
     def retracted(self, post: PostRef, owners: Collection[UUID]) -> None:
         self._announce(_of_post("gone", post), lambda event: self._append(owners, event))
 
     def left(self, post: PostRef) -> None:
-        """The post is in every follower's feed, since it is pulled."""
+        """Announce that the post, which is pulled, is in every follower's feed."""
         self._announce(_of_post("post", post), lambda event: self._to_followers(post.author_id, event))
 
     def notified(self, owner: UUID, activity_id: UUID, kind: str) -> None:
@@ -73,7 +73,10 @@ class Announcer:
         self._announce(waiting, lambda event: self._append([owner], event))
 
     def announce_deferred(self, work: Deferred) -> None:
-        """Raises `Unavailable`. Too late, when every stream of that time has ended or its reader got a resync."""
+        """Announce deferred work, unless it is so old that each stream of its time has ended or had a resync.
+
+        Raises `Unavailable`.
+        """
         waiting = msgspec.json.decode(work.body, type=Announcement)
         if self._clock() - work.at > LISTENING + timedelta(minutes=1):
             return
@@ -84,7 +87,7 @@ class Announcer:
             self._to_followers(waiting.author, waiting.event)
 
     def _announce(self, waiting: Announcement, act: Callable[[LiveEvent], None]) -> None:
-        """A store that did not answer is asked again after `AWAY_SECONDS`."""
+        """Announce, or defer it. After a failure the store is not asked for `AWAY_SECONDS`."""
         if time.monotonic() >= self._away_until:
             try:
                 return act(waiting.event)

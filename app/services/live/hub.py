@@ -1,7 +1,7 @@
 """Live streams of this process: one thread reads the store for all connections, each connection takes its own events.
 
-At most one batch is buffered per connection. While it is not taken, the connection's events stay in the store. A
-connection that falls behind further than the store keeps gets one resync.
+At most one batch is buffered per connection. Until it is taken, the connection's further events stay in the store. A
+connection that falls behind further than the store keeps events gets one resync.
 """
 
 import re
@@ -23,20 +23,20 @@ from repositories.hot.streams_port import Position
 from repositories.records import Session
 
 LONGEST_BACK_OFF = 2.0
-# So long it is waited for more, after the store has said that something came.
+# How long to wait for more events after the store has notified of new ones.
 GATHER_SECONDS = 0.01
 _ID = re.compile(r"([0-9a-f]{1,32})\.(0|[1-9][0-9]{0,14})")
 log = structlog.get_logger("quartet.live")
 
 
 class LiveLimits(Struct, frozen=True):
-    """`streams` at most at once, of which `each` account has at most so many; `batch` events are held for each.
+    """At most `streams` open streams in the process, `each` for one account, and `batch` buffered events per stream.
 
-    A stream beyond either bound takes the place of the account's oldest one, for its client has probably left: that
-    is noticed only with the next heartbeat.
+    A stream beyond either limit replaces the account's oldest one, since its client has probably gone: a lost client is
+    noticed only at the next heartbeat.
 
-    `life`, give or take a tenth, is how long one connection lasts. Sessions are looked at every `check`, and the store
-    every `poll`; where it says when something came, then, and otherwise every `quiet`.
+    `life`, plus or minus a tenth, is how long a connection lasts. Sessions are checked every `check`. The store is read
+    every `poll` or, if it notifies of new events, on each notification and every `quiet`.
     """
 
     streams: int
@@ -51,14 +51,14 @@ class LiveLimits(Struct, frozen=True):
 
 
 class StreamItem(Struct, frozen=True):
-    """`event` is None for a resync: some events are lost. `id` is the position to resume from."""
+    """`event` is None for a resync: some events were lost. `id` is the position to resume from."""
 
     id: str
     event: LiveEvent | None
 
 
 class Connection:
-    """One reader. The hub gives, the reader's thread takes."""
+    """One open stream. The hub gives events, the thread of the request takes them."""
 
     def __init__(self, session: Session, digest: bytes, at: Position, *, resync: bool, until: float) -> None:
         self.account_id = session.account_id
@@ -71,7 +71,7 @@ class Connection:
         self._changed = threading.Condition()
 
     def take(self, wait: timedelta) -> tuple[StreamItem, ...] | None:
-        """The next events, nothing after `wait`, None when the stream is over."""
+        """The next events, or none after `wait`. Returns None once the stream has ended."""
         with self._changed:
             left = min(wait.total_seconds(), self._until - time.monotonic())
             self._changed.wait_for(lambda: self._batch or self._over, max(left, 0))
@@ -103,13 +103,13 @@ class Hub:
         self._sessions = sessions
         self._clock = clock
         self._guard = threading.Lock()
-        # The oldest comes first.
+        # A set in the order of opening.
         self._open: dict[Connection, None] = {}
         self._prolonged: dict[UUID, float] = {}
         self._threads: list[threading.Thread] = []
         self._some = threading.Event()
         self._closed = threading.Event()
-        # Something may have come.
+        # Set when new events may have arrived.
         self._appended = threading.Event()
 
     @property
@@ -117,10 +117,10 @@ class Hub:
         return len(self._open)
 
     def open(self, session: Session, digest: bytes, last_id: str | None) -> Connection:
-        """After `last_id`, or with one resync where that is no place of this account's stream; else from now on.
+        """Open a stream that continues after `last_id`, or begins now: with a resync if `last_id` is not a position.
 
-        Ends the account's oldest stream where there is no room. Raises `Overloaded` where it has none, `Unavailable`
-        when the store is away. The caller must `release`.
+        If a limit is reached, ends the account's oldest stream, preferably one of this session. Raises `Overloaded` if
+        there is none, `Unavailable` if the store is unavailable. The caller must `release`.
         """
         end = self._streams.listen(session.account_id)
         after = end if last_id is None else _position(last_id)
@@ -185,7 +185,7 @@ class Hub:
             self._appended.set()
 
     def _every(self, act: Callable[[Sequence[Connection]], None], due: threading.Event, pause: timedelta) -> None:
-        """Act on what is open when it is `due`, and after each pause; at longer intervals while a store is away."""
+        """Call `act` with the open streams when `due` is set and after each `pause`; less often after failures."""
         back_off = shortest = pause.total_seconds()
         while not self._closed.is_set():
             if (due if back_off == shortest else self._closed).wait(back_off):
@@ -223,7 +223,9 @@ class Hub:
                     self._prolonged[account_id] = now
 
     def _check(self, now_open: Sequence[Connection]) -> None:
-        """End what belongs to a session that is over. While the store is away, nobody could have ended one there."""
+        """End the streams of sessions that have ended. While the session store is unavailable, none can be ended there,
+        so this check may fail.
+        """
         for digest in {connection.digest for connection in now_open}:
             if self._sessions.find(digest, now=self._clock()) is None:
                 for connection in now_open:

@@ -1,10 +1,10 @@
-"""Anchors: how far every ledger account and the stock of every product have come, in a file outside the database.
+"""Anchors: files outside the database that record how far every ledger account and every product's stock had come.
 
-It is signed with a key that the database does not have. A line for each account, ordered by owner: `owner currency
-entries posted last_at head holds holds_head`. Then one for each product that has stock, ordered by product: `product_id
-receipts head`. The last line is the seal: JSON that has the SHA-256 of the lines before it and the end of the chain of
-orders' heads, then a dot and its signature. The entries, receipts and orders behind an anchor cannot be rewritten
-without breaking with it, however well their hashes fit (decision 24).
+An anchor is signed with a key that the database does not have. It has a line for each account, ordered by owner: `owner
+currency entries posted last_at head holds holds_head`; then one for each product with stock, ordered by product:
+`product_id receipts head`. The last line is the seal: JSON with the SHA-256 of the lines before it and the head of the
+chain of orders' heads, then a dot and its signature. Entries, receipts and orders that an anchor covers cannot be
+rewritten without contradicting it, even if all their hashes are made to fit (decision 24).
 """
 
 import contextlib
@@ -31,16 +31,16 @@ SUFFIX = ".anchor"
 LAST_AUDIT = "last-audit.json"
 _NAME = "%Y%m%dT%H%M%S.%fZ"
 _MOST_NAMED = 100
-# Parts of orders whose heads one transaction notes: commands that move them wait for it.
+# Sub-orders whose heads one transaction notes; commands that move these sub-orders wait for it.
 _TOGETHER = 500
 
 
 class BadAnchor(Exception):
-    """The file is no anchor, or not as it was signed."""
+    """The file is not an anchor, or not as it was signed."""
 
 
 class Altered(Exception):
-    """The ledger is not what it was, so it is not anchored. `findings` are the first of what is wrong."""
+    """The ledger was altered, so it is not anchored. `findings` are the first problems found."""
 
     def __init__(self, findings: Sequence[Finding]) -> None:
         first = f"{findings[0].about}: {findings[0].problem}"
@@ -49,10 +49,11 @@ class Altered(Exception):
 
 
 class Seal(Struct, frozen=True):
-    """`heads` is the SHA-256 of the lines before it, `previous` that of the seal before, when there is one.
+    """`heads` is the SHA-256 of the lines before the seal, `previous` that of the previous seal, if there is one.
 
-    `products` have lines behind those of the accounts. `parts` is how many heads of orders' parts were noted,
-    `parts_head` the last digest of their chain. Anchors of earlier versions have none of these.
+    `accounts` and `products` count the lines of each, `entries` the ledger entries covered. `parts` counts the noted
+    heads of sub-orders; `parts_head` is the last digest of their chain. Anchors of earlier versions lack the last three
+    members.
     """
 
     at: datetime
@@ -66,7 +67,7 @@ class Seal(Struct, frozen=True):
 
 
 class Audited(Struct, frozen=True):
-    """What the last audit has found."""
+    """The result of the last audit."""
 
     at: datetime
     findings: int
@@ -74,7 +75,7 @@ class Audited(Struct, frozen=True):
 
 
 class Anchor(Struct, frozen=True):
-    """A file that was verified."""
+    """A verified anchor."""
 
     path: Path
     seal: Seal
@@ -99,7 +100,7 @@ class Anchor(Struct, frozen=True):
 
 
 class AnchorRules(Struct, frozen=True):
-    """`secrets`: the first signs, all verify. Without a `folder` only a caller's file is written."""
+    """`secrets`: the first one signs, all verify. Without a `folder`, anchors are only written to a caller's file."""
 
     folder: Path | None
     every: timedelta
@@ -125,7 +126,7 @@ class Anchors:
         return last is None or now >= time_of(last) + self._every
 
     def last(self) -> Anchor | None:
-        """The newest of the folder. Raises `BadAnchor`."""
+        """The newest anchor of the folder. Raises `BadAnchor`."""
         path = newest(self.folder) if self.folder else None
         return None if path is None else self.read(path)
 
@@ -146,7 +147,7 @@ class Anchors:
         return Anchor(path, seal, signed)
 
     def make(self) -> Anchor:
-        """A new file in the folder, and an event. Raises `Altered`, `BadAnchor`."""
+        """Write a new anchor into the folder, and emit its event. Raises `Altered`, `BadAnchor`."""
         if self.folder is None:
             raise BadAnchor("there is no folder for anchors")
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -164,7 +165,7 @@ class Anchors:
         return self.read(path)
 
     def write(self, out: BinaryIO, before: Anchor | None) -> Seal:
-        """The lines and the seal, when what came after `before` is in order. Raises `Altered`, without a seal."""
+        """Write the lines, and the seal if everything since `before` is in order. Otherwise raises `Altered`."""
         digest, accounts, products, entries, wrong = hashlib.sha256(), 0, 0, 0, list[Finding]()
         known = (before.heads(), before.stock_heads(), before.parts_head()) if before else ((),)
         for one in self._relational.audit.advance(*known):
@@ -193,7 +194,7 @@ class Anchors:
         return seal
 
     def note_heads(self) -> PartsHead:
-        """Of all orders that have moved: they were audited right before, so that nothing wrong is in the chain."""
+        """Note the heads of all orders that have moved. They were audited just before, so the chain has no bad ones."""
         while True:
             with self._relational.transaction() as tx:
                 count, end = tx.orders.note_heads(limit=_TOGETHER)
@@ -201,14 +202,14 @@ class Anchors:
                 return end
 
     def known(self) -> tuple[datetime | None, tuple[datetime, int] | None]:
-        """When the newest anchor of the folder was made; when an audit was last noted, and how much it found."""
+        """The time of the newest anchor of the folder; the time of the last noted audit and its number of findings."""
         if self.folder is None:
             return None, None
         anchor, audited = newest(self.folder), last_audit(self.folder)
         return time_of(anchor) if anchor else None, (audited.at, audited.findings) if audited else None
 
     def note(self, found: int, *, whole: bool) -> None:
-        """Keep what an audit has found, for metrics."""
+        """Store the number of an audit's findings, for metrics."""
         if self.folder is not None:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             draft = self.folder / f"{LAST_AUDIT}.{os.getpid()}"
@@ -217,7 +218,7 @@ class Anchors:
 
 
 def _line(head: Head | StockHead) -> bytes:
-    """What an anchor says of it."""
+    """The line of an anchor for this head."""
     if isinstance(head, StockHead):
         return f"{head.product_id} {head.receipts} {head.head.hex()}\n".encode()
     posted = f"{head.entries} {head.posted} {head.last_at.isoformat()} {head.head.hex()}"

@@ -1,7 +1,7 @@
-"""What a seller does with a sub-order: send units, a part of them or all, or refuse it.
+"""A seller's commands on a sub-order: send some or all of its units, or refuse it.
 
 Atomic: each command is one relational transaction, with the order locked before ledger accounts and stock. The ids of
-a shipment and of a refusal are derived from the idempotency key, so the key finds what it has made for ever.
+shipments and refusals are derived from the idempotency key, so a repeated key always finds what it has made.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ SHIPMENT = "shipment"
 
 
 class WantedShipment(Struct, frozen=True):
-    """`units` are by the number of their line; None is all that is left to send."""
+    """`units` are by line number; None means all that are left to send."""
 
     units: dict[int, int] | None = None
     reference: str = ""
@@ -50,7 +50,7 @@ class Fulfilment:
         self._pack = kit.emitter
 
     def fulfil(self, seller: UUID, order_id: UUID, receipt: Receipt[Order]) -> Answer:
-        """Send all that is left. Raises `Missing`, `Forbidden`, `IllegalMove`, and as `Idempotency`."""
+        """Send all units that are left. Raises `Missing`, `Forbidden`, `IllegalMove`, and what `Idempotency` raises."""
         shipment_id, wanted = receipt.attempt.id(SHIPMENT), WantedShipment()
 
         def ship(tx: Transaction, planned: Order) -> Order:
@@ -65,7 +65,7 @@ class Fulfilment:
         )
 
     def ship(self, seller: UUID, order_id: UUID, wanted: WantedShipment, receipt: Receipt[Shipment]) -> Answer:
-        """Send units. Raises as `fulfil`, `Unprocessable`, and `RuleBroken` for more than is left to send."""
+        """Send units. Raises what `fulfil` raises, `Unprocessable`, and `RuleBroken` for more than are left to send."""
         shipment_id = receipt.attempt.id(SHIPMENT)
         return self._idempotency.run(
             receipt,
@@ -75,7 +75,7 @@ class Fulfilment:
         )
 
     def refuse(self, seller: UUID, order_id: UUID, reason: str, receipt: Receipt[Order]) -> Answer:
-        """Before anything was sent: units and money go back. Raises as `fulfil`, and `Insufficient`."""
+        """Refuse, before anything was sent: units and money go back. Raises what `fulfil` raises, `Insufficient`."""
         refusal = receipt.attempt.id("refusal")
         with self._orders.drop_stock_on_replay(lambda: units(self._orders.read(seller, order_id))):
             return self._idempotency.run(
@@ -88,19 +88,21 @@ class Fulfilment:
     def of_order(
         self, account_id: UUID, order_id: UUID, *, before: TimeCursor | None, limit: int
     ) -> Sequence[Shipment]:
-        """All for the buyer, one's own for a seller, newest first. Raises `Missing`, also for everybody else."""
+        """All shipments for the buyer, their own for a seller, newest first. Raises `Missing`, also for all others."""
         own = self._orders.own_part(account_id, order_id)
         return self._relational.shipments.of_order(order_id, seller_id=own, before=before, limit=limit)
 
     def read(self, account_id: UUID, order_id: UUID, shipment_id: UUID) -> Shipment:
-        """For the buyer and the seller who sent it. Raises `Missing`."""
+        """A shipment, for the buyer and the seller who sent it. Raises `Missing`, also for all others."""
         own, shipment = self._orders.own_part(account_id, order_id), self._relational.shipments.get(shipment_id)
         if shipment is None or shipment.order_id != order_id or own not in {None, shipment.seller_id}:
             raise Missing("there is no such shipment")
         return shipment
 
     def history(self, account_id: UUID, order_id: UUID, *, after: TimeCursor | None, limit: int) -> Sequence[OrderStep]:
-        """What happened, oldest first: all of it for the buyer, to one's own part for a seller. Raises `Missing`."""
+        """The steps of an order, oldest first: all for the buyer, those of their own part for a seller. Raises
+        `Missing`.
+        """
         own = self._orders.own_part(account_id, order_id)
         return self._relational.shipments.history(order_id, seller_id=own, after=after, limit=limit)
 
@@ -132,7 +134,7 @@ class Fulfilment:
         return made
 
     def _made(self, shipment_id: UUID, wanted: WantedShipment) -> Shipment | None:
-        """What was sent with this key. Raises `KeySpent` where it is something else than `wanted`."""
+        """The shipment made with this key. Raises `KeySpent` if it is not what is `wanted`."""
         made = self._relational.shipments.get(shipment_id)
         if made and (wanted.units not in (None, dict(made.units)) or wanted.reference != made.reference):
             raise KeySpent
@@ -141,7 +143,7 @@ class Fulfilment:
         return made
 
     def _was_all_that_was_left(self, made: Shipment) -> bool:
-        """Whether nothing was sent after it, and nothing is left."""
+        """Whether the shipment was the last one, and left nothing to send."""
         order_id, sold_by = made.order_id, made.seller_id
         left = unsent(self._relational.orders.get([order_id])[order_id], sold_by)
         (last,) = self._relational.shipments.of_order(order_id, seller_id=sold_by, before=None, limit=1)
@@ -165,7 +167,7 @@ class Fulfilment:
         return _seen(seller, tx.orders.lock(order.id))
 
     def _refused(self, seller: UUID, order_id: UUID, refusal: UUID, reason: str) -> Order | None:
-        """The order that was refused with this key. Raises `KeySpent` where it was for another reason."""
+        """The order that was refused with this key. Raises `KeySpent` if the reason was another one."""
         order = self._orders.ended(seller, order_id, refusal)
         if order and order.sub_orders[0].reason != reason:
             raise KeySpent

@@ -1,13 +1,13 @@
-"""What an order copies from a product, remembered by the server that has read it.
+"""Offers: what an order copies from a product, remembered by each process that has read it.
 
-The truth is the product's document. A row beside the stock says by a digest of which content the document is for sure
-(`repositories/relational/offers_port.py` has the rules). What a server remembers is taken for an order only if the row
-has its digest when the order's units are reserved, in the same statement. Where it does not, the documents are asked.
+The truth is the product's document. A row beside the stock has the digest of the offer, as long as it is certain that
+the document still says the same (rules in `repositories/relational/offers_port.py`). A remembered offer is valid for an
+order only if the row has its digest; the statement that reserves the units checks this. If not, the documents are read.
 
 A write of a product takes three steps: `begin` voids the row, the document is written, `settle` fills the row again. A
-process that ends between them leaves a row of which nothing is known: orders ask the documents then, and whoever can
-settle the row does it, an order or the event of the write. A write that began and never came to the document is
-fenced off by the sweeper (`Products.end_write`) before the row is settled.
+process that crashes in between leaves an empty row: orders then read the documents, and an order or the event of the
+write settles the row if it can. A write that began but never reached the document is fenced off by the sweeper
+(`Products.end_write`) before the row is settled.
 """
 
 import hashlib
@@ -28,7 +28,8 @@ from repositories.relational import RelationalStore, Transaction
 from repositories.relational.offers_port import OfferState, Settled
 
 log = logging.getLogger(__name__)
-# Of a server. What was changed with no word here, in the documents' own store, is sold as it was for so long.
+# Offers that a process remembers, and for how long. An edit made in the document store directly, past this module,
+# takes effect in orders after this time.
 MOST = 10_000
 SECONDS = 60.0
 UNKNOWN = OfferState()
@@ -55,9 +56,10 @@ class _Remembered(Struct, frozen=True):
 
 
 class Offered(Struct, frozen=True):
-    """Offers by product; products that are not there have none.
+    """Offers by product; products that do not exist have none.
 
-    `remembered` are the digests of those that were not read for this; `settled` is to be settled with the order.
+    `remembered` are the digests of the offers that were not read just now. `settled` are rows to be settled in the
+    order's transaction.
     """
 
     offers: Mapping[UUID, Offer]
@@ -66,7 +68,7 @@ class Offered(Struct, frozen=True):
 
 
 class Offers:
-    """`elapsed` is in seconds."""
+    """`elapsed` is a monotonic clock in seconds."""
 
     def __init__(
         self,
@@ -83,7 +85,7 @@ class Offers:
         self._guard = threading.Lock()
 
     def of(self, products: Collection[UUID]) -> Offered:
-        """Of each product what is remembered, or else what its document says."""
+        """The offer of each product: the remembered one, or else that of its document."""
         now = self._elapsed()
         found = ((one, self._kept.get(one)) for one in products)
         kept = {one: its for one, its in found if its is not None and its.until > now}
@@ -92,7 +94,10 @@ class Offers:
         return Offered({one: its.offer for one, its in kept.items()} | dict(read.offers), remembered, read.settled)
 
     def read(self, products: Collection[UUID]) -> Offered:
-        """Of each product what its document says; remembered if it is known, or can be. Rows are read first."""
+        """The offer of each product by its document. It is remembered if its row has its digest or can be settled.
+
+        Rows are read before documents.
+        """
         if not products:
             return Offered({}, {})
         states = self._relational.offers.get(products)
@@ -111,20 +116,20 @@ class Offers:
         return Offered(offers, {}, settled)
 
     def are_known(self, remembered: Mapping[UUID, bytes]) -> bool:
-        """Whether each of these digests is what is known of its product."""
+        """Whether the row of each product has this digest."""
         states = self._relational.offers.get(remembered)
         return all(states.get(one, UNKNOWN).digest == digest for one, digest in remembered.items())
 
     def begin(self, product_id: UUID, version: int) -> None:
-        """Before a product is changed from this version."""
+        """Void the row, before the product is changed from this version."""
         self._retry(lambda: self._write(lambda tx: tx.offers.begin(product_id, version)))
 
     def settle(self, product_id: UUID) -> None:
-        """Make known what the document says, if that is for sure. Idempotent."""
+        """Settle the row by the document, if its content is certain. Idempotent."""
         self._settle(self.read([product_id]).settled)
 
     def settle_written(self, product: Product) -> None:
-        """After a write that began from the version before. Where this fails, orders and the write's event do it."""
+        """Settle the row after a write from the previous version. If this fails, orders or the write's event do it."""
         try:
             self._settle([Settled(product.id, product.version - 1, offer_of(product).digest)])
         except StoreError as error:
@@ -139,7 +144,7 @@ class Offers:
             step(tx)
 
     def _remember(self, offer: Offer, digest: bytes) -> None:
-        """The oldest goes first."""
+        """Remember an offer. If there are too many, the oldest is forgotten."""
         with self._guard:
             if len(self._kept) >= MOST:
                 del self._kept[next(iter(self._kept))]

@@ -1,4 +1,4 @@
-"""Orders: place and cancel. `settlement.py` pays what was placed, `fulfilment.py` has what a seller does with it.
+"""Orders: place and cancel. `settlement.py` pays placed orders, `fulfilment.py` has the commands of sellers.
 
 Atomic: each command is one relational transaction. Placing writes the order, reserves the stock of its lines, holds
 the buyer's money for each seller and stores the answer under the idempotency key. Cancelling and paying change state,
@@ -9,8 +9,8 @@ stored on the order with the product's version. A price changed in between does 
 withdrawn in between is still sold from its stock.
 
 After a crash: before the commit nothing is stored. After it the order is placed, and the relay pays it once `due_at`
-has passed, or cancels it after `PATIENCE`. The same key gets the lost reply, and finds the order when the reply is no
-longer kept.
+has passed, or cancels it after `PATIENCE`. A retry with the same key gets the lost reply, or finds the order once the
+reply is no longer kept.
 """
 
 from collections import Counter
@@ -57,7 +57,7 @@ class Orders:
         self._pack = kit.emitter
 
     def read(self, account_id: UUID, order_id: UUID) -> Order:
-        """What its buyer, or a seller, may see of it. Raises `Missing`, also for everybody else."""
+        """The order as its buyer, or one of its sellers, may see it. Raises `Missing`, also for everybody else."""
         order = self._relational.orders.get([order_id]).get(order_id)
         seen = seen_by(account_id, order) if order else None
         if seen is None:
@@ -67,17 +67,19 @@ class Orders:
     def place(
         self, buyer: UUID, wanted: Sequence[Wanted], receipt: Receipt[Order], *, expected: Money | None = None
     ) -> Answer:
-        """Raises `Unprocessable`, `RuleBroken` (`own_product`, `too_much`), `Forbidden` (`blocked`), `Short`.
+        """Raises `Unprocessable`, `RuleBroken` (`own_product`, `too_much`), `Forbidden` (`blocked`), `Missing`,
+        `Short`, `Insufficient`, `PriceChanged` if the total is not `expected`, and what `Idempotency` raises.
 
-        `Insufficient`, `PriceChanged` when the total is not `expected`; and as `Idempotency`. Who blocks while the
-        order is being placed may still get it.
+        A block that is made while the order is being placed may come too late to prevent it.
         """
         basket = Basket(receipt.attempt.id("order"), buyer, wanted, expected)
         with self.drop_stock_on_replay(lambda: basket.products):
             return self._by_what_is_remembered(basket, receipt)
 
     def cancel(self, account_id: UUID, order_id: UUID, receipt: Receipt[Order]) -> Answer:
-        """By the buyer, before it is paid. Raises `Missing`, `Forbidden`, `IllegalMove`, and as `Idempotency`."""
+        """Cancel, by the buyer, before it is paid. Raises `Missing`, `Forbidden`, `IllegalMove`, and what `Idempotency`
+        raises.
+        """
         cancellation = receipt.attempt.id("cancellation")
         with self.drop_stock_on_replay(lambda: units(self.read(account_id, order_id))):
             return self._idempotency.run(
@@ -88,14 +90,14 @@ class Orders:
             )
 
     def sold(self, account_id: UUID, order_id: UUID) -> Order:
-        """What a seller of the order sees of it. Raises `Missing` and `Forbidden`."""
+        """The order as one of its sellers sees it. Raises `Missing`, and `Forbidden` for its buyer."""
         order = self.read(account_id, order_id)
         if account_id == order.buyer_id:
             raise Forbidden("only a seller of the order may do this")
         return order
 
     def own_part(self, account_id: UUID, order_id: UUID) -> UUID | None:
-        """The seller whose part is all that the account may see; None for the buyer. Raises `Missing`."""
+        """The account, if it is a seller, who sees only their own part; None for the buyer. Raises `Missing`."""
         return None if self.read(account_id, order_id).buyer_id == account_id else account_id
 
     def ended(self, account_id: UUID, order_id: UUID, by: UUID) -> Order | None:
@@ -104,7 +106,7 @@ class Orders:
         return order if by in {part.ended_by for part in order.sub_orders} else None
 
     def cancel_placed(self, tx: Transaction, order: Order, *, by: UUID | None = None) -> Order:
-        """Cancel what is placed of an order, inside `tx`: free its stock and its holds. Raises `IllegalMove`."""
+        """Cancel the placed parts of an order, in `tx`: release their stock and their holds. Raises `IllegalMove`."""
         tx.orders.lock(order.id)
         now = tx.now()
         cancelled = tx.orders.move(order.id, "cancelled", at=now, by=by)
@@ -123,7 +125,10 @@ class Orders:
             raise
 
     def _by_what_is_remembered(self, basket: Basket, receipt: Receipt[Order]) -> Answer:
-        """What was remembered may have changed. The order's reservation sees that; a refusal counts if it has not."""
+        """Place the order by remembered offers; if they are outdated, once more by the documents.
+
+        The reservation fails with `Stale` if they are outdated. After any refusal it is checked whether they are.
+        """
         used: list[Offered] = []
         try:
             return self._placing(basket, receipt, self._offers.of, used)
@@ -144,7 +149,7 @@ class Orders:
         offers: Callable[[Collection[UUID]], Offered],
         used: list[Offered],
     ) -> Answer:
-        """`used` gets what the order was made of."""
+        """Adds the offers that the order is made of to `used`."""
 
         def prepare() -> Order:
             used.append(offers(basket.products))
@@ -161,7 +166,7 @@ class Orders:
 
     @contextmanager
     def _short_first(self, wanted: Sequence[Wanted]) -> Iterator[None]:
-        """Of an order that lacks money and units, the answer is about the units, though they are reserved last."""
+        """If both money and units are lacking, raise `Short` for the units, although they are reserved last."""
         try:
             yield
         except Insufficient:
@@ -175,7 +180,7 @@ class Orders:
             raise
 
     def _placed(self, order_id: UUID, wanted: Sequence[Wanted], expected: Money | None) -> Order | None:
-        """The order that was placed with this key. Raises `KeySpent` for one of other lines, or of another total."""
+        """The order that was placed with this key. Raises `KeySpent` if its lines or its total are others."""
         order = self._relational.orders.get([order_id]).get(order_id)
         if order and expected not in {None, order.total}:
             raise KeySpent
@@ -186,7 +191,9 @@ class Orders:
         return order
 
     def _place(self, tx: Transaction, order: Order) -> Order:
-        """Raises `Contention` where a seller was deleted meanwhile, whose products are then no longer found."""
+        """Raises `Missing` if the buyer was deleted concurrently, and `Contention` if a seller was: the retry does not
+        find that seller's products any more.
+        """
         parties = {order.buyer_id, *(part.seller_id for part in order.sub_orders)}
         there = tx.graph.begin_keep(parties)
         if order.total.amount:
@@ -212,13 +219,13 @@ class Orders:
 
 
 def _reserve(tx: Transaction, order: Order, offered: Offered) -> None:
-    """Whoever wants the same product waits from here to the commit."""
+    """Comes last, since other orders for the same products wait from here to the commit."""
     tx.offers.settle(offered.settled)
     tx.stock.reserve(order.id, units(order), expires_at=order.created_at + PATIENCE, offers=offered.remembered)
 
 
 def free_holds(tx: Transaction, order_id: UUID, *, of: UUID | None = None) -> None:
-    """Void what is held for an order, or for one of its sellers."""
+    """Void the open holds of an order, or only those for one of its sellers."""
     for hold in tx.ledger.open_holds(order_id):
         if of in {None, hold.credit}:
             created(tx.ledger.void(uuid5(hold.id, "void"), hold.id))

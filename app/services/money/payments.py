@@ -1,14 +1,14 @@
 """Deposits from the payment provider, and payouts to it.
 
-Both have three steps: commit the claim, ask the provider, write what it says together with the answer. A payout's money
-is held with the claim; an approved payout posts the hold, a declined one voids it. A hold does not expire, so money is
-neither free while the provider may pay it out, nor paid out without having been held.
+Both have three steps: commit the claim, ask the provider, write its outcome together with the answer. A payout's money
+is held with the claim; an approved payout posts the hold, a declined one voids it. The hold does not expire, so money
+is not free while the provider may still pay it out, and is never paid out without having been held.
 
 The reference given to the provider is the id of the deposit's transfer, or of the payout's hold. It is derived from the
-idempotency key, so every retry concerns the same payment and moves the money once, and another body under the key is
-refused by whoever knows of the payment: the stored key, the ledger, or the provider. The client may retry with the same
-key. If it does not, the handler of the event that was committed with the claim completes the payment. Either asks the
-provider for the payment by its reference before asking for it anew.
+idempotency key, so every retry concerns the same payment and moves the money once. Another body under the key is
+refused by the stored key, by the ledger, or by the provider. The client may retry with the same key. If it does not,
+the handler of the event that was committed with the claim completes the payment. Both look the payment up at the
+provider by its reference before they request it again.
 """
 
 import logging
@@ -39,7 +39,7 @@ UNKNOWN = "the payment provider has not answered; try again with the same Idempo
 
 
 class WantedPayment(Struct, frozen=True):
-    """A payment of `money`, to or from the wallet of `owner`, which has been wanted since then."""
+    """A payment of `money` to or from the wallet of `owner`, requested at `since`."""
 
     reference: UUID
     owner: UUID
@@ -48,7 +48,7 @@ class WantedPayment(Struct, frozen=True):
 
 
 class _Kind(Protocol):
-    """What is particular to deposits, or to payouts. Each step in the ledger is idempotent."""
+    """The steps that differ between deposits and payouts. Each step in the ledger is idempotent."""
 
     name: str
     event: type[DepositBegun | PayoutBegun]
@@ -58,7 +58,10 @@ class _Kind(Protocol):
 
     @abstractmethod
     def prepare(self, tx: Transaction, wanted: WantedPayment) -> datetime:
-        """With the claim, before the provider is asked. Returns when that was. Raises `Conflict` for another one."""
+        """Write in the transaction of the claim, before the provider is asked. Returns the time of the request.
+
+        Raises `Conflict` if the reference is that of another payment.
+        """
 
     @abstractmethod
     def approve(self, tx: Transaction, wanted: WantedPayment) -> Payment: ...
@@ -77,7 +80,7 @@ class _Deposits(_Kind):
         return self._provider.charge(wanted.reference, wanted.money)
 
     def prepare(self, tx: Transaction, wanted: WantedPayment) -> datetime:  # noqa: ARG002 - of payouts
-        """Nothing is written: money that is to come is nowhere yet."""
+        """Nothing is written: a deposit has no money in the ledger before it is approved."""
         return tx.now()
 
     def approve(self, tx: Transaction, wanted: WantedPayment) -> Payment:
@@ -124,23 +127,23 @@ class Payments:
         self.provider = provider
 
     def deposit(self, owner: UUID, money: Money, receipt: Receipt[Payment]) -> Answer:
-        """Raises `PaymentDeclined`, `PaymentUnknown`, and as `Idempotency`."""
+        """Raises `PaymentDeclined`, `PaymentUnknown`, `Missing`, and what `Idempotency` raises."""
         return self._start(self._deposits, owner, money, receipt)
 
     def pay_out(self, owner: UUID, money: Money, receipt: Receipt[Payment]) -> Answer:
-        """Raises as `deposit`, and `Insufficient`."""
+        """Raises what `deposit` raises, and `Insufficient`."""
         return self._start(self._payouts, owner, money, receipt)
 
     def complete_deposit(self, reference: UUID, owner: UUID, money: Money) -> None:
-        """Write what the provider says of it. Idempotent. Raises `PaymentUnknown`."""
+        """Write the provider's outcome of the deposit. Idempotent. Raises `PaymentUnknown`."""
         self._complete(self._deposits, WantedPayment(reference, owner, money))
 
     def complete_payout(self, reference: UUID, owner: UUID, money: Money) -> None:
-        """As `complete_deposit`."""
+        """Like `complete_deposit`, for a payout."""
         self._complete(self._payouts, WantedPayment(reference, owner, money))
 
     def payout(self, owner: UUID, reference: UUID) -> Payment:
-        """Raises `Missing`, also for everybody else."""
+        """The payout of this owner. Raises `Missing`, also for everybody else's."""
         found = self._found(reference)
         if found is None or (found.kind, found.owner) != (PAYOUT, owner):
             raise Missing("there is no such payout")
@@ -151,7 +154,7 @@ class Payments:
         return self._relational.payments.payouts(owner, before=before, limit=limit)
 
     def _start(self, kind: _Kind, owner: UUID, money: Money, receipt: Receipt[Payment]) -> Answer:
-        """The ledger is asked before the provider: what is there needs no second answer of the provider."""
+        """Looks the payment up in the ledger first: if it is decided there, the provider need not be asked again."""
         attempt = receipt.attempt
         first = WantedPayment(attempt.id(kind.name), owner, money)
         known = self._known(kind, attempt)
@@ -164,7 +167,7 @@ class Payments:
         begun: list[WantedPayment] = []
 
         def prepare(tx: Transaction, reference: UUID) -> None:
-            """The stored key comes before the ledger: it refuses another body for as long as it is kept."""
+            """Another body is refused here and not earlier: while the key is stored, its own check comes first."""
             if known is not None and known.money != money:
                 raise KeySpent
             wanted = replace(first, reference=reference)
@@ -180,7 +183,7 @@ class Payments:
         wanted = begun[-1]
         outcome = self._outcome(kind, wanted) if claim.reserved.resumed else kind.ask(wanted)
         if outcome == "differs":
-            # The key stays with the body that it was first claimed for.
+            # A resumed claim is not abandoned: its key stays bound to the body that it was first claimed for.
             (self._idempotency.end_lease if claim.reserved.resumed else self._idempotency.abandon)(claim)
             raise KeySpent
         if outcome == "unknown":
@@ -194,11 +197,11 @@ class Payments:
     def _complete(self, kind: _Kind, wanted: WantedPayment) -> None:
         known = self._found(wanted.reference)
         if known is not None and known.state != "pending":
-            # A request that has found it open may have begun it once more, and died.
+            # A request that found the payment undecided may have begun it once more and crashed.
             return self._end(wanted)
         outcome = self._outcome(kind, wanted)
         if outcome == "differs":
-            # Asking again changes nothing. What is held stays so, and `quartet doctor provider` says so.
+            # Asking again changes nothing. Held money stays held, and `quartet doctor provider` reports it.
             log.warning("the provider has another payment under the reference %s", wanted.reference)
             return self._end(wanted)
         if outcome == "unknown":
@@ -210,7 +213,7 @@ class Payments:
             (_approve if outcome == "approved" else _decline)(tx, kind, wanted)
 
     def _end(self, wanted: WantedPayment) -> None:
-        """Nothing more comes of it."""
+        """Remove it from the account's open payments: its outcome will not change any more."""
 
         def end() -> None:
             with self._relational.transaction() as tx:
@@ -219,7 +222,9 @@ class Payments:
         self._retry(end)
 
     def _outcome(self, kind: _Kind, wanted: WantedPayment) -> Outcome:
-        """Of one that the provider may have been asked for: it is asked anew only where it knows nothing of it."""
+        """The outcome of a payment that may have been requested already. It is requested again only if the provider
+        does not know it.
+        """
         try:
             found = self.provider.find(wanted.reference)
         except ProviderAway:
@@ -227,7 +232,7 @@ class Payments:
         return kind.ask(wanted) if found is None else outcome_of(found, kind.name, wanted.money)
 
     def _known(self, kind: _Kind, attempt: Attempt) -> Payment | None:
-        """The payment of this key in the ledger. Up to version 0.2.0 the body was in the reference too."""
+        """The payment of this key in the ledger. Up to version 0.2.0 the reference also depended on the body."""
         now, former = attempt.id(kind.name), attempt.id(f"{kind.name} {attempt.fingerprint.hex()}")
         found = self._relational.payments.get([now, former])
         return found.get(now) or found.get(former)

@@ -1,18 +1,18 @@
-"""What a command makes of the ledger's answer."""
+"""How commands evaluate the ledger's answers."""
 
 from repositories.errors import Conflict
 from repositories.money_records import Created, Differs, Posting, Transfer
 
 
 def created(posting: Posting) -> Transfer:
-    """Of a command whose other changes belong to a new transfer: only `Created` lets it go on. Raises `Conflict`."""
+    """For a command with other changes beside the transfer: raises `Conflict` unless the transfer is `Created`."""
     if isinstance(posting, Created):
         return posting.transfer
     raise Conflict(posting.field if isinstance(posting, Differs) else "id")
 
 
 def credited(posting: Posting) -> Transfer:
-    """Of a command that is whole with the transfer: there may be one with this content. Raises `Conflict`."""
+    """For a command that is only the transfer: it may exist already. Raises `Conflict` if its content differs."""
     if isinstance(posting, Differs):
         raise Conflict(posting.field)
     return posting.transfer

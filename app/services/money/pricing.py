@@ -1,4 +1,4 @@
-"""What an order's lines are and cost, by the offers of their products."""
+"""The lines and the total of an order, by the offers of its products."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from uuid import UUID
@@ -21,7 +21,7 @@ class Wanted(Struct, frozen=True):
 
 
 class Basket(Struct, frozen=True):
-    """What somebody wants to buy, and what they think that it costs, if they say so."""
+    """What a buyer wants to order, and the total that they expect, if they state one."""
 
     order_id: UUID
     buyer: UUID

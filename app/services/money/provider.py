@@ -15,7 +15,7 @@ from repositories.payment_records import Payment
 from repositories.records import Money, TimeCursor
 from repositories.relational import RelationalStore
 
-# `differs`: the reference is of another payment, and nothing was done.
+# `differs`: the reference belongs to another payment, and nothing was done.
 Outcome = Literal["approved", "declined", "unknown", "differs"]
 
 LIMIT = 10**12
@@ -29,7 +29,7 @@ class ProviderAway(Exception):
 
 
 class PaymentProvider(Protocol):
-    """A reference is of one payment for ever. To ask for it again, with other money too, changes nothing."""
+    """A reference identifies one payment for ever. Requesting it again changes nothing, even with another amount."""
 
     @abstractmethod
     def charge(self, reference: UUID, money: Money) -> Outcome:
@@ -40,30 +40,30 @@ class PaymentProvider(Protocol):
 
     @abstractmethod
     def pay_out(self, reference: UUID, money: Money) -> Outcome:
-        """Pay `money` out once per reference. As `charge`."""
+        """Pay `money` out once per reference. Otherwise like `charge`."""
 
     @abstractmethod
     def find(self, reference: UUID) -> Payment | None:
-        """What became of a payment; `pending` while the provider has not decided. None: it was never asked for.
+        """The payment with this reference; `pending` while it is undecided. None: it was never requested.
 
         Raises `ProviderAway`.
         """
 
     @abstractmethod
     def between(self, since: datetime, until: datetime, *, after: TimeCursor | None, limit: int) -> Sequence[Payment]:
-        """Everything asked for from `since` on and before `until`, by the provider's clock, oldest first, ties by
+        """The payments requested from `since` on and before `until`, by the provider's clock, oldest first, ties by
         reference; strictly later than `after`. Raises `ProviderAway`.
         """
 
 
 class SandboxProvider(PaymentProvider):
-    """Moves nothing, and approves every amount except these, in any currency:
+    """Moves no money, and approves every amount except these, in any currency:
 
     - 40402, and any amount above 1000000000000, is declined;
     - 40503 is approved, but times out on the first call;
     - 40504 times out always, and stays pending.
 
-    It keeps what it was asked for in a table of its own, for all processes, with the database's time.
+    It stores requested payments in a table of its own, which all processes share, with the database's time.
     """
 
     def __init__(self, relational: RelationalStore, retry: Retry) -> None:
@@ -104,7 +104,7 @@ class SandboxProvider(PaymentProvider):
 
 
 def outcome_of(payment: Payment, kind: str, money: Money) -> Outcome:
-    """Of what the provider has under a reference, for who wants this payment of it."""
+    """The outcome for a caller who wants a payment of this kind and money, given the payment that the provider has."""
     if (payment.kind, payment.money) != (kind, money):
         return "differs"
     return "unknown" if payment.state == "pending" else payment.state

@@ -1,10 +1,11 @@
-"""Compares what the payment provider says with what the ledger says, payment by payment.
+"""Compares the payments of the payment provider with those of the ledger, one by one.
 
-Both lists are read side by side by time, and matched by reference. What has no match within `MOST` payments is asked
-for by its reference, so memory is bounded however many there are. The clocks of both need not agree: they only decide
-how soon the two sides of a payment meet.
+Both lists are merged by time and matched by reference. A payment without a match within `MOST` payments is looked up by
+its reference, so memory is bounded. The clocks of the two sides need not agree: they only determine how soon the two
+sides of a payment meet.
 
-Nothing is reported at its first look: a payment may be under way. Both sides are asked again `patience` later.
+A difference is not reported at once, since the payment may be under way: both sides are asked again `patience` seconds
+later.
 """
 
 import heapq
@@ -25,7 +26,7 @@ MOST = 10_000
 
 
 class Disagreement(Struct, frozen=True):
-    """`theirs` is what the provider says, `ours` what the ledger says; None where there is nothing."""
+    """`theirs` is the provider's payment, `ours` that of the ledger; None if there is none."""
 
     reference: UUID
     problem: str
@@ -34,7 +35,7 @@ class Disagreement(Struct, frozen=True):
 
 
 class Reconciliation:
-    """`compared` counts the payments that were looked at."""
+    """`compared` counts the payments compared so far. `patience` is in seconds."""
 
     def __init__(
         self,
@@ -53,7 +54,7 @@ class Reconciliation:
         self.compared = 0
 
     def differences(self, since: datetime, until: datetime) -> Iterator[Disagreement]:
-        """Of payments from `since` on and before `until`. Raises `ProviderAway`."""
+        """The differences of payments from `since` on and before `until`. Raises `ProviderAway`."""
         doubtful: list[tuple[float, UUID]] = []
         for reference in self._doubtful(since, until):
             doubtful.append((self._elapsed(), reference))
@@ -63,7 +64,7 @@ class Reconciliation:
         yield from self._confirmed(doubtful)
 
     def _doubtful(self, since: datetime, until: datetime) -> Iterator[UUID]:
-        """The references of payments of which the two sides do not say the same."""
+        """The references of payments that differ at the first comparison."""
         theirs = ((one, True) for one in _walked(self._provider.between, since, until))
         ours = ((one, False) for one in _walked(self._ledger.between, since, until))
         waiting: dict[UUID, tuple[Payment, bool]] = {}
@@ -94,13 +95,13 @@ class Reconciliation:
                 yield Disagreement(reference, problem, theirs, ours)
 
     def _both(self, reference: UUID) -> tuple[Payment | None, Payment | None]:
-        """The ledger is asked last: what the provider has done is in the ledger soon, and not the other way."""
+        """Asks the ledger last: what the provider has done reaches the ledger soon, and not the other way round."""
         theirs = self._provider.find(reference)
         return theirs, self._ledger.get([reference]).get(reference)
 
 
 def problem_of(theirs: Payment | None, ours: Payment | None) -> str | None:
-    """None where both say the same. What was declined is nowhere in the ledger, or was freed."""
+    """How the two differ, None if they agree. A declined payment is not in the ledger, or its hold was voided."""
     if theirs is None:
         return None if ours is None or ours.state == "declined" else f"{_said(ours)} here, unknown there"
     if ours is None:

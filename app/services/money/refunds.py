@@ -1,8 +1,9 @@
 """Refunds: a seller gives back money of an order, with or without the units.
 
-A refund is one relational transaction. With the order locked, what is left is the total of the seller's sub-order minus
-its `refunded`, which is the sum of its refund transfers. The new transfer, the row of the refund and this sum are
-written together. The id of transfer and refund is derived from the idempotency key, so the key finds it for ever.
+A refund is one relational transaction with the order locked. The amount left is the total of the seller's sub-order
+minus its `refunded`, which is the sum of its refund transfers. The new transfer, the row of the refund and this sum are
+written together. Transfer and refund share an id, which is derived from the idempotency key, so a repeated key always
+finds the refund.
 """
 
 from collections.abc import Sequence
@@ -33,9 +34,9 @@ from repositories.relational import RelationalStore, Transaction
 
 
 class WantedRefund(Struct, frozen=True):
-    """`amount` None is all that is left of the seller's share; `restock` None is yes when nothing is left then.
+    """`amount` None means all that is left of the seller's share; `restock` None means yes if that leaves nothing.
 
-    What comes back to stock are the units not sent; once all were sent, those.
+    Restocking returns the units that were not sent or, if all were sent, those that were sent.
     """
 
     amount: Money | None
@@ -51,10 +52,10 @@ class Refunds:
         self._pack = kit.emitter
 
     def refund(self, seller: UUID, order_id: UUID, wanted: WantedRefund, receipt: Receipt[Refund]) -> Answer:
-        """By a seller, of that seller's share. When all of it is refunded, the sub-order is `refunded`.
+        """Refund a part of the seller's own share. Once all of it is refunded, the sub-order is `refunded`.
 
-        Raises `Missing`, `Forbidden`, `Unprocessable`, `IllegalMove`, `Capped`, also when there is nothing to give
-        back, `Insufficient`, and as `Idempotency`.
+        Raises `Missing`, `Forbidden`, `Unprocessable`, `IllegalMove`, `Capped`, also if there is nothing to give back,
+        `Insufficient`, and what `Idempotency` raises.
         """
         refund_id = receipt.attempt.id(REFUND)
         with self._orders.drop_stock_on_replay(lambda: units(self._orders.read(seller, order_id))):
@@ -66,12 +67,12 @@ class Refunds:
             )
 
     def of_order(self, account_id: UUID, order_id: UUID, *, before: TimeCursor | None, limit: int) -> Sequence[Refund]:
-        """All for the buyer, one's own for a seller, newest first. Raises `Missing`, also for everybody else."""
+        """All refunds for the buyer, their own for a seller, newest first. Raises `Missing`, also for all others."""
         own = self._orders.own_part(account_id, order_id)
         return self._relational.refunds.of_order(order_id, seller_id=own, before=before, limit=limit)
 
     def read(self, account_id: UUID, order_id: UUID, refund_id: UUID) -> Refund:
-        """For the buyer and the seller who gave it. Raises `Missing`."""
+        """A refund, for the buyer and the seller who gave it. Raises `Missing`, also for all others."""
         own, refund = self._orders.own_part(account_id, order_id), self._relational.refunds.get(refund_id)
         if refund is None or refund.order_id != order_id or own not in {None, refund.seller_id}:
             raise Missing("there is no such refund")
@@ -103,7 +104,9 @@ class Refunds:
     def give_back(
         self, tx: Transaction, order: Order, refund: Refund, back: dict[int, int], *, refuses: bool = False
     ) -> Refund:
-        """Inside `tx`, of a locked order: the units that are `back` where it restocks, the money, and the refund."""
+        """In `tx`, with the order locked: return the units in `back` if the refund restocks, move the money, and store
+        the refund. `back` is by line number.
+        """
         back = back if refund.restock else {}
         now, amount = tx.now(), refund.amount
         if amount.amount:
@@ -116,7 +119,7 @@ class Refunds:
         return refund
 
     def _made(self, refund_id: UUID, wanted: WantedRefund) -> Refund | None:
-        """What was refunded with this key. Raises `KeySpent` where it is something else than `wanted`."""
+        """The refund made with this key. Raises `KeySpent` if it is not what is `wanted`."""
         refund = self._relational.refunds.get(refund_id)
         if refund and (wanted.amount not in {None, refund.amount} or wanted.reason != refund.reason):
             raise KeySpent
@@ -127,14 +130,14 @@ class Refunds:
         return refund
 
     def _was_all_that_was_left(self, refund: Refund) -> bool:
-        """Whether it ended its seller's part, of which nothing is refunded after that."""
+        """Whether the refund was the last one of its seller's part, and left nothing to refund."""
         order_id, sold_by = refund.order_id, refund.seller_id
         part = part_of(self._relational.orders.get([order_id])[order_id], sold_by)
         (last,) = self._relational.refunds.of_order(order_id, seller_id=sold_by, before=None, limit=1)
         return part.refunded == part.total and last.id == refund.id
 
     def _had_nothing_to_restock(self, refund: Refund, wanted: WantedRefund) -> bool:
-        """Whether it would have restocked, but the units were back already."""
+        """Whether the refund asked to restock, but the units had been restocked earlier."""
         mark, sold_by = TimeCursor(refund.created_at, refund.id), refund.seller_id
         former = self._relational.refunds.of_order(refund.order_id, seller_id=sold_by, before=mark, limit=100)
         return wanted.restock is True and any(one.restock for one in former)

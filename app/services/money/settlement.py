@@ -1,9 +1,9 @@
 """Settlement of placed orders, called by the relay.
 
-Once `due_at` has passed, what is placed of the order is paid in one relational transaction: reserved units become sold,
-every hold is posted to its seller, the state becomes `paid`. What is not paid within `PATIENCE` is cancelled, because
-its holds and reservations have expired. Both lock the order and check its state first, so several relays, a buyer who
-cancels and a seller who refuses may run concurrently.
+Once `due_at` has passed, the placed parts of the order are paid in one relational transaction: reserved units become
+sold, every hold is posted to its seller, the state becomes `paid`. An order that is not paid within `PATIENCE` is
+cancelled, because its holds and reservations have expired. Both lock the order and check its state first, so several
+relays, a buyer who cancels and a seller who refuses may run concurrently.
 """
 
 from uuid import UUID, uuid5

@@ -1,4 +1,4 @@
-"""What of an order is whose: units, money, and what an account may see of it."""
+"""The sellers' parts of an order: units, money, and what an account may see of it."""
 
 from collections import Counter
 from uuid import UUID
@@ -30,7 +30,7 @@ def units(order: Order) -> Counter[UUID]:
 
 
 def by_product(order: Order, numbered: dict[int, int]) -> Counter[UUID]:
-    """Units per product, of units by the number of their line."""
+    """Units per product, from units by line number."""
     found: Counter[UUID] = Counter()
     for line in order.lines:
         if line.number in numbered:
@@ -39,17 +39,17 @@ def by_product(order: Order, numbered: dict[int, int]) -> Counter[UUID]:
 
 
 def part_of(order: Order, seller: UUID) -> SubOrder:
-    """Of a seller who is known to be one of the order's."""
+    """The sub-order of this seller, who must be one of the order's sellers."""
     return next(part for part in order.sub_orders if part.seller_id == seller)
 
 
 def unsent(order: Order, seller: UUID) -> dict[int, int]:
-    """Units of the seller's lines that are left to send, by the number of their line."""
+    """Units of the seller's lines that are left to send, by line number."""
     return {line.number: line.unsent for line in order.lines if line.seller_id == seller and line.unsent}
 
 
 def returnable(order: Order, seller: UUID) -> dict[int, int]:
-    """Units by the number of their line: what was not sent; where nothing is left to send, all that is not back."""
+    """Units that a refund may restock, by line number: those not sent or, if all were sent, those not yet restocked."""
     own = [line for line in order.lines if line.seller_id == seller]
     return unsent(order, seller) or {
         line.number: line.quantity - line.returned for line in own if line.quantity > line.returned
@@ -57,7 +57,7 @@ def returnable(order: Order, seller: UUID) -> dict[int, int]:
 
 
 def seen_by(account_id: UUID, order: Order) -> Order | None:
-    """All of it for its buyer; for a seller what is that seller's, and nothing of the others. None for anybody else."""
+    """The whole order for its buyer, only their own part for a seller, None for anybody else."""
     if account_id == order.buyer_id:
         return order
     part = order.of(account_id)

@@ -1,4 +1,4 @@
-"""Wallets: transfers between accounts, and the moment of which a balance is final.
+"""Wallets: transfers between accounts, and waiting until a balance is final.
 
 A transfer is one relational transaction: claim, ledger transfer and answer.
 """
@@ -22,7 +22,7 @@ from repositories.relational import RelationalStore, Transaction
 
 
 class Sending(Struct, frozen=True):
-    """`to` is a handle. `memo` is shown to both, `reference` to the sender alone."""
+    """`to` is a handle. `memo` is shown to both accounts, `reference` only to the sender."""
 
     to: str
     amount: Money
@@ -41,10 +41,10 @@ class Wallets:
         self._retry = kit.retry
 
     def await_all_before(self, owner: UUID, currency: str, at: datetime | None = None) -> datetime:
-        """Return when all entries of the account up to `at` are committed, and no more can come.
+        """Wait until all entries of the account up to now are committed, and return that time of the database.
 
-        So the balance at `at` is final, and so is that at the moment returned, which is the database's time. Raises
-        `BadRequest` for an `at` that the database has not reached.
+        No entry before the returned time can be added later, so the balance at `at`, and at that time, is final. Raises
+        `BadRequest` if `at` is later than the database's time.
         """
         seen = self._retry(lambda: self._seen(owner, currency))
         if at is not None and at > seen:
@@ -52,14 +52,16 @@ class Wallets:
         return seen
 
     def read(self, owner: UUID, transfer_id: UUID) -> Transfer:
-        """Money that has moved, for the two whom it moved between. Raises `Missing`, also for everybody else."""
+        """A transfer that has moved money, for its sender and its receiver. Raises `Missing`, also for all others."""
         made = self._relational.ledger.get([transfer_id]).get(transfer_id)
         if made is None or owner not in {made.debit, made.credit} or made.phase not in {"single", "post"}:
             raise Missing("there is no such transfer")
         return made
 
     def send(self, sender: UUID, sending: Sending, receipt: Receipt[Transfer]) -> Answer:
-        """Raises `Missing`, `RuleBroken` for oneself, `Forbidden` (`blocked`), `Insufficient`, and as `Idempotency`."""
+        """Raises `Missing`, `RuleBroken` for oneself, `Forbidden` (`blocked`), `Insufficient`, and what `Idempotency`
+        raises.
+        """
         return self._idempotency.run_within(
             receipt,
             lambda tx: tx.accounts.begin_by_handle(sending.to),
@@ -68,7 +70,7 @@ class Wallets:
         )
 
     def _sent(self, sending: Sending, receipt: Receipt[Transfer]) -> Transfer | None:
-        """What was sent with this key. Raises `KeySpent` where it is something else."""
+        """The transfer made with this key. Raises `KeySpent` if it is not what `sending` says."""
         sent_id = receipt.attempt.id("transfer")
         sent = self._relational.ledger.get([sent_id]).get(sent_id)
         if sent and (
@@ -79,14 +81,16 @@ class Wallets:
         return sent
 
     def _may_have_been(self, receiver: UUID, handle: str) -> bool:
-        """Whether the handle is the receiver's, or nobody's by now and the receiver was edited or deleted."""
+        """Whether the handle may have been the receiver's: it still is, or nobody has it now and the receiver was
+        edited or deleted since.
+        """
         if found := self._relational.accounts.by_handle(handle):
             return found.id == receiver
         account = self._relational.accounts.get([receiver]).get(receiver)
         return account is None or account.version > 1
 
     def _seen(self, owner: UUID, currency: str) -> datetime:
-        """Wait for whoever has the account locked. Nothing is kept: an account that was missing stays missing."""
+        """Wait for transactions that have the account locked. Rolls back, so that no missing ledger account is made."""
         with contextlib.suppress(_Rollback), self._relational.transaction() as tx:
             seen = tx.ledger.lock({owner}, currency)
             raise _Rollback

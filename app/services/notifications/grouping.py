@@ -20,9 +20,9 @@ ITEM_VERSION = 8
 
 
 class Item(Struct, frozen=True):
-    """`latest` is the newest of its activities, made `at`; `noted` is when one of them was noted last.
+    """`latest` is the id of the newest activity, which happened `at`; `noted` is the moment when one was noted last.
 
-    `actors` are different people, whoever acted last first.
+    `actors` are distinct accounts, those who acted last first.
     """
 
     id: UUID
@@ -36,7 +36,7 @@ class Item(Struct, frozen=True):
 
 
 def items(activities: Iterable[StoredActivity]) -> list[Item]:
-    """Newest activity first, as the activities come."""
+    """Group activities, which are given newest first, into items, ordered by their newest activity."""
     groups: dict[tuple[int, Kind, UUID, str], list[StoredActivity]] = {}
     for noted in activities:
         activity = noted.activity
@@ -45,7 +45,7 @@ def items(activities: Iterable[StoredActivity]) -> list[Item]:
 
 
 def day_of(place: UUID) -> int:
-    """The number of the UTC day in the id of an activity or an item."""
+    """The UTC day, in days since 1970, that the id of an activity or an item contains."""
     return (place.int >> 80) // DAY_MS
 
 
@@ -80,6 +80,6 @@ def _id(day: int, activity: Activity) -> UUID:
 
 
 def _built(milliseconds: int, version: int, rest: int) -> UUID:
-    """RFC 9562: 48 bits of time, the version, 12 bits, the variant, 62 bits."""
+    """A UUID by RFC 9562: 48 bits of time, the version, 12 bits, the variant, 62 bits."""
     low = rest & (1 << 62) - 1
     return UUID(int=milliseconds << 80 | version << 76 | (rest >> 62 & 0xFFF) << 64 | 2 << 62 | low)

@@ -1,9 +1,9 @@
-"""Notifications as they are read: pages of items, the number of unread items, and the read marker.
+"""Reading notifications: pages of items, the number of unread items, and the read marker.
 
-A list is a snapshot as of its first page; newer activities are on top of the next list. An item needs all activities of
-its day, so each page is built from whole days. `InboxCursor` names the day and the items of it that were shown: an item
-that gets or loses activities between two pages is shown once. A request reads a bounded number of activities; when
-they do not fill the page, the page is short.
+A list is a snapshot as of its first page; newer activities are at the top of the next list. An item needs all
+activities of its day, so each page is built from whole days. `InboxCursor` has the day and the items of it that were
+shown, so that an item which gains or loses activities between two pages is shown once. A request reads a bounded number
+of activities; if they do not fill the page, the page is short.
 """
 
 from uuid import UUID
@@ -25,15 +25,16 @@ from repositories.relational import RelationalStore
 
 MOST_UNREAD = 100
 ACTORS = 3
-# Of a day's items that were shown no more are carried along. It is more than a page holds.
+# Shown items of a day that a cursor holds at most. A page has fewer.
 CARRIED = 500
 
 
 class InboxCursor(Struct, frozen=True):
-    """Where a list goes on: with what is below `below` and was not shown. `newest` is what was noted last by then.
+    """Where a list continues: with items below `below` that were not shown. `newest` is the moment of the last note
+    when the list began.
 
-    `shown` are the `mark_of` items of the day below `below`. Of a day with very many, those whose newest activity is
-    not below `ceiling` were shown too.
+    `shown` are the `mark_of` the shown items of the day below `below`. If that day has very many, items whose newest
+    activity is not below `ceiling` were shown too.
     """
 
     newest: UUID | None
@@ -46,7 +47,7 @@ class InboxCursor(Struct, frozen=True):
 
 
 class Notification(Struct, frozen=True):
-    """`actors` are the newest few of `count` different people, as the API shows them."""
+    """`actors` are the newest few of `count` distinct accounts, as the API shows them."""
 
     item: Item
     actors: list[bytes]
@@ -55,7 +56,7 @@ class Notification(Struct, frozen=True):
 
 
 class NotificationPage(Struct, frozen=True):
-    """`unread` counts items, up to `MOST_UNREAD`. `newest` is when the last of them was noted, as the list began."""
+    """`unread` counts items, up to `MOST_UNREAD`. `newest` is the moment of the last note when the list began."""
 
     items: list[Notification]
     onward: InboxCursor | None
@@ -64,8 +65,8 @@ class NotificationPage(Struct, frozen=True):
 
 
 class Inbox:
-    """Pages begin with the cached top of what is stored; who is blocked and what is deleted is asked by each that is
-    made.
+    """Pages start from the cached top of the stored activities. Blocks and deletions are looked up for each page that
+    is made.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class Inbox:
     def page(
         self, owner: UUID, limit: int, place: InboxCursor | None = None, used: Used | None = None
     ) -> NotificationPage:
-        """Newest activity first. Raises `Unavailable`. `used` notes what the page is made of."""
+        """Items with the newest activity first. Raises `Unavailable`. `used` records what the page is made of."""
         top, away = self._top(owner, used)
         visible = VisibilityFilter(owner, self._relational, self._documents, self._pages, used, away)
         newest_first = Scan(owner, self._stored, visible, first=top.activities)
@@ -97,9 +98,9 @@ class Inbox:
         return _unread(Scan(owner, self._stored, self._filter(owner), first=top.activities), top)
 
     def read(self, owner: UUID, up_to: UUID | None = None) -> int:
-        """Mark as read up to an item, or a page's `newest`, or all there is. Never backwards.
+        """Mark as read up to an item, up to a page's `newest`, or everything. The marker never moves backwards.
 
-        Returns how many are unread now. Raises `Unprocessable` for an item that is not there.
+        Returns the number of items still unread. Raises `Unprocessable` for an item that does not exist.
         """
         noted = self._noted(owner, up_to)
         if noted:
@@ -110,25 +111,26 @@ class Inbox:
         return self.unread(owner)
 
     def _top(self, owner: UUID, used: Used | None = None) -> tuple[InboxTop, Unavailable | None]:
-        """And the relational store's silence, where it was met on the way."""
+        """The top of the inbox, and the `Unavailable` of the relational store if it was met on the way."""
         away = None
         kinds, through = self._pages.kinds, self._pages.through
         if used is not None:
-            # The counts change with every follow, block and post of the owner, which the page depends on. They need
-            # more stores than it does: while one is away the page is made each time.
+            # The owner's counts are read for `used` only: they are dropped with every follow, block and post of the
+            # owner, which the page depends on. They need more stores than the page does: while one of these is
+            # unavailable, the page is not kept.
             try:
                 found = through.multi_get({kinds.inboxes: [owner], kinds.account_stats: [owner]}, used)
                 return InboxTop.of(found[kinds.inboxes][owner]), None
             except Unavailable as error:
                 if error.store == "feeds":
-                    # The inbox itself is stored there, so asking once more would only wait for a second time limit.
+                    # The inbox itself is stored there: asking once more would only wait for a second timeout.
                     raise
                 away = error if error.store == "relational" else None
                 used.lacks()
         return InboxTop.of(through.get(kinds.inboxes, [owner], used)[owner]), away
 
     def _noted(self, owner: UUID, up_to: UUID | None) -> UUID | None:
-        """Not later than now, or than the newest activity."""
+        """The moment up to which to mark as read: now or that of the newest activity at most. None if there is none."""
         if up_to is not None and up_to.version != 7:
             return self._noted_last(owner, up_to)
         newest = [n.since for n in self._stored.page(owner, limit=1)]
@@ -136,7 +138,7 @@ class Inbox:
         return min(last, up_to or last) if newest else None
 
     def _noted_last(self, owner: UUID, item_id: UUID) -> UUID:
-        """When the last activity of an item was noted."""
+        """The moment when the last activity of an item was noted. Raises `Unprocessable`."""
         day = day_of(item_id)
         scan = Scan(owner, self._stored, self._filter(owner), end_of(day))
         while scan.more():
@@ -165,12 +167,12 @@ class Inbox:
 
 
 def mark_of(item: Item) -> int:
-    """Four bytes of its id: enough to recognise an item among those of its day."""
+    """Four bytes of an item's id: enough to distinguish it from the other items of its day."""
     return item.id.int & 0xFFFFFFFF
 
 
 def _fresh(scan: Scan, limit: int, place: InboxCursor | None) -> list[Item]:
-    """What was not shown yet: more than a page of it, or all that this request may find."""
+    """Items that were not shown yet: more than a page of them, or all that this request may find."""
     while True:
         found = [i for i in items(scan.complete) if not (place and place.has_shown(i))]
         if len(found) > limit or not scan.more():
@@ -178,7 +180,7 @@ def _fresh(scan: Scan, limit: int, place: InboxCursor | None) -> list[Item]:
 
 
 def _unread(scan: Scan, top: InboxTop) -> int:
-    """Of somebody with very many activities, what one scan has found."""
+    """The number of unread items, up to `MOST_UNREAD`. Of very many activities, only those of one scan count."""
     while True:
         count = len(items(n for n in scan.activities if not top.covers(n.since)))
         if count >= MOST_UNREAD or (top.lowest and scan.reached(top.lowest)) or not scan.more():
@@ -186,7 +188,7 @@ def _unread(scan: Scan, top: InboxTop) -> int:
 
 
 def _start(scan: Scan) -> InboxCursor | None:
-    """Of a list whose first page was read. None when there is nothing at all."""
+    """The cursor of a list whose first page was read. None if there are no activities at all."""
     noted = max((n.since for n in scan.activities), default=None)
     return InboxCursor(noted, above(scan.newest)) if scan.newest else None
 
@@ -203,7 +205,7 @@ def _onward(scan: Scan, found: list[Item], limit: int, start: InboxCursor) -> In
 
 
 def _past(start: InboxCursor, page: list[Item], day: int, below: UUID) -> InboxCursor:
-    """Going on below `below`, in this day, with what the list has shown of it."""
+    """The cursor that continues below `below`, in this day, with the items of the day that the list has shown."""
     same = start.below <= end_of(day)
     shown = [*(start.shown if same else ()), *(mark_of(i) for i in page if day_of(i.id) == day)]
     ceiling = page[0].latest if len(shown) > CARRIED else start.ceiling if same else None

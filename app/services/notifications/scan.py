@@ -1,4 +1,4 @@
-"""Reading an owner's activities in chunks, newest first, without those that are not visible any more."""
+"""Reads an owner's activities in chunks, newest first, and leaves out those that are no longer visible."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -20,11 +20,11 @@ ABOUT_POSTS = {"like", "comment"}
 
 
 class VisibilityFilter:
-    """Leaves out activities of people blocked either way or deleted, follows that have ended, and deleted posts.
+    """Leaves out activities of deleted accounts and of blocks in either direction, ended follows, and deleted posts.
 
-    Each person and each post is looked up once: at most two round trips for a chunk of activities. Where the page is to
-    be kept, `used` notes the fragments that end with what was looked up. Whom the owner blocks or is
-    followed by, and which own posts there are, ends the counts of the owner's account, so these are not noted here.
+    Each account and post is looked up once: at most two round trips for a chunk of activities. If the page is to be
+    kept, `used` records fragments that are dropped when what was looked up changes. Changes to the owner's blocks,
+    followers and own posts drop the counts of the owner's account, so these look-ups are not recorded here.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class VisibilityFilter:
         used: Used | None = None,
         away: Unavailable | None = None,
     ) -> None:
-        """`away` is what this request has met of the relational store: it is raised instead of asking once more."""
+        """`away` is an error of the relational store that this request has met; it is raised instead of a new call."""
         self._owner = owner
         self._away = away
         self._relational = relational
@@ -60,7 +60,8 @@ class VisibilityFilter:
         met = self._relational.graph.relations(self._owner, strangers)
         self._relations |= met
         if self._used is not None:
-            # Of who is gone there is no profile to note. Whoever goes after the look has none either, or one that ends.
+            # A deleted account has no profile to record. If an account is deleted after the look, its profile is
+            # either missing too or dropped.
             there = [actor for actor, relation in met.items() if not relation.gone]
             self._pages.through.get(self._pages.kinds.accounts, there, self._used)
 
@@ -84,7 +85,7 @@ class VisibilityFilter:
 
 
 class Scan:
-    """`activities` are the visible ones read so far, down to and including `place`. `newest` was read first."""
+    """`activities` are the visible ones read so far, down to and including `place`. `newest` is the first id read."""
 
     def __init__(
         self,
@@ -94,7 +95,7 @@ class Scan:
         below: UUID | None = None,
         first: Sequence[StoredActivity] | None = None,
     ) -> None:
-        """`first` is the first chunk where it is known, `ACTIVITIES` of them or all there are."""
+        """`first` is the first chunk, if it is known: `ACTIVITIES` of them, or all there are."""
         self._owner = owner
         self._stored = stored
         self._filter = visible
@@ -107,7 +108,7 @@ class Scan:
         self.ended = False
 
     def more(self) -> bool:
-        """Read on. False at the end, and when it is enough for one request."""
+        """Read the next chunk. False at the end, and once the limit of a request is reached."""
         if self.ended or not self._left:
             return False
         size = min(self._chunk, self._left)
@@ -123,19 +124,19 @@ class Scan:
         return True
 
     def reached(self, place: UUID) -> bool:
-        """Everything above `place` was read."""
+        """Whether everything above `place` was read."""
         return self.ended or (self.newest is not None and self.place is not None and self.place <= place)
 
     @property
     def within_a_day(self) -> bool:
-        """It has read enough, and never came out of the day it began in."""
+        """Whether the limit of a request was reached within the day in which the scan began."""
         if self._left or self.newest is None or self.place is None:
             return False
         return day_of(self.newest) == day_of(self.place)
 
     @property
     def complete(self) -> list[StoredActivity]:
-        """The activities of the days that were read to their end, and of a day that is too long for one scan."""
+        """The activities of the days that were read completely; if one day is too long for a scan, what was read."""
         if self.ended or self.within_a_day or self.place is None:
             return self.activities
         last = day_of(self.place)

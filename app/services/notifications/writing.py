@@ -69,11 +69,11 @@ class NotificationWriter:
         self._clock = clock
 
     def note(self, event: ActivityEvent | OrderEvent, at: datetime) -> None:
-        """Notify everybody concerned, as of now: whoever has read everything before has not read this."""
+        """Notify all accounts concerned. Noted with the current time, it is unread whatever was read before."""
         noted, addressed = moment_id(self._clock()), list(self._of(event, at))
         ids = [self._activities.note(owner, activity, at, noted) for owner, activity in addressed]
         self._drop(addressed)
-        # Whoever hears of it finds it.
+        # Announced last, so that a client which gets the live event finds the notification.
         for (owner, activity), activity_id in zip(addressed, ids, strict=True):
             self._announcer.notified(owner, activity_id, activity.kind)
 
@@ -102,7 +102,7 @@ class NotificationWriter:
                 return self._of_order(event, at)
 
     def _of_order(self, event: OrderEvent, at: datetime) -> Iterator[Addressed]:
-        """The buyer gets one per seller whose part it is about. A sale notifies each seller."""
+        """The buyer gets one activity for each seller concerned. A sale also notifies each of these sellers."""
         order = self._relational.orders.get([event.order_id])[event.order_id]
         number, news = NEWS[type(event)]
         for seller in _concerned(event, order):
@@ -125,6 +125,6 @@ def _concerned(event: OrderEvent, order: Order) -> list[UUID]:
 def _addressed(
     kind: Kind, owner: UUID | None, subject: UUID, actor: UUID, since: datetime | None, number: int = 0
 ) -> Iterator[Addressed]:
-    """Nothing without an owner (the post is gone), for own activity, and without its time."""
+    """Yields nothing if there is no owner (the post is gone), for own activity, and without `since`."""
     if owner is not None and owner != actor and since is not None:
         yield owner, Activity(kind, subject, actor, since, number)

@@ -99,7 +99,9 @@ class WholePages:
     """Never raises because of the cache: a page that cannot be kept is still made and answered."""
 
     def __init__(self, cache: Cache, fresh: float = FRESH_SECONDS, signer: str = "") -> None:
-        """`signer` identifies the secret that signs cursors: pages have cursors, so they are kept for that secret only.
+        """`signer` identifies the secret that signs cursors. Pages hold cursors, so they are kept for that secret only.
+
+        `fresh` is in seconds.
         """
         self._cache = cache
         self._prefix = f"page@{_SCHEMA}{signer and '-'}{signer}:"

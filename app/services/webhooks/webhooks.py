@@ -1,4 +1,4 @@
-"""Adds, changes and removes receivers of webhooks, and sends to them again. The relay serves them."""
+"""Manages receivers of webhooks: adds, changes and removes them, and replays events. The relay sends to them."""
 
 import base64
 import secrets
@@ -17,13 +17,13 @@ from repositories.relational.event_log_port import SinkDeadLetter, SinkState
 from repositories.relational.webhooks_port import Webhook
 from repositories.sinks import Inside, webhook_target
 
-# Each has a thread of every relay.
+# Receivers at most: each takes a thread in every relay.
 MOST = 50
 _SECRET_BYTES = 32
 
 
 class WebhookRules(Struct, frozen=True):
-    """`overlap` is how long a secret that was replaced signs as well."""
+    """`overlap` is how long a replaced secret still signs, beside the new one."""
 
     on: bool
     inside: Inside
@@ -42,7 +42,7 @@ class Webhooks:
         self._rules = rules
 
     def all(self) -> list[ServedWebhook]:
-        """In the order in which they were added."""
+        """All receivers, in the order in which they were added."""
         states = {state.sink: state for state in self._relational.event_log.states()}
         return [ServedWebhook(one, states[one.sink]) for one in self._relational.webhooks.all() if one.sink in states]
 
@@ -72,14 +72,17 @@ class Webhooks:
         return made
 
     def rotate(self, webhook_id: UUID) -> Webhook:
-        """Gives it a new secret. Both sign until `former_until`. Raises `NotFound`."""
+        """Give the receiver a new secret. Both secrets sign until `former_until`. Raises `NotFound`."""
         secret, until = _secret(), self._kit.clock() + self._rules.overlap
         with self._relational.transaction() as tx:
             tx.webhooks.rotate(webhook_id, secret, former_until=until)
         return self.one(webhook_id).webhook
 
     def switch(self, webhook_id: UUID, *, on: bool) -> ServedWebhook:
-        """Enabled, it is served from where it stopped, as far as that is kept. Raises `Missing`."""
+        """Enable or disable. An enabled receiver continues where it stopped, if the log still has that event.
+
+        Raises `Missing`.
+        """
         self._relational.event_log.switch(self.one(webhook_id).webhook.sink, on=on)
         self._touch(webhook_id)
         return self.one(webhook_id)
@@ -90,7 +93,10 @@ class Webhooks:
             tx.webhooks.remove(webhook_id)
 
     def replay(self, webhook_id: UUID, since: datetime | None) -> int:
-        """Send all that was logged since then again, or the dead letters. Returns how many. Raises `Missing`."""
+        """Send again all events logged since `since`, or the dead letters if it is None.
+
+        Returns how many are sent again. Raises `Missing`.
+        """
         log, sink = self._relational.event_log, self.one(webhook_id).webhook.sink
         count = log.retry(sink) if since is None else log.rewind(sink, since=since)
         self._touch(webhook_id)
@@ -106,5 +112,5 @@ class Webhooks:
 
 
 def _secret() -> str:
-    """In the form of Standard Webhooks."""
+    """A new secret in the form of Standard Webhooks."""
     return f"whsec_{base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()}"
