@@ -1,1 +1,1 @@
-"""What a live move needs of the stores: places, their marks, and what notes changes in databases of SQL."""
+"""The stores' side of live moves: places, their marks, and the capture of changes in SQL databases."""

@@ -43,7 +43,7 @@ class Gone(Exception):
 
 
 class AskedToWait(Unavailable):
-    """The sink accepts no messages for the period `wait`, as it said itself."""
+    """The sink asks to be sent nothing for the period `wait`."""
 
     def __init__(self, store: str, reason: str, wait: timedelta) -> None:
         super().__init__(store, reason)

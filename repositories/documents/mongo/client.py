@@ -144,7 +144,7 @@ class MongoConnection:
             time.sleep(GLANCE)
 
     def notes(self) -> list[str]:
-        """From the latest findings of the driver's monitors."""
+        """As `Store.notes`: whether members do not answer, by the latest findings of the driver's monitors."""
         with self._guard:
             known = self._client.topology_description.server_descriptions() if self._client is not None else {}
         away = sum(server.server_type_name == "Unknown" for server in known.values())

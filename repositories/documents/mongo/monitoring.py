@@ -1,4 +1,4 @@
-"""Reports the driver's command and pool events to the meter. The driver calls this in the thread of the command."""
+"""Reports the driver's command and pool events to the meter. Listeners are called in the thread of the command."""
 
 import contextlib
 import threading

@@ -117,7 +117,7 @@ class RabbitSink(Sink):
         with asked(ROLE, "migrate"), _TRANSLATED, self._connect() as connection:
             return topology.migrate(connection, self._target, dry_run=dry_run)
 
-    def send(self, messages: Sequence[Message], more: Callable[[], Sequence[Message]] = tuple) -> Sent:  # noqa: ARG002  it reads answers
+    def send(self, messages: Sequence[Message], more: Callable[[], Sequence[Message]] = tuple) -> Sent:  # noqa: ARG002  it waits for answers
         until, kept = time.monotonic() + self._seconds, set[str]()
         failure: Unavailable | None = None
         try:

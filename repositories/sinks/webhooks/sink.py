@@ -55,10 +55,10 @@ class WebhookSink(Sink):
             for _ in range(LANES)
         ]
 
-    def migrate(self, *, dry_run: bool = False) -> list[str]:  # noqa: ARG002 - a receiver is made by others
+    def migrate(self, *, dry_run: bool = False) -> list[str]:  # noqa: ARG002  a receiver needs no setup
         return []
 
-    def send(self, messages: Sequence[Message], more: Callable[[], Sequence[Message]] = tuple) -> Sent:  # noqa: ARG002  it reads answers
+    def send(self, messages: Sequence[Message], more: Callable[[], Sequence[Message]] = tuple) -> Sent:  # noqa: ARG002  it waits for answers
         over, count = time.monotonic() + self._seconds, 0
         while count < len(messages) and (count == 0 or time.monotonic() < over):
             for failure in self._deliver(_next_group(messages, count)):
