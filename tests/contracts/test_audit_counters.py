@@ -1,4 +1,4 @@
-"""Kept counts are compared with what they count, and set right."""
+"""The contract of auditing and repairing stored counters."""
 
 from uuid import uuid4
 

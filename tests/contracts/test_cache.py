@@ -1,4 +1,4 @@
-"""What every cache promises."""
+"""The contract of `Cache`, for every adapter."""
 
 import threading
 import time
@@ -365,7 +365,7 @@ def test_a_value_lives_its_time(cache: Cache, key: str, fresh: int) -> None:
 
 
 def test_no_race_leaves_an_old_value(cache: Cache, key: str) -> None:
-    """A writer changes the source and drops; readers read through. At rest it has the last value or none."""
+    """A writer changes the source and drops; readers read through. In the end the cache has the last value or none."""
     source = [0]
     start = threading.Barrier(4)
 
@@ -413,7 +413,7 @@ def test_migrating_again_does_nothing(cache: Cache, key: str) -> None:
 
 
 def page(cache: Cache, key: str, parts: Sequence[str], mine: bytes | None = None) -> bool:
-    """Store a page that was made of these parts as they are now."""
+    """Store a page made of the current values of these parts."""
     stamps = {part: held.stamp for part, held in zip(parts, cache.read(parts), strict=True) if held}
     assert len(stamps) == len(parts)
     fill = Fill(mine or lease(cache, key), Value(b"page", 3, '"3-a"'), 60, parts=stamps)
@@ -443,7 +443,7 @@ def test_a_page_and_what_is_beside_it_are_read_together(cache: Cache, key: str, 
     keys = [parts[1], f"{key}:nowhere", parts[0]]
     assert cache.whole_beside(key, []) == (None, [])
     assert page(cache, key, parts)
-    # Also where the page comes from memory.
+    # Several times, since then the page comes from memory.
     for _ in range(4):
         held, beside = cache.whole_beside(key, keys)
         assert held

@@ -1,4 +1,4 @@
-"""Deferred work, on both relational adapters."""
+"""The contract of deferred work, on both relational adapters."""
 
 from collections.abc import Iterator
 from datetime import timedelta

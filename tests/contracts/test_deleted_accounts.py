@@ -1,4 +1,4 @@
-"""What every relational store promises about deleted accounts, and about handles that were given up."""
+"""The contract of the relational store: deleted accounts, and handles that were given up."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -35,7 +35,7 @@ def follow(relational: RelationalStore, follower: UUID, followee: UUID) -> Follo
 
 
 def add(relational: RelationalStore, one: Account) -> None:
-    """As registering does."""
+    """Add an account as registration does."""
     with relational.transaction() as tx:
         tx.accounts.add(one, login(one))
         tx.accounts.claim(one.handle, one.id, at=one.created_at)

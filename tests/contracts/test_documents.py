@@ -1,4 +1,4 @@
-"""Promises of the documents role: the store as a whole."""
+"""The contract of the documents role: the store as a whole."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta

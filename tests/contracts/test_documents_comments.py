@@ -1,4 +1,4 @@
-"""Promises of the documents role: comments."""
+"""The contract of the documents role: comments."""
 
 from collections.abc import Iterator
 from functools import partial

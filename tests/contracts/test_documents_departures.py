@@ -1,4 +1,4 @@
-"""Promises of the documents role: whatever somebody wrote or offers can be deleted slice by slice."""
+"""The contract of the documents role: deleting everything an account has written or offers, slice by slice."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What every document store promises of backups."""
+"""The contract of the documents role: backups."""
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -33,7 +33,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DocumentSt
 
 @pytest.fixture
 def other(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DocumentStore]:
-    """An embedded one that is lived in."""
+    """An embedded store with data of every kind."""
     (tmp_path / "other").mkdir()
     for made in opened("embedded", request, tmp_path / "other"):
         live_in(made)
@@ -41,7 +41,7 @@ def other(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DocumentSt
 
 
 def live_in(store: DocumentStore) -> None:
-    """Documents without events, with some, with a dead letter; tombstones; all of it over several batches."""
+    """Add documents without events, with events and with a dead letter, and tombstones, over several batches."""
     texts = tuple(dict.fromkeys(TEXTS))
     store.posts.load([a_post(tags=("lamps",), body=text) for text in texts])
     post = edited(store, published(store, tags=texts, title="\0"), tags=("lamps", "\0"))

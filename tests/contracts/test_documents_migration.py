@@ -76,7 +76,7 @@ def test_documents_are_found_by_whom_they_are_of(store: DocumentStore) -> None:
 
 
 def test_events_keep_their_state(store: DocumentStore) -> None:
-    """Of one post the first event is dead-lettered and the second waits; the other post's event waits."""
+    """One post has a dead-lettered and a waiting event, another post has a waiting event."""
     edited(store, published(store), title="new")
     published(store)
     first, *others = store.outbox.claim(now=at(9), lease_until=at(10), limit=9)

@@ -1,6 +1,6 @@
-"""Promises of the documents role that lie between documents and their unsent events.
+"""The contract of the documents role: documents together with their unsent events.
 
-What every outbox promises has a suite of its own.
+The contract of outboxes has a separate suite.
 """
 
 from collections.abc import Iterator

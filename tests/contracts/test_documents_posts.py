@@ -1,4 +1,4 @@
-"""Promises of the documents role: posts."""
+"""The contract of the documents role: posts."""
 
 from collections.abc import Iterator
 from functools import partial

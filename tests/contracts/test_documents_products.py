@@ -1,4 +1,4 @@
-"""Promises of the documents role: products."""
+"""The contract of the documents role: products."""
 
 import math
 from collections.abc import Iterator
@@ -164,7 +164,7 @@ def test_every_part_of_a_filter_must_hold(store: DocumentStore) -> None:
 
 
 def test_facets_are_in_the_order_of_their_names(store: DocumentStore) -> None:
-    """So that a page has the same bytes and the same tag from one read to the next, and in every engine."""
+    """So a page has the same bytes and the same entity tag in every read and on every engine."""
     names = ["Zone", "colour", "height", "n", "socket", "watts", "width", "\u00e9tage"]
     offered(store, attributes=dict.fromkeys(reversed(names), "1"))
     assert [*store.products.facets(ANY, sample=9, values=9).attributes] == names

@@ -1,4 +1,4 @@
-"""Promises of the documents role: reading posts by many authors, in flight, and all of them."""
+"""The contract of the documents role: reading posts by many authors, those in flight and all."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -70,7 +70,7 @@ def test_any_number_of_authors_gives_what_a_plain_search_gives(store: DocumentSt
 
 
 def skewed(authors: Sequence[UUID], chance: random.Random) -> UUID:
-    """The first posts most, and the last of them nothing."""
+    """An author: earlier ones are more likely, and the last tenth is never chosen."""
     return authors[int(270 * chance.random() ** 2)]
 
 

@@ -1,4 +1,4 @@
-"""What every keeper of view counts promises."""
+"""The contract of the documents role: view counts."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Sessions that were ended, noted for those who may have to end them again."""
+"""The contract of the endings of sessions, which are recorded so that they can be repeated."""
 
 from collections.abc import Iterator
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""The log of events and the cursors of sinks, on both relational adapters."""
+"""The contract of the event log and the cursors of sinks, on both relational adapters."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ def store(relational: RelationalStore) -> RelationalStore:
 
 @pytest.fixture
 def start(store: RelationalStore) -> int:
-    """The end of the log as it is."""
+    """The current end of the log."""
     return end(store)
 
 
@@ -229,7 +229,7 @@ def test_what_a_sink_refuses_is_kept_until_it_is_settled(store: RelationalStore,
 
 
 def pass_all(store: RelationalStore, position: int) -> None:
-    """Every sink there is has sent all up to there."""
+    """Advance the cursors of all sinks up to `position`."""
     for state in store.event_log.states():
         store.event_log.rewind(state.sink, since=NOW + timedelta(days=9999))
         moved(store, claimed(store, state.sink), max(position, state.position))

@@ -1,4 +1,4 @@
-"""What every relational store promises about fan-outs and pulled authors."""
+"""The contract of the relational store: fan-outs and pulled authors."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -22,7 +22,7 @@ STAGES: tuple[Stage, ...] = ("all", "recent", "rest")
 
 
 def fanout(**changes: object) -> Fanout:
-    """One that runs and has come to 20 followers."""
+    """A running fan-out that has delivered to 20 followers."""
     made = Fanout(
         post_id=uuid4(),
         author_id=uuid4(),
@@ -128,7 +128,7 @@ AHEAD, BEHIND = {"delivered": 21}, {"delivered": 19}
 
 
 class TestNeverBack:
-    """Each pair is what is kept, and what is saved after it, as changes of one fan-out."""
+    """Progress never goes back. Each case has the stored progress and the one saved after it, as changed fields."""
 
     @pytest.mark.parametrize(
         ("kept", "saved"),
@@ -182,7 +182,7 @@ class TestNeverBack:
         assert relational.fanouts.progress(old.post_id) == old
 
     def test_what_is_left_is_left_with_the_most_progress(self, relational: RelationalStore) -> None:
-        """Or nobody would go on with it."""
+        """Otherwise no relay would continue it."""
         one = fanout()
         save(relational, one, replace(one, state="pulled", delivered=5, cursor=None))
         assert relational.fanouts.progress(one.post_id) == replace(one, state="pulled")
@@ -376,7 +376,7 @@ class TestSkip:
 
 
 class TestTurns:
-    """Skipping a fan-out and ending the pulling never both succeed: the post would be lost."""
+    """Skipping a fan-out and ending the pulling never both succeed; otherwise the post would be lost."""
 
     def test_returning_waits_for_a_skip(self, relational: RelationalStore) -> None:
         one = fanout()
@@ -402,7 +402,7 @@ class TestTurns:
         assert end_pull(relational, one.author_id) is True
 
     def test_pushed_waits_for_who_pulls_again(self, relational: RelationalStore) -> None:
-        """Even when the turn gets the very time of the former one."""
+        """Even if the new pull has the same time as the former one."""
         one = fanout(state="pulled")
         pull(relational, one.author_id)
         begin_return(relational, one.author_id)
@@ -505,7 +505,7 @@ def _add(store: RelationalStore, seen_at: datetime, **changes: object) -> UUID:
 
 
 def _asleep(store: RelationalStore) -> UUID:
-    """A new reader, the only one who was seen so long ago."""
+    """A new dormant reader, the only one last seen that long ago."""
     long_ago = NOW - SECOND * 1000
     reader = _add(store, long_ago)
     assert do(store, lambda unit: unit.feed_activity.sleep(seen_before=long_ago + SECOND, limit=1)) == [reader]
@@ -523,7 +523,7 @@ def _audience(store: RelationalStore, author: UUID, *, limit: int, after: UUID |
 
 
 def _pages(store: RelationalStore, author: UUID, stage: Stage, recent: datetime, begun: datetime) -> list[UUID]:
-    """The whole stage, a few at a time."""
+    """The whole audience of a stage, read in small pages."""
     found: list[UUID] = []
     while page := store.fanouts.audience(
         author, stage=stage, recent=recent, begun=begun, after=found[-1] if found else None, limit=4

@@ -1,4 +1,4 @@
-"""What every relational store promises about feed activity: reader states and low watermarks."""
+"""The contract of the relational store: feed activity, that is reader states and low watermarks."""
 
 from collections.abc import Callable, Collection
 from datetime import datetime
@@ -37,7 +37,7 @@ def follow(store: RelationalStore, follower: UUID, authors: Collection[UUID], *,
 
 
 def asleep(store: RelationalStore, seen_at: datetime = NOW) -> UUID:
-    """A new reader who is dormant."""
+    """A new dormant reader."""
     reader = awake(store, seen_at)
     while state(store, reader) != "dormant":
         assert do(store, lambda unit: unit.feed_activity.sleep(seen_before=seen_at + MICROSECOND, limit=99)) != []
@@ -51,7 +51,7 @@ def awake(store: RelationalStore, seen_at: datetime = NOW) -> UUID:
 
 
 def waking(store: RelationalStore) -> UUID:
-    """A new reader who is waking, at generation 1."""
+    """A new waking reader, at generation 1."""
     reader = awake(store)
     assert do(store, lambda unit: unit.feed_activity.rebuild(reader, NOW)) is True
     return reader
@@ -293,7 +293,7 @@ class TestLowWatermark:
     def test_also_a_lower_one_gives_the_waking_a_new_generation(
         self, relational: RelationalStore, low_watermark: UUID
     ) -> None:
-        """The old low watermark is of the former generation, and does not count when the new one is found."""
+        """The old low watermark belongs to the former generation, and is ignored once the new one is known."""
         reader, middle = awake(relational), UUID(int=0x80 << 120)
         raise_low_watermark(relational, reader, middle)
         do(relational, lambda unit: unit.feed_activity.rebuild(reader, NOW))
@@ -323,7 +323,7 @@ class TestLowWatermark:
 
 
 class TestCounts:
-    """What cached pages of feeds are checked against."""
+    """The counts against which cached pages of feeds are checked."""
 
     def test_the_revision_counts_what_the_reader_follows_and_likes(self, relational: RelationalStore) -> None:
         reader, author, other = awake(relational), awake(relational), awake(relational)

@@ -1,4 +1,4 @@
-"""What every adapter of feeds promises to the drift doctor."""
+"""The contract of `FeedAudit`, which `quartet doctor drift` uses, for every adapter of feeds."""
 
 from datetime import timedelta
 from uuid import UUID, uuid4

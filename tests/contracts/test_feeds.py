@@ -1,4 +1,4 @@
-"""What every adapter of feeds promises."""
+"""The contract of `FeedStore`, for every adapter."""
 
 import functools
 import itertools
@@ -31,7 +31,7 @@ CHANCE = random.Random(7)  # noqa: S311 - test data
 
 
 class Opener(Protocol):
-    """Opens another client of the same store, or of a new one, which has no tables yet."""
+    """Opens another client of the same store, or of a new store without tables."""
 
     def __call__(self, *, retention: timedelta = ..., clock: Clock = ..., store: str = ...) -> FeedStore: ...
 
@@ -58,7 +58,7 @@ Make = Callable[[str, timedelta, Clock], FeedStore]
 
 
 def maker(request: pytest.FixtureRequest, folders: pytest.TempPathFactory) -> Make:
-    """Opens a client of the store of a name."""
+    """A function that opens a client of a store by name."""
     if request.param == "embedded":
         return _embedded(folders.mktemp("feeds"))
     engines: Shared = request.getfixturevalue("engines")
@@ -99,14 +99,14 @@ def feeds(opener: Opener) -> FeedStore:
 
 
 def post_id(at: datetime | int, low: int | None = None) -> UUID:
-    """A UUIDv7 of a time, with these 74 free bits."""
+    """A UUIDv7 of a time. `low` are its other 74 bits, by default random."""
     milliseconds = at if isinstance(at, int) else int(at.timestamp() * 1000)
     free = CHANCE.getrandbits(74) if low is None else low
     return UUID(int=milliseconds << 80 | 7 << 76 | (free >> 62) << 64 | 2 << 62 | free & (1 << 62) - 1)
 
 
 def refs(count: int, *, author: UUID | None = None, since: timedelta = DAY) -> list[PostRef]:
-    """Posts of the last days, oldest first."""
+    """Posts evenly spread over the time `since`, oldest first."""
     start, step = now() - since, since / (count + 1)
     return [PostRef(post_id(start + step * n), author or uuid4()) for n in range(count)]
 
@@ -510,7 +510,7 @@ def test_home_ends_at_the_retention_and_the_author_timeline_does_not(opener: Ope
     reader = opener(retention=10 * DAY, clock=lambda: moment)
     later = opener(retention=10 * DAY, clock=lambda: moment + timedelta(milliseconds=1))
     beyond, last, kept = (PostRef(post_id(edge + timedelta(milliseconds=n)), author) for n in (-1, 0, 1))
-    # Connected before the writes: entries at the edge live two seconds in the engine.
+    # Connect before the writes, since entries at the edge live only two seconds in the engine.
     assert home(reader, owner) == home(later, owner) == []
     for post in (beyond, last, kept):
         reader.push(post, [owner], T0)
@@ -548,7 +548,7 @@ def test_trim_drops_what_came_up_to_its_time(feeds: FeedStore) -> None:
 
 @pytest.mark.parametrize(("later", "there"), [(-DAY, False), (-TICK, False), (0 * TICK, False), (TICK, True)])
 def test_trim_keeps_out_what_is_written_late(feeds: FeedStore, later: timedelta, *, there: bool) -> None:
-    """In buckets that were marked before and in others, one of them a day ahead."""
+    """In buckets with and without markers, one of them a day ahead."""
     owner = uuid4()
     posts = [*refs(10, since=500 * DAY), PostRef(post_id(now() + DAY), uuid4())]
     feeds.fill(owner, posts[:1], T0 - DAY)
@@ -580,7 +580,7 @@ def test_load_does_not_fill_what_was_trimmed_later(feeds: FeedStore) -> None:
 
 
 def burst(count: int, *, author: UUID | None = None) -> list[PostRef]:
-    """Posts of one bucket, oldest first."""
+    """Posts within one bucket, oldest first."""
     start = int(now().timestamp() * 1000) // (10 * DAY_MS) * 10 * DAY_MS
     return [PostRef(post_id(start + n), author or uuid4()) for n in range(count)]
 

@@ -1,4 +1,4 @@
-"""A migration that fills rows does so a batch in each transaction, and goes on where it was interrupted."""
+"""Migrations that fill rows commit each batch in a separate transaction, and continue after an interruption."""
 
 import shutil
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from repositories.relational import RelationalStore, migrations
 from tests.contracts.relational_store import new_database, opened
 
 ROWS, BATCH = 25, 10
-# Their names are in their order, as those of the application are.
+# Their names sort in the order in which they run, like those of the application.
 MIGRATIONS = {
     "1table": """
 def upgrade():
@@ -45,7 +45,7 @@ down_revision = {before!r}
 
 
 def watch() -> None:
-    """Called at the beginning of each batch; tests put something else in its place."""
+    """Called at the start of each batch. Tests replace it."""
 
 
 @pytest.fixture(params=["embedded", pytest.param("postgres", marks=pytest.mark.engines)])
@@ -71,7 +71,7 @@ def store(url: str) -> Iterator[RelationalStore]:
 
 @pytest.fixture
 def other(url: str) -> Iterator[Connection]:
-    """Somebody else, who waits for no lock."""
+    """Another connection, which waits for no lock."""
     engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA busy_timeout = 0" if url.startswith("sqlite") else "SET lock_timeout = 1")
@@ -81,7 +81,7 @@ def other(url: str) -> Iterator[Connection]:
 
 def test_each_batch_is_committed(store: RelationalStore, other: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
-    # What it reads is committed; that it can read at all shows that no transaction holds the table.
+    # It reads committed rows only, and could not read while a transaction locks the table.
     count = text("SELECT count(after) FROM filled")
     monkeypatch.setattr(f"{__name__}.watch", lambda: seen.append(other.execute(count).scalar_one()))
     planned = store.migrate(dry_run=True)
@@ -108,7 +108,7 @@ def test_it_goes_on_where_it_was_interrupted(
         store.migrate()
     assert other.execute(text("SELECT count(after) FROM filled")).scalar_one() == 2 * BATCH
     assert [one.split()[1] for one in store.migrate(dry_run=True)] == ["2filled", "3dropped"]
-    # Who writes meanwhile writes both.
+    # Meanwhile the application writes both columns.
     other.execute(text("INSERT INTO filled VALUES (1000, 7, 7)"))
     assert [one.split()[1] for one in store.migrate()] == ["2filled", "3dropped"]
     assert len(begun) == 5

@@ -1,4 +1,4 @@
-"""What every store of idempotency keys promises."""
+"""The contract of idempotency keys."""
 
 import contextlib
 import multiprocessing
@@ -194,7 +194,7 @@ class TestTwoAtOnce:
             assert claim(other, key) == InFlight()
 
     def test_whoever_has_a_key_waits_for_other_rows_as_all_others_do(self, relational: RelationalStore) -> None:
-        """Also after a key that is taken over, or is answered already."""
+        """Also with a key that was taken over, or is already answered."""
         if isinstance(relational, EmbeddedRelational):
             return
         key, answered = new_key(), new_key()
@@ -269,14 +269,14 @@ def patience(unit: Transaction) -> str:
 
 
 def let_pass(store: RelationalStore, key: RequestKey, time: timedelta) -> None:
-    """As if the key had been claimed so much earlier."""
+    """Change the key as if it had been claimed earlier by this time."""
     this = request_keys.c.key == key.key
     (row,) = sql(store, select(request_keys.c.created_at, request_keys.c.lease_until).where(this))
     sql(store, update(request_keys).where(this).values(created_at=row[0] - time, lease_until=row[1] - time))
 
 
 def eventually(store: RelationalStore, key: RequestKey) -> Claimed:
-    """The server takes a moment to notice that a client is gone."""
+    """Claim until the key is not in flight: the server takes a moment to notice that a client has died."""
     for _ in range(1000):
         found = surely(store, lambda unit: claim(unit, key))
         if not isinstance(found, InFlight):
@@ -286,7 +286,7 @@ def eventually(store: RelationalStore, key: RequestKey) -> Claimed:
 
 
 def die_in_the_middle(store: RelationalStore, key: RequestKey, debit: UUID, credit: UUID, *, commit: bool) -> None:
-    """Another process does the work, and kills itself before or after the commit."""
+    """Do the work in another process, which kills itself before or after the commit."""
     url = store._url if isinstance(store, PostgresRelational) else engine_of(store).url.render_as_string()
     child = multiprocessing.get_context("spawn").Process(target=work_and_die, args=(url, key, debit, credit, commit))
     child.start()
@@ -294,7 +294,7 @@ def die_in_the_middle(store: RelationalStore, key: RequestKey, debit: UUID, cred
     assert child.exitcode == -signal.SIGKILL
 
 
-def work_and_die(url: str, key: RequestKey, debit: UUID, credit: UUID, commit: bool) -> None:  # noqa: FBT001  - of a process
+def work_and_die(url: str, key: RequestKey, debit: UUID, credit: UUID, commit: bool) -> None:  # noqa: FBT001  - arguments of a process
     store = open_store(url, timeout=TIMEOUT, pool=1)
     with contextlib.ExitStack() as stack:
         unit = stack.enter_context(store.transaction())

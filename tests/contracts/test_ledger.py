@@ -1,4 +1,4 @@
-"""What every ledger promises."""
+"""The contract of the ledger."""
 
 import random
 from collections.abc import Callable
@@ -440,7 +440,7 @@ class TestReads:
         assert after < relational.ledger.get([hold.id])[hold.id].created_at < do(relational, lock)
 
     def test_times_rise_also_after_a_moment_to_come(self, relational: RelationalStore) -> None:
-        """Such as a load from a machine that was ahead, or a database whose clock was put back."""
+        """Such as after a load from a machine whose clock was ahead, or after the database's clock was set back."""
         ada, bob = wallet(relational), wallet(relational, 1, "NOK")
         do(relational, lambda unit: unit.bulk.transfers([transfer(PROVIDER, ada, 100, "NOK")]))
         told = do(relational, lambda unit: unit.ledger.lock([ada], "NOK"))
@@ -457,7 +457,7 @@ class TestReads:
         assert list(relational.audit.ledger()) == []
 
     def test_who_locks_an_account_has_seen_all_that_is_earlier(self, relational: RelationalStore) -> None:
-        """Or the balance of a past moment could change after it was told."""
+        """Otherwise the balance of a past moment could change after it was read."""
         ada, bob = wallet(relational, 100), wallet(relational, 1)
         told: list[tuple[UUID, datetime, int]] = []
 
@@ -476,7 +476,7 @@ class TestReads:
 
 
 class TestTheDatabaseItself:
-    """The rules hold for statements that do not come from here."""
+    """The database enforces the rules also for statements that bypass the application."""
 
     @pytest.mark.parametrize("table", [transfers, entries])
     def test_rows_stay(self, relational: RelationalStore, table: Table) -> None:
@@ -575,7 +575,7 @@ def ending(how: str, hold: Transfer, at: object) -> Callable[[Transaction], Post
 
 
 def copied(one: Transfer) -> tuple[UUID, Insert]:
-    """A statement that copies the transfer under a new id."""
+    """The new id, and a statement that copies the transfer under it."""
     new = uuid4()
     columns = [literal(new, ID) if column.name == "id" else column for column in transfers.c]
     source = select(*columns).where(transfers.c.id == one.id)

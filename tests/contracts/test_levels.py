@@ -1,4 +1,4 @@
-"""How full everything was that has a limit, on both relational adapters."""
+"""The contract of levels (samples of how full resources are), on both relational adapters."""
 
 from collections.abc import Iterator
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""What every store of limits promises."""
+"""The contract of `Limits`, for every adapter."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,7 @@ from tests.engines.kernel import wait_until
 
 TIMEOUT = timedelta(seconds=5)
 ENGINES = ("redis", "cluster", "postgres")
-# So slow that nothing comes back within a test.
+# So slow that no token is refilled within a test.
 SLOW = Rate(0.001, 5)
 
 

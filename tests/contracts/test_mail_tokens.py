@@ -1,4 +1,4 @@
-"""What every relational store promises about mailed tokens, and about verified addresses."""
+"""The contract of the relational store: mailed tokens and verified addresses."""
 
 import contextlib
 from collections.abc import Callable
@@ -95,7 +95,7 @@ def test_it_ends_with_the_password_and_with_the_address(relational: RelationalSt
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_none_outlives_a_change_at_the_same_time(relational: RelationalStore, change: str) -> None:
-    """A token made, or taken, while the login changes: whichever is first."""
+    """A token is made or taken while the login changes, in either order."""
     for _ in range(8):
         (ada,) = register(relational)
         before = relational.accounts.login_of(ada)

@@ -1,4 +1,4 @@
-"""What every adapter of notifications promises."""
+"""The contract of `Notifications`, for every adapter."""
 
 import itertools
 import random
@@ -62,7 +62,7 @@ def an_activity(at: datetime = T0, **different: Any) -> Activity:
 
 
 def activities(count: int, *, since: timedelta = DAY) -> list[Activity]:
-    """Of the last days, newest first."""
+    """Activities evenly spread over the time `since`, newest first."""
     start, step = now() - since, since / (count + 1)
     return [an_activity(start + step * n) for n in reversed(range(count))]
 
@@ -216,7 +216,7 @@ def test_a_withdrawal_needs_neither_the_detail_nor_another_time(notifications: N
 
 
 def test_a_loop_of_the_same_deed_ends_without_notifying(notifications: Notifications) -> None:
-    """Within one bucket, by one process; what others do notifies as ever."""
+    """Within one bucket and process. Activities of others still notify."""
     owner, neighbour, activity, width = uuid4(), uuid4(), an_activity(), 10 * DAY
     begin = datetime.fromtimestamp((now().timestamp() // width.total_seconds() - 1) * width.total_seconds(), UTC)
     again = [replace(activity, at=begin + timedelta(milliseconds=n)) for n in range(MAX_TOMBSTONES + 50)]
@@ -253,7 +253,7 @@ def test_beyond_the_retention_nothing_is_kept_or_shown(opener: Opener, notificat
     reader = opener(retention=10 * DAY, clock=lambda: moment)
     later = opener(retention=10 * DAY, clock=lambda: moment + timedelta(milliseconds=1))
     beyond, last, kept = (an_activity(edge + timedelta(milliseconds=n)) for n in (-1, 0, 1))
-    # Connected before the writes: activities at the edge live two seconds in the engine.
+    # Connect before the writes, since activities at the edge live only two seconds in the engine.
     assert reader.page(owner, limit=9) == later.page(owner, limit=9) == []
     for activity in (beyond, last, kept):
         assert reader.note(owner, activity, T0) == activity_id(activity)
@@ -272,7 +272,7 @@ def test_activities_pass_away_by_themselves(opener: Opener) -> None:
 
 
 def marks(count: int) -> list[UUID]:
-    """Three of each millisecond."""
+    """Read markers, three per millisecond."""
     start = int(T0.timestamp() * 1000)
     return [UUID(int=below(start + n // 3).int | 2 << 62 | CHANCE.getrandbits(62)) for n in range(count)]
 
@@ -310,7 +310,7 @@ def test_the_highest_of_concurrent_markers_wins(opener: Opener, notifications: N
 
 
 def test_two_writers_end_the_same(opener: Opener, notifications: Notifications) -> None:
-    """One notes, one withdraws every second activity, at the same time and by clients of their own."""
+    """One client notes all activities while another withdraws every second one."""
     owner, some, other = uuid4(), activities(40), opener()
     barrier = threading.Barrier(2)
 

@@ -1,4 +1,4 @@
-"""What every relational store promises of offers."""
+"""The contract of the relational store: offers."""
 
 from collections.abc import Callable
 from uuid import UUID, uuid4

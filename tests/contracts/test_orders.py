@@ -1,4 +1,4 @@
-"""What every store of orders promises."""
+"""The contract of orders."""
 
 import itertools
 from typing import Any, get_args
@@ -210,7 +210,7 @@ class TestLists:
 
 class TestChoices:
     def test_every_choice_alone_and_together(self, relational: RelationalStore) -> None:
-        """Against a filter in Python, as a buyer and as a seller, in pages."""
+        """Compared with a filter in Python, as buyer and as seller, page by page."""
         buyer, ada, bob = uuid4(), uuid4(), uuid4()
         lamps, vases = uuid4(), uuid4()
         lines = {lamps: line(lamps, seller_id=ada), vases: line(vases, seller_id=bob)}
@@ -291,7 +291,7 @@ def add(store: RelationalStore, one: Order) -> Order:
 
 
 def note(store: RelationalStore) -> PartsHead:
-    """All that are left."""
+    """Note all heads that are left."""
     while True:
         count, end = do(store, lambda unit: unit.orders.note_heads(limit=1))
         if not count:
@@ -307,7 +307,7 @@ def refuse(unit: Transaction, one: Order, seller: UUID) -> Order:
 
 
 def ship(store: RelationalStore, one: Order, seller: UUID, units: int | None = None) -> Shipment:
-    """So many units of each line of the seller, or all of them."""
+    """Ship `units` of each line of the seller, or all of them."""
     sent = tuple((each.number, units or each.quantity) for each in one.lines if each.seller_id == seller)
     made = Shipment(uuid4(), one.id, seller, "A1", NOW, sent)
 
@@ -320,7 +320,7 @@ def ship(store: RelationalStore, one: Order, seller: UUID, units: int | None = N
 
 
 def bring(store: RelationalStore, one: Order, seller: UUID, state: SubOrderState) -> None:
-    """The seller's part of a placed order into the state; other parts that are placed are paid on the way."""
+    """Move the seller's part of a placed order to a state. Other placed parts become paid on the way."""
     if state == "refused":
         do(store, lambda unit: refuse(unit, one, seller))
         return
@@ -339,7 +339,7 @@ def bring(store: RelationalStore, one: Order, seller: UUID, state: SubOrderState
 
 
 def in_state(store: RelationalStore, state: SubOrderState) -> Order:
-    """An order of one seller."""
+    """An order from one seller, moved to the state."""
     one = add(store, order(line(uuid4(), 2 if state == "partly_fulfilled" else 1)))
     bring(store, one, one.lines[0].seller_id, state)
     return store.orders.get([one.id])[one.id]

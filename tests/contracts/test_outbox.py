@@ -1,4 +1,4 @@
-"""What every outbox promises, whichever truth it belongs to. The only difference is how an event gets into it."""
+"""The contract of `Outbox`, for both truths, which differ only in how an event gets into it."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -40,7 +40,7 @@ PAYLOADS = [
 
 
 class Box(Struct, frozen=True):
-    """An outbox, and `put`, which writes an event together with a change of its aggregate."""
+    """An outbox. `put` writes an event together with a change of its aggregate."""
 
     outbox: Outbox
     put: Callable[[Event], None]
@@ -81,7 +81,7 @@ def relational_box(url: str, stack: ExitStack) -> Box:
 
 
 def documents_box(url: str, stack: ExitStack) -> Box:
-    """An aggregate is one post: its first event comes with its addition, the others with changes."""
+    """A box of documents. An aggregate is a post: its first event is written when it is added, others on changes."""
     store = documents.open_store(url, timeout=TIMEOUT, pool=8)
     stack.callback(store.close)
     store.migrate()
@@ -105,7 +105,7 @@ def event(aggregate: str = "", at: datetime = NOW, payload: bytes = b"{}") -> Ev
 
 
 def put(box: Box, number: int, aggregate: str = "") -> list[Event]:
-    """Put some events, a microsecond apart and all before NOW: of one aggregate, or each of its own."""
+    """Put events a microsecond apart, all before NOW: of one aggregate, or each of a different one."""
     events = [event(aggregate, NOW - MICROSECOND * (number - turn)) for turn in range(number)]
     for one in events:
         box.put(one)
@@ -121,7 +121,7 @@ def events_of(claims: list[Claim]) -> list[Event]:
 
 
 def dispatch_all(box: Box, now: datetime = NOW, limit: int = 100) -> list[Event]:
-    """Claim and acknowledge everything; return it in that order."""
+    """Claim and acknowledge all events. Returns them in that order."""
     dispatched: list[Event] = []
     while claims := claim(box, now, limit=limit):
         dispatched += events_of(claims)
@@ -380,7 +380,7 @@ def test_two_claimers_never_hold_the_same(box: Box) -> None:
 
 
 def test_many_claimers_and_writers_lose_nothing_and_keep_the_order(box: Box) -> None:
-    """A handler's log: what is claimed is written down before it is done, so order can be judged from it."""
+    """Claimed events are logged before they are acknowledged, so that the log shows the order."""
     log: list[Event] = []
     guard, writers = threading.Lock(), [3]
 

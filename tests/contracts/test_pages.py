@@ -1,4 +1,4 @@
-"""What reading through the cache and invalidating it promise together, over both caches."""
+"""The contract of reading through the cache together with invalidation, on the embedded cache and on Redis."""
 
 import logging
 from collections.abc import Callable, Collection, Iterator
@@ -47,7 +47,7 @@ def source() -> Source:
 
 
 class Site:
-    """Posts as readers and writers have them: read through the cache, written to the source and dropped."""
+    """Posts that are read through the cache, and written to the source and then dropped from the cache."""
 
     def __init__(self, source: Source, cache: Cache) -> None:
         documents: Any = Sources(source)
@@ -91,7 +91,7 @@ class Sources:
 
 
 def invalidation(cache: Cache) -> Invalidation:
-    """Of keys that the test names itself."""
+    """An invalidation for keys that the test names."""
     unused: Any = None
     return Invalidation(cache, unused, unused, unused, unused)
 
@@ -291,7 +291,7 @@ def test_a_record_of_another_shape_has_other_names() -> None:
 
 
 class Parts:
-    """Three kinds of parts, of which some are there; `asked` counts the loads of each."""
+    """Three kinds of parts, some of which exist. `asked` records the loads."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, set[str]]] = []

@@ -1,4 +1,4 @@
-"""What every relational store says of deposits and payouts, and keeps for the sandbox provider."""
+"""The contract of the relational store: deposits, payouts, and the data of the sandbox provider."""
 
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -17,7 +17,7 @@ EUR7 = Money(7, "EUR")
 
 
 def payout(store: RelationalStore, owner: UUID, end: str = "") -> UUID:
-    """The reference of a payout of 7, which is over by `end`."""
+    """Begin a payout of 7, and end it by `end` (post or void) if given. Returns its reference."""
     own = held(owner, PROVIDER, 7, kind=PAYOUT, expires_at=NEVER)
     assert do(store, lambda unit: unit.ledger.hold(own)).transfer.id == own.id
     if end == "post":
@@ -116,7 +116,7 @@ class TestOpenPayments:
                 do(relational, lambda tx, gone=gone: tx.open_payments.begin(gone, uuid4(), NOW))  # type: ignore[misc]
 
     def test_a_deletion_that_waits_for_one_sees_it(self, relational: RelationalStore) -> None:
-        """Or sees none, and the payment does not begin."""
+        """Otherwise it sees none, and the payment is not begun."""
         for ada in register(relational, 8):
 
             def begin(owner: UUID = ada) -> bool:

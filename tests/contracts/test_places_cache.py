@@ -1,4 +1,4 @@
-"""What every cache promises as the old and as the new place of a move."""
+"""The contract of caches as the old and the new place of a move."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack

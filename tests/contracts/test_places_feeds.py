@@ -1,4 +1,4 @@
-"""What every store of feeds promises as the old and as the new place of a move."""
+"""The contract of feed stores as the old and the new place of a move."""
 
 import functools
 import random
@@ -55,7 +55,7 @@ def file_url(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 class Traffic:
-    """Changes of feeds as they come, each with the time of its event, of a few accounts."""
+    """Random changes of the feeds of a few accounts, each with the time of its event."""
 
     def __init__(self, seed: int) -> None:
         self._chance = random.Random(seed)  # noqa: S311  test data

@@ -1,4 +1,4 @@
-"""What every store of sessions promises as the old and as the new place of a move."""
+"""The contract of session stores as the old and the new place of a move."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -193,7 +193,7 @@ def test_a_move_that_was_overtaken_does_nothing(opened: Callable[[str], SessionS
 
 
 def test_what_changes_while_records_are_read_is_named(opened: Callable[[str], SessionStore], url: str) -> None:
-    """Or it is not seen at all."""
+    """A change is either named as unsure or not read at all."""
     store = opened(url)
     source = place_of(store)
     before = signed_in(store, 600)

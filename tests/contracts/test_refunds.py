@@ -1,4 +1,4 @@
-"""What every store of refunds promises: what an order says was refunded is what the ledger moved."""
+"""The contract of refunds: the refunded amount of an order is the amount that the ledger has moved."""
 
 from collections.abc import Callable
 from uuid import uuid4
@@ -31,7 +31,7 @@ def test_an_order_says_what_its_transfers_say(relational: RelationalStore) -> No
 
 
 def test_a_transfer_that_was_there_counts_once(relational: RelationalStore) -> None:
-    """Whatever a command believes: the row of a second refund has no transfer of its own, so it adds nothing."""
+    """A second refund row without its own transfer adds nothing."""
     one = in_state(relational, "paid")
     first = give_back(relational, one, 2)
     with pytest.raises(Conflict) as caught:
@@ -125,7 +125,7 @@ def test_pages_are_newest_first(relational: RelationalStore) -> None:
 
 
 def test_many_at_once(relational: RelationalStore) -> None:
-    """Each wants 2 of 5, and asks what is left under the order's lock."""
+    """Each wants 2 of 5, and checks the rest while it holds the lock on the order."""
     one = in_state(relational, "paid")
     seller = one.lines[0].seller_id
     surely(relational, lambda unit: unit.ledger.transfer(transfer(PROVIDER, seller, 50)))
@@ -157,7 +157,7 @@ def test_past_refunds_are_loaded_with_their_transfers(relational: RelationalStor
 
 
 def test_refunds_of_earlier_versions_are_found_in_the_ledger(new_relational: Callable[[], RelationalStore]) -> None:
-    """Units came back with the refund that completed a seller's share."""
+    """In earlier versions units were restocked with the refund that completed a seller's share."""
     store = new_relational()
     one = buy(store, "paid")
     seller = one.lines[0].seller_id

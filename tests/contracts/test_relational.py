@@ -1,4 +1,4 @@
-"""What every relational store promises, but for its outbox."""
+"""The contract of the relational store, except for its outbox."""
 
 import contextlib
 import sqlite3
@@ -61,7 +61,7 @@ TIMES = [
 
 @pytest.fixture(scope="module", params=["embedded", pytest.param("postgres", marks=pytest.mark.engines)])
 def fresh_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
-    """Names a store that nobody has used."""
+    """A function that returns the URL of a new, unused store."""
     if request.param == "postgres":
         return lambda: new_database(request.getfixturevalue("engines").postgres())
     return lambda: f"sqlite:///{tmp_path_factory.mktemp('relational') / 'deep' / 'quartet.db'}"
@@ -108,7 +108,7 @@ def unfollow(store: RelationalStore, follower: UUID, followee: UUID) -> datetime
 
 
 def shuffled(ids: list[UUID]) -> list[UUID]:
-    """The ids in another order than theirs."""
+    """The ids in a different order."""
     return sorted(ids, key=lambda one: one.bytes[::-1])
 
 
@@ -161,7 +161,7 @@ class TestMigrate:
     def test_the_migrations_make_the_indexes_and_checks_of_the_code(
         self, store: RelationalStore, fresh_url: Callable[[], str]
     ) -> None:
-        """Also their conditions, which the comparison of tables leaves out."""
+        """Including their conditions, which Alembic's comparison of tables ignores."""
         with opened(fresh_url()) as new:
             new.migrate()
             downgrade(new, "base")
@@ -215,7 +215,7 @@ class TestMigrate:
             assert (new.outbox.dead_letters(limit=9), new.outbox.backlog()) == before
 
     def test_events_of_versions_that_number_by_a_sequence_come_first(self, fresh_url: Callable[[], str]) -> None:
-        """And a server of such a version goes on beside new ones: it names no position."""
+        """A server of such a version also keeps working next to new ones: it sets no position."""
         with opened(fresh_url()) as new:
             new.migrate()
             if isinstance(new, EmbeddedRelational):
@@ -234,7 +234,7 @@ class TestMigrate:
             assert new.migrate() != []
 
     def test_the_file_may_be_shared(self, tmp_path: Path) -> None:
-        """The embedded adapters of the other roles keep their tables in it."""
+        """The embedded adapters of other roles have their tables in the same file."""
         with contextlib.closing(sqlite3.connect(tmp_path / "q.db")) as other:
             other.execute("CREATE TABLE documents_posts (id BLOB)")
         with opened(f"sqlite:///{tmp_path / 'q.db'}") as new:
@@ -253,7 +253,7 @@ def _engine(store: RelationalStore) -> Engine:
 
 
 def _definitions(store: RelationalStore) -> list[str]:
-    """Indexes in the engine's words, without regard to spacing; and PostgreSQL's checks."""
+    """The definitions of indexes as the engine reports them, ignoring spacing, and PostgreSQL's CHECK constraints."""
     with _engine(store).connect() as connection:
         if connection.dialect.name == "sqlite":
             query = "SELECT sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
@@ -320,7 +320,7 @@ class TestTransaction:
         assert store.stock.available([product]) == {product: 3}
 
     def test_events_of_one_aggregate_are_dispatched_in_the_order_of_commit(self, store: RelationalStore) -> None:
-        """Of transactions that lock a row in common before they write."""
+        """The transactions lock a common row before they write."""
         ada, bob = register(store, 2)
         first, second = two_of_one_aggregate()
 
@@ -337,7 +337,7 @@ class TestTransaction:
         assert dispatched(store, first, second) == [first, second]
 
     def test_an_event_comes_behind_those_that_wait_whatever_the_clock_says(self, store: RelationalStore) -> None:
-        """As if the clock of the server had been an hour ahead, and were set back."""
+        """As if the server's clock had been an hour ahead and was set back."""
         first, second = two_of_one_aggregate()
         do(store, lambda unit: unit.emit(first))
         with _engine(store).begin() as connection:
@@ -360,7 +360,7 @@ def two_of_one_aggregate() -> tuple[Event, Event]:
 
 
 def dispatched(store: RelationalStore, *events: Event) -> list[Event]:
-    """These of all that wait, in their order."""
+    """Dispatch all waiting events. Returns those among `events`, in the order of dispatch."""
     found: list[Event] = []
     while claims := store.outbox.claim(now=store.now() + SECOND, lease_until=store.now() + HOUR, limit=9):
         found += [claim.event for claim in claims if claim.event in events]
@@ -747,7 +747,7 @@ class TestGraph:
             assert unit.graph.lock(ada, ada) == Relation()
 
     def test_nobody_follows_who_blocks_at_that_moment(self, store: RelationalStore) -> None:
-        """Check and act under `lock`, both ways at once: never both a follow and a block."""
+        """Follow and block concurrently, each checked under `lock`: there is never both a follow and a block."""
 
         def try_follow(ada: UUID, bob: UUID) -> None:
             with store.transaction() as unit:
@@ -840,7 +840,7 @@ class TestLikes:
     def test_the_count_is_exact_whoever_comes_at_once(self, store: RelationalStore) -> None:
         people, post = register(store, 4), uuid4()
 
-        def churn(who: UUID, end: bool) -> None:  # noqa: FBT001  - which way it ends
+        def churn(who: UUID, end: bool) -> None:  # noqa: FBT001  - whether the like stays
             for _ in range(6):
                 do(store, lambda unit: unit.likes.like(Like(who, post, NOW)))
                 do(store, lambda unit: unit.likes.unlike(who, post))

@@ -1,4 +1,4 @@
-"""What every store of sessions promises."""
+"""The contract of `SessionStore`, for every adapter."""
 
 import threading
 from collections.abc import Iterator
@@ -63,13 +63,13 @@ def test_an_account_is_found_with_the_greatest_of_what_was_noted(url: str) -> No
     for of_it in (one, other):
         assert found_seen(store, of_it) == {"relational": middle, "documents": high}
     assert found_seen(store, third) == {}
-    # Whoever has no replicas does not ask.
+    # A store of a system without replicas does not read them.
     assert found_seen(plain, one) == {}
     at_once = [f"{number:024x}" for number in range(100, 200)]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda position: store.note_seen(theirs, {"documents": position}), at_once))
     assert found_seen(store, third) == {"documents": at_once[-1]}
-    # Nothing of it is in the record.
+    # The positions are not stored in the record of the session.
     found = store.find(one, now=NOW)
     assert found is not None
     store.note_use(replace(found, used_at=NOW, seen=()), one)
@@ -257,7 +257,7 @@ def test_a_token_belongs_to_the_session_that_took_it_last(sessions: SessionStore
 
 
 def test_no_session_escapes_end_all_while_others_are_added(sessions: SessionStore) -> None:
-    """Whatever order the two ran in: what can be found is listed, and the next `end_all` ends it."""
+    """In any order: every session that can be found is listed, and the next `end_all` ends it."""
     account = uuid4()
     pairs = [(session(account), digest()) for _ in range(24)]
     start = threading.Barrier(4)

@@ -1,4 +1,4 @@
-"""What every store of shipments promises, and the history that is read from what happened."""
+"""The contract of shipments, and of the history of orders."""
 
 from collections.abc import Callable
 from uuid import UUID, uuid4
@@ -17,7 +17,7 @@ from tests.contracts.test_relational import downgrade
 
 
 def of_two(store: RelationalStore, state: SubOrderState = "paid") -> Order:
-    """Two lines of one seller and one of another."""
+    """An order with two lines from one seller and one from another."""
     ada, bob = sorted((uuid4(), uuid4()))
     one = add(
         store, order(line(uuid4(), 3, seller_id=ada), line(uuid4(), 2, seller_id=bob), line(uuid4(), seller_id=ada))
@@ -132,7 +132,7 @@ def test_the_history_is_what_happened(relational: RelationalStore) -> None:
 
 
 def test_orders_of_earlier_versions_are_split(new_relational: Callable[[], RelationalStore]) -> None:
-    """What the order was as a whole, each of its parts is; and one that was given back as a whole is refunded."""
+    """Each part gets the former state of the whole order, and an order that was completely given back is refunded."""
     store = new_relational()
     placed, cancelled, paid, refunded = (buy(store, state) for state in ("placed", "cancelled", "paid", "paid"))
     first = refunded.lines[0].seller_id

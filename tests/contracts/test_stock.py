@@ -1,4 +1,4 @@
-"""What every stock promises."""
+"""The contract of the stock."""
 
 import contextlib
 from collections.abc import Callable, Mapping
@@ -75,7 +75,7 @@ class TestPut:
 
 
 def test_a_transaction_notes_whose_units_it_touched(relational: RelationalStore) -> None:
-    """Also when it fails: then its outcome may be unknown to whoever keeps units in a cache."""
+    """Also when it fails, since the outcome may be unknown, and cached units have to be dropped."""
     one, other, third = stocked(relational, 5), stocked(relational, 5), uuid4()
     order, cancelled = reserve(relational, {one: 2, other: 1}), reserve(relational, {other: 1})
     writes: list[tuple[Callable[[Transaction], object], set[UUID]]] = [

@@ -1,4 +1,4 @@
-"""What every store of live streams promises."""
+"""The contract of `Streams`, for every adapter."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ ALL = 10_000
 
 
 class Clock:
-    """Seconds; a test moves it."""
+    """A clock in seconds that the test sets."""
 
     def __init__(self) -> None:
         self.now = 1_000_000.0
@@ -34,7 +34,7 @@ class Clock:
 
 
 class Setting(Struct, frozen=True):
-    """`leave` lets time pass until those accounts' listening has ended."""
+    """`leave` makes the listening of accounts expire."""
 
     streams: Streams
     leave: Callable[[list[UUID]], object]
@@ -293,7 +293,7 @@ def test_migrating_again_changes_nothing_and_it_answers(streams: Streams) -> Non
 
 
 def test_who_begin_to_listen_at_the_same_moment_share_one_stream(streams: Streams) -> None:
-    """Or the second would end the stream of the first."""
+    """Otherwise the second would end the stream of the first."""
     with ThreadPoolExecutor(8) as pool:
         for _ in range(50):
             ada, together = uuid4(), threading.Barrier(8)

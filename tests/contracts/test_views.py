@@ -1,4 +1,4 @@
-"""What every buffer of view counts promises."""
+"""The contract of `ViewCounts`, the buffers of view counts, for every adapter."""
 
 from collections import Counter
 from collections.abc import Iterator

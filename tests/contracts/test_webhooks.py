@@ -1,4 +1,4 @@
-"""Receivers of webhooks, on both relational adapters."""
+"""The contract of the records of webhooks, on both relational adapters."""
 
 from collections.abc import Callable
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""The cache behind its breaker while Redis is frozen, dead and back: no deadline twice, and nothing old."""
+"""The cache behind its breaker while Redis is frozen, dead and back: no deadline is spent twice, nothing stale read."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -76,7 +76,7 @@ def test_an_outage_costs_a_few_deadlines_and_then_next_to_nothing(
 
 
 def test_a_frozen_cache_comes_back_without_what_was_written_meanwhile(own_engines: Engines, cache: Cache) -> None:
-    """Two processes: what one could not drop, the other does not read, since both noticed the silence."""
+    """Two processes: one cannot drop a key, and the other does not read it, since both noticed the outage."""
     another = open_cache(own_engines.cache().url, timeout=TIMEOUT, pool=2)
     writer, reader = Breaker(cache, interval=0.1), Breaker(another, interval=0.1)
     key = f"{uuid4()}"
@@ -93,7 +93,7 @@ def test_a_frozen_cache_comes_back_without_what_was_written_meanwhile(own_engine
 
 
 def test_a_fill_that_was_under_way_when_the_cache_froze_stores_nothing_old(own_engines: Engines, cache: Cache) -> None:
-    """The server carries it out when it wakes up, and the lost drop as well, in whatever order."""
+    """When the server resumes, it executes the fill and the drop that timed out, in either order."""
     writer, key = Breaker(cache, interval=0.1), f"{uuid4()}"
     mine = lease(cache, key)
     own_engines.cache().pause()
@@ -107,7 +107,7 @@ def test_a_fill_that_was_under_way_when_the_cache_froze_stores_nothing_old(own_e
 def test_what_was_written_while_the_breaker_was_open_is_dropped_soon_without_a_call(
     own_engines: Engines, cache: Cache
 ) -> None:
-    """Another process, which asked nothing during the outage, reads the new value; the writer is not asked again."""
+    """A process that made no call during the outage reads the new value, without another call of the writer."""
     another = open_cache(own_engines.cache().url, timeout=TIMEOUT, pool=2)
     writer, key = Breaker(cache, failures=2, pay_every=0.1), f"{uuid4()}"
     cache.fill({key: Fill(lease(cache, key), Value(b"old"), 60)})

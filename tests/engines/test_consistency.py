@@ -1,6 +1,6 @@
-"""What feeds and hot stores ask of Cassandra and Redis, operation by operation, beside docs/consistency.toml.
+"""Compares the consistency that feeds and hot stores request of Cassandra and Redis with docs/consistency.toml.
 
-Those of the relational and the documents port are compared in tests/system/plans.
+The operations of the relational and the documents port are compared in tests/system/plans.
 """
 
 import secrets
@@ -87,7 +87,7 @@ def drives(engines: Shared) -> Iterator[Drives]:
         closing(open_views(urls["cache_url"], **options)) as views,
     ):
         feeds.migrate()
-        # Statements are prepared, and the tables compared, at the first use.
+        # Use it once, since the first use prepares statements and compares the tables.
         feeds.author_page(OTHER, limit=1)
         key = f"consistency:{ID}"
 
@@ -125,7 +125,7 @@ def drives(engines: Shared) -> Iterator[Drives]:
 
 @pytest.fixture
 def levels(monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    """What is asked for from now on, as it is sent."""
+    """Return a set that collects the consistency levels sent from now on."""
     found: set[str] = set()
     execute, talk = CassandraSession.execute_async, Wire.talk
 

@@ -1,4 +1,4 @@
-"""MongoDB refused, frozen, killed: calls end in time, nothing acknowledged is lost, and it goes on by itself."""
+"""MongoDB refused, frozen, killed: calls end in time, nothing acknowledged is lost, and the adapter recovers."""
 
 import itertools
 import time
@@ -88,7 +88,7 @@ def store(url: str) -> Iterator[DocumentStore]:
 
 @pytest.fixture
 def patient(url: str) -> Iterator[DocumentStore]:
-    """The same database, with time to read all of it."""
+    """A store on the same database, with a timeout long enough to read all of it."""
     store = open_store(url, timeout=timedelta(seconds=10), pool=1)
     yield store
     store.close()
@@ -103,7 +103,7 @@ def ends_in_time(call: Callable[[], Any]) -> None:
 
 
 def eventually(call: Callable[[], Any]) -> Any:
-    """The adapter comes back by itself."""
+    """Repeat a call until the adapter has recovered."""
     deadline = time.monotonic() + RECOVERY
     while True:
         try:
@@ -133,7 +133,7 @@ def test_frozen(server: Server, store: DocumentStore) -> None:
 
 
 def test_frozen_inside_a_transaction(server: Server, store: DocumentStore) -> None:
-    """The transaction would lock the post for up to a minute: for its commenters, and for whoever claims its events."""
+    """The transaction would lock the post for up to a minute: for comments, and for relays that claim its events."""
     post = published(store)
 
     def announce(comment: Comment) -> Event:
@@ -148,7 +148,7 @@ def test_frozen_inside_a_transaction(server: Server, store: DocumentStore) -> No
 
 
 def test_a_transaction_is_tried_again_when_a_router_says_so(store: DocumentStore) -> None:
-    """As it does where documents moved to another shard: by a label, under many codes."""
+    """A router reports that documents moved to another shard by an error label, with various codes."""
     post = published(store)
     moved = {"errorLabels": ["TransientTransactionError"]}
     said = [OperationFailure("the epoch has changed", 13388, moved), OperationFailure("it was aborted", 251, moved)]

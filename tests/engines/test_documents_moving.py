@@ -1,4 +1,4 @@
-"""What MongoDB's change stream notes about the moment of a snapshot is carried over with the next."""
+"""Changes that MongoDB's change stream reports around the time of a snapshot are carried over with the next one."""
 
 from contextlib import closing
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Every read of the documents role is served by an index of MongoDB, and looks at little more than it returns."""
+"""Every read of the documents role uses an index of MongoDB, and examines little more than it returns."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -37,7 +37,7 @@ POST, MIDDLE = POSTS[0].id, POSTS[MANY // 2].id
 
 
 def settle(store: DocumentStore) -> None:
-    """All that a relay does with what it claimed."""
+    """Claim events, and do with them everything that a relay may do."""
     released, postponed, dead, *dispatched = store.outbox.claim(now=at(99), lease_until=at(100), limit=5)
     store.outbox.release([released])
     store.outbox.postpone(postponed, due=at(100), attempts=1)
@@ -45,7 +45,7 @@ def settle(store: DocumentStore) -> None:
     store.outbox.acknowledge(dispatched)
 
 
-# Each read, and how many documents it may look at.
+# Each read, and how many documents it may examine.
 READS: dict[str, tuple[int, Callable[[DocumentStore], Any]]] = {
     "get": (3, lambda s: s.posts.get([POST, MIDDLE, uuid4()])),
     "authors": (3, lambda s: s.posts.authors([POST, MIDDLE, uuid4()])),
@@ -67,7 +67,7 @@ READS: dict[str, tuple[int, Callable[[DocumentStore], Any]]] = {
     "tags after": (25, lambda s: s.posts.tags(after="t1", limit=5)),
     "comment": (2, lambda s: s.comments.get(POST, 7)),
     "comments": (6, lambda s: s.comments.page(POST, after=500, limit=5)),
-    # Each comment is looked at for its post, and then for what it is.
+    # Each comment is examined twice: for its post, and for itself.
     "recount": (2 * MANY + 30, lambda s: s.comments.recount([POST, *(post.id for post in POSTS[1:20])], repair=True)),
     "comments of author": (0, lambda s: s.comments.by_author(uuid4(), after=(POST, 3), limit=5)),
     "products of seller": (0, lambda s: s.products.of_seller(uuid4(), after=POST, limit=5)),
@@ -134,7 +134,7 @@ def store(url: str) -> Iterator[DocumentStore]:
 
 @pytest.fixture
 def profiled(client: MongoClient[dict[str, Any]], store: DocumentStore) -> Iterator[Callable[[], list[dict[str, Any]]]]:
-    """Let the server refuse every scan of a collection, and note what each operation looked at."""
+    """Make the server refuse collection scans, and profile what each operation examines."""
     database = client.get_default_database()
     client.admin.command("setParameter", 1, notablescan=True)
     database.command("profile", 2)
@@ -161,7 +161,7 @@ def test_reads_use_an_index(store: DocumentStore, profiled: Callable[[], list[di
     assert sum(note.get("docsExamined", 0) for note in notes) <= most
 
 
-# Each read, and how many keys it may look at: two per author, to find and to leave, and some per post of the page.
+# Each read, and how many index keys it may examine: two per author, to enter and to leave, and some per post returned.
 PULLS: dict[str, tuple[int, Callable[[DocumentStore], Any]]] = {
     "few": (2 * 50 + 10, lambda s: s.posts.by_authors(AUTHORS, limit=5)),
     "few below": (2 * 50 + 10, lambda s: s.posts.by_authors(AUTHORS, before=MIDDLE, limit=5)),

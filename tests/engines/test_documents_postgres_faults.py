@@ -1,4 +1,4 @@
-"""Documents on PostgreSQL: refused, frozen, killed, read-only, and raced by others, row by row."""
+"""Documents on PostgreSQL: refused, frozen, killed, read-only, and with concurrent writers of the same rows."""
 
 import random
 from collections.abc import Iterator
@@ -110,14 +110,14 @@ def test_a_transaction_left_open_holds_up_only_its_own_post(url: str, store: Doc
 
 
 def test_nothing_is_left_behind_whoever_races(url: str) -> None:
-    """Of what is deleted neither rows nor events, of what stays neither marks nor wrong counts."""
+    """Deleted documents leave no rows and events; the others keep no leases and have correct counts."""
     with closing(open_store(url, timeout=PATIENT, pool=16)) as store:
         store.migrate()
         posts = [published(store, tags=(f"t{n % 3}",)) for n in range(8)]
         products = [offered(store, attributes={"n": n}) for n in range(4)]
 
         def relay() -> list[Event]:
-            """Leases end at once, so that others hold the same events and acknowledge them too."""
+            """Claim with leases that end at once, so that several relays acknowledge the same events."""
             done: list[Event] = []
             for moment in range(60):
                 claims = store.outbox.claim(now=at(moment), lease_until=at(moment), limit=7)

@@ -1,6 +1,6 @@
-"""Every statement of the documents role is served by an index of PostgreSQL, and looks at little more than it returns.
+"""Every statement of the documents role uses an index of PostgreSQL, and examines little more than it returns.
 
-Each is explained where it is sent, with its values, by a run that is rolled back.
+Each statement is explained with its values right before it is sent, by an execution that is rolled back.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,10 +29,10 @@ from tests.engines import Shared
 from tests.engines.explained import Explained, explained, nodes, rows
 from tests.engines.test_documents_plans import MANY, MIDDLE, POST, PRODUCTS, PULLS, READS, fill
 
-# Sorted are the rows of a page or a batch, one for each author that is asked for, and what facets count.
+# The most rows sorted: those of a page or a batch, one for each author, and the values of facets.
 SORTED = 700
-# Rows that are locked first are looked at twice. The planner takes prices to be spread over all ages of products, and
-# reads the newest until the page is full; here they rise with the age.
+# Rows that are locked first are examined twice. For prices, the planner assumes no correlation with the age of products
+# and reads the newest until the page is full; here prices rise with the age.
 MORE = {"recount": MANY + 60, "settle": 60, "price": MANY}
 
 

@@ -1,4 +1,4 @@
-"""What `migrate` makes of MongoDB: validators that refuse, indexes and validators brought up to date."""
+"""`migrate` on MongoDB: validators refuse wrong documents; indexes and validators are brought up to date."""
 
 from collections.abc import Iterator
 from datetime import timedelta

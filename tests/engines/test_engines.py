@@ -1,4 +1,4 @@
-"""The engines survive a crash with their data, and leave nothing behind when the run itself crashes."""
+"""The test engines keep their data in a crash, and leave nothing behind when the test run itself crashes."""
 
 import os
 import select

@@ -1,4 +1,4 @@
-"""Cassandra refused, silent, frozen, killed and restarted; and what only Cassandra has: expiry and markers."""
+"""Cassandra refused, silent, frozen, killed and restarted; and features of Cassandra alone: expiry and markers."""
 
 import socket
 import threading
@@ -197,7 +197,7 @@ def test_an_entry_lives_for_what_is_left_of_the_retention(feeds: CassandraFeeds)
 
 
 def test_a_marker_outlives_its_bucket(server: Server, feeds: CassandraFeeds) -> None:
-    """Entries that expire at the same time as their marker would be lost; the marker's expiry is not readable."""
+    """If a marker expired before the entries, these would be lost. The expiry of a marker cannot be read."""
     short = open_feeds(server.url, retention=timedelta(seconds=1))
     assert wait_until(lambda: answers(short), 10)
     owner = uuid4()

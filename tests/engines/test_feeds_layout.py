@@ -1,4 +1,4 @@
-"""What `migrate` finds and makes in a keyspace; how large entries are; how statements are written."""
+"""What `migrate` finds and makes in a keyspace; the size of entries; the text of statements."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -157,7 +157,7 @@ def test_compaction_windows_follow_the_width(open_feeds: Open, days: int, retent
 
 @pytest.mark.proof
 def test_an_entry_takes_no_more_room_than_the_layout_reckons(open_feeds: Open, server: Reachable) -> None:
-    """On disk, uncompressed: that is what counts for a partition."""
+    """The size is measured on disk, uncompressed, since that is what counts for a partition."""
     feeds, owner, count = open_feeds(), uuid4(), 20_000
     feeds.migrate()
     tables = {
@@ -179,7 +179,7 @@ def test_an_entry_takes_no_more_room_than_the_layout_reckons(open_feeds: Open, s
         entries = len(activities) if table == "notifications" else count
         schema(feeds, f"ALTER TABLE KS.{table} WITH memtable_flush_period_in_ms = 200")
         folder = server.folder / "data" / feeds._plan._keyspace
-        # A busy server may have flushed a part of them before.
+        # A busy server may have flushed a part of the entries earlier.
         least = reckoned / 2 * entries
         assert wait_until(lambda: size_of(folder, table) > least, 30), table  # noqa: B023 - called at once
         measured = size_of(folder, table) / entries
@@ -188,7 +188,7 @@ def test_an_entry_takes_no_more_room_than_the_layout_reckons(open_feeds: Open, s
 
 
 def size_of(folder: Path, table: str) -> int:
-    """Of the data that is flushed whole."""
+    """The size of completely flushed data files."""
     flushed = [file.name.replace("TOC.txt", "Data.db") for file in folder.glob(f"{table}-*/*-TOC.txt")]
     return sum(file.stat().st_size for file in folder.glob(f"{table}-*/*-Data.db") if file.name in flushed)
 

@@ -1,4 +1,4 @@
-"""A batch of Cassandra is not seen as a whole: what a move of feeds makes of a note that comes before its removal."""
+"""Moves of feeds when a Cassandra batch becomes visible in parts: the note of a change before its removal."""
 
 import threading
 import time
@@ -40,7 +40,7 @@ def test_a_removal_whose_note_is_seen_first_is_carried_over(engines: Shared, mon
         place.capture(Mark("leaving", 0, "new", "move"))
         row = (micros(written) + 1, owner, Layout().home.bucket(entry.post_id), entry.post_id)
         note_alone(feeds, keyspace, row)
-        # The rest of the batch comes while the mover waits for it.
+        # The rest of the batch becomes visible while the mover waits for it.
         waiting = SimpleNamespace(sleep=lambda _: feeds._link.write_behind("home_remove", [row]), time=time.time)
         monkeypatch.setattr(moving, "time", waiting)
         with place.moment() as moment:
@@ -49,7 +49,7 @@ def test_a_removal_whose_note_is_seen_first_is_carried_over(engines: Shared, mon
 
 
 class Places:
-    """One keyspace as several processes see it."""
+    """Clients of one keyspace, like those of several processes."""
 
     def __init__(self, engines: Shared, opened: ExitStack) -> None:
         self._url = f"{engines.cassandra().url.rpartition('/')[0]}/moving_{uuid4().hex[:8]}"
@@ -75,7 +75,7 @@ def places(engines: Shared) -> Iterator[Places]:
 
 
 def after_its_first_gate(place: CassandraFeedsPlace, act: Callable[[], None]) -> None:
-    """Act when this place has put the first gate back."""
+    """Call `act` once this place has added its first gate."""
     alter, todo = place._link.alter, [act]
 
     def altered(text: str) -> None:

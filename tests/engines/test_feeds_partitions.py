@@ -1,4 +1,4 @@
-"""PostgreSQL's partitions of feeds: made ahead, made by the write that misses one, dropped after the retention."""
+"""PostgreSQL's partitions of feeds: created ahead, or by a write that misses one, and dropped after the retention."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -92,7 +92,7 @@ def test_many_days_of_retention_are_tens_of_partitions(url: str, opened: Open) -
 
 
 def test_a_write_makes_what_it_misses_and_loses_none_of_its_rows(url: str, opened: Open, feeds: PostgresFeeds) -> None:
-    """Side by side in four processes, as it were; of a time long ahead, since clocks may be wrong."""
+    """Concurrently by four clients; also for a time far ahead, since clocks may be wrong."""
     owner, posts = uuid4(), [post(), *(post(-age * DAY) for age in (100, 200, 300))]
     clients = [opened() for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
@@ -102,7 +102,7 @@ def test_a_write_makes_what_it_misses_and_loses_none_of_its_rows(url: str, opene
 
 
 def test_a_partition_that_is_gone_is_made_again(url: str, feeds: PostgresFeeds) -> None:
-    """As by a process with a shorter retention."""
+    """A process with a shorter retention may have dropped it."""
     owner, posts = uuid4(), [post(20 * DAY), post()]
     feeds.fill(owner, posts, now())
     with psycopg.connect(url) as own:
@@ -154,7 +154,7 @@ def test_a_drop_waits_for_no_reader_and_comes_again(url: str, clock: Clock, feed
 
 
 def test_an_interrupted_detachment_is_finished_first(url: str, feeds: PostgresFeeds) -> None:
-    """Until then its rows are hidden from everybody, and none can be written there."""
+    """Until then the rows of the partition are invisible, and no rows can be written to it."""
     owner, (kept, new) = uuid4(), (post(), post())
     feeds.push(kept, [owner], now())
     name = partitions(url)[-2]

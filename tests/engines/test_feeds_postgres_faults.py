@@ -1,4 +1,4 @@
-"""Feeds on a PostgreSQL that refuses, is silent, frozen, killed, read-only or held by somebody else's lock."""
+"""Feeds on a PostgreSQL that refuses, is silent, frozen, killed, read-only or locked by another session."""
 
 import threading
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
-"""Every statement of feeds on PostgreSQL is served by an index, and looks into no more partitions than it must.
+"""Every statement of feeds on PostgreSQL uses an index, and reads no more partitions than needed.
 
-Statements are planned as the adapter's connections plan them, once for all values, over partitions of 90 days.
+Statements get generic plans, as on the adapter's connections, over partitions of 90 days.
 """
 
 import re
@@ -32,7 +32,7 @@ Statement = tuple[str, Any]
 
 
 class Data:
-    """Everybody has the same posts and activities, one in 18 hours."""
+    """All owners have the same posts and activities, one in 18 hours."""
 
     def __init__(self) -> None:
         self.owners = [uuid4() for _ in range(OWNERS)]
@@ -80,7 +80,7 @@ def feeds(url: str, data: Data) -> Iterator[PostgresFeeds]:
     feeds.close()
 
 
-# With the most partitions of a table that each statement looks into.
+# Each with the most partitions of a table that its statements may read.
 READS: dict[str, tuple[Callable[[PostgresFeeds, Data], object], int]] = {
     "feeds.home_page": (lambda feeds, d: feeds.home_page(d.owner, limit=10), 3),
     "feeds.home_page, its middle": (lambda feeds, d: feeds.home_page(d.owner, before=d.posts[60].post_id, limit=10), 2),
@@ -129,7 +129,7 @@ WRITES: dict[str, tuple[Callable[[PostgresFeeds, Data], object], int]] = {
 
 @pytest.fixture
 def sent(feeds: PostgresFeeds, monkeypatch: pytest.MonkeyPatch) -> list[Statement]:
-    """What is sent, beside what asks for partitions. Nothing of it stays."""
+    """Collect the statements that are sent, except those that look up partitions. Their changes are rolled back."""
     found: list[Statement] = []
     execute = PostgresWork.execute
 
@@ -154,7 +154,7 @@ def test_statements(feeds: PostgresFeeds, url: str, data: Data, sent: list[State
     assert sent
     for sql, parameters in sent:
         nodes = list(_nodes(_plan(url, sql, parameters)))
-        # One that saw no row and has no condition is of the partition ahead, which is empty.
+        # A scan that saw no row and has no condition is of the empty partition that was created ahead.
         scans = [node for node in nodes if "Relation Name" in node and (_how(node) or _seen(node))]
         assert [node["Relation Name"] for node in scans if not re.search("owner|author", _how(node))] == []
         looked_into = {node["Relation Name"] for node in scans if node["Actual Loops"]} - {"feeds_trimmed"}
@@ -162,7 +162,7 @@ def test_statements(feeds: PostgresFeeds, url: str, data: Data, sent: list[State
 
 
 def test_the_same_statement_is_planned_once(feeds: PostgresFeeds, data: Data) -> None:
-    """And asked for what consistency.md says."""
+    """The plan is generic, as docs/consistency.md says."""
     for owner in data.owners[:9]:
         feeds.home_page(owner, limit=20)
     rows = feeds._database.rows(
@@ -177,7 +177,7 @@ def test_the_same_statement_is_planned_once(feeds: PostgresFeeds, data: Data) ->
 
 
 def _plan(url: str, sql: str, parameters: Any) -> dict[str, Any]:
-    """By values that are put in only when it is executed, and what came of it."""
+    """Explain the execution of a statement with its generic plan."""
     marked = native(sql).decode()
     names = dict.fromkeys(re.findall(r"%\((\w+)\)", marked))
     values = [parameters[name] for name in names] if names else list(parameters)
@@ -203,6 +203,6 @@ def _seen(node: dict[str, Any]) -> float:
 
 
 def _how(node: dict[str, Any]) -> str:
-    """A bitmap's condition is that of its index, too."""
+    """The index condition of a node, which for a bitmap heap scan is its recheck condition."""
     condition = node.get("Index Cond") or node.get("Recheck Cond")
     return str(condition or "")

@@ -1,6 +1,6 @@
-"""What reading costs in feeds with many deletions: tombstones and statements by the server's own traces.
+"""The cost of reading feeds with many deletions: tombstones and statements, by the server's own traces.
 
-`QUARTET_TOMBSTONES` is how many a feed had; 100,000 in the long form.
+`QUARTET_TOMBSTONES` sets the number of deletions in a feed; 100,000 in the long form.
 """
 
 import os
@@ -26,7 +26,7 @@ ENTRIES = int(os.environ.get("QUARTET_TOMBSTONES", "5000"))
 PAGE = 20
 TICK = timedelta(microseconds=1)
 AT = now() - timedelta(minutes=1)
-# How many times as often a page of a stale feed may ask the server as one of a clean feed.
+# A page of a stale feed may send at most this many times as many statements as one of a clean feed.
 MORE = 3
 TOLD = re.compile(r"Read (\d+) live rows and (\d+) tombstone cells")
 
@@ -42,7 +42,7 @@ def feeds(engines: Shared) -> Iterator[CassandraFeeds]:
 
 
 def burst(count: int, authors: list[UUID]) -> list[PostRef]:
-    """Posts within the last whole bucket, oldest first, the older half by these authors."""
+    """Posts within the last complete bucket, oldest first, the older half by these authors."""
     width = Layout().home.width_ms
     start = (micros(now()) // 1000 // width - 1) * width
     ids = (UUID(int=below(start + n).int | 2 << 62 | uuid4().int >> 68) for n in range(count))
@@ -50,7 +50,7 @@ def burst(count: int, authors: list[UUID]) -> list[PostRef]:
 
 
 class Reader:
-    """Reads pages and tells of the live rows and tombstones that each statement passed, as the server traced them."""
+    """Reads pages, and reports the live rows and tombstones that each statement read, from the server's traces."""
 
     def __init__(self, feeds: CassandraFeeds, monkeypatch: pytest.MonkeyPatch) -> None:
         self._link = feeds._link
@@ -94,7 +94,7 @@ def clean(feeds: CassandraFeeds) -> tuple[UUID, list[PostRef]]:
 
 
 def pages(feeds: CassandraFeeds, owner: UUID, posts: list[PostRef]) -> list[Callable[[], list[PostRef]]]:
-    """From the top, from the bottom, and across the place where the removals are, in both directions."""
+    """Reads of pages: from the top, from the bottom, and across the removed entries in both directions."""
     newest, below_them, lowest = posts[-1].post_id, posts[-MAX_TOMBSTONES - PAGE].post_id, posts[0].post_id
     return [
         lambda: feeds.home_page(owner, limit=PAGE),
@@ -106,7 +106,7 @@ def pages(feeds: CassandraFeeds, owner: UUID, posts: list[PostRef]) -> list[Call
 
 
 def assert_as_few(reader: Reader, stale: Callable[[], object], clean: Callable[[], object]) -> None:
-    """A page asks no more often for the deletions in it."""
+    """A page of a stale feed sends at most `MORE` times as many statements as one of a clean feed."""
     asked, at_least = len(reader.tombstones(stale)), len(reader.tombstones(clean))
     assert asked <= MORE * at_least, (asked, at_least)
 

@@ -1,4 +1,4 @@
-"""Redis with a replica that takes over: at an address that moves, and by Sentinel."""
+"""Redis with a replica that takes over: by an address that moves, and by Sentinel."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -29,7 +29,7 @@ __all__ = ["counted"]
 
 
 class Pair(NamedTuple):
-    """A master and a replica that has all of it."""
+    """A master and a replica that is up to date."""
 
     master: Server
     replica: Server
@@ -50,7 +50,7 @@ def pair(own_engines: Engines) -> Iterator[Pair]:
 
 @pytest.fixture
 def address(pair: Pair, tmp_path: Path) -> Path:
-    """A socket's name that leads to the master, as a name or an address leads to whichever is one."""
+    """The path of a socket that leads to the master, like a DNS name or a virtual IP address."""
     link = tmp_path / "moved.sock"
     link.symlink_to(redis.socket_of(pair.master))
     return link
@@ -83,13 +83,13 @@ def test_a_planned_switch_is_followed_without_an_error(pair: Pair, address: Path
         with client(pair.master) as old, client(pair.replica) as new:
             assert wait_until(lambda: has(pair.replica, b"ended"), 20)
             new.execute_command("REPLICAOF", "NO", "ONE")
-            # It lives on, keeps its connections open and hears no more of what happens.
+            # The old master stays up and keeps its connections, but is cut off from replication.
             old.execute_command("REPLICAOF", "127.0.0.1", free_port())
         move(address, pair.replica)
         assert store.end(ended.account_id, ended.id)
         added(store, b"new")
         assert has(pair.replica, b"new")
-        # Nor does one who only reads stay with the old one.
+        # A client that only reads leaves the old master too.
         assert wait_until(lambda: reader.find(b"ended", now=NOW) is None, 20)
         assert reader.find(b"kept", now=NOW) == kept
 
@@ -98,7 +98,7 @@ def test_sentinel_is_followed_to_the_new_master_and_not_back(own_engines: Engine
     sentinel = redis.launch_sentinel(own_engines.home, pair.master)
     with client(pair.master) as there:
         assert wait_until(lambda: there.info("replication")["connected_slaves"] == 1, 20)
-    # The first of them is away.
+    # The first Sentinel of the URL is away.
     url = sentinel.url.replace("//", f"//127.0.0.1:{free_port()},")
     try:
         with closing(opened(url)) as store, closing(opened(url)) as idle:
@@ -107,7 +107,7 @@ def test_sentinel_is_followed_to_the_new_master_and_not_back(own_engines: Engine
             pair.master.pause()
             assert wait_until(lambda: works(lambda: added(store, b"after")), 30)
             assert has(pair.replica, b"after")
-            # Its connections to the old master are open, which takes writes until Sentinel has demoted it.
+            # `idle` has open connections to the old master, which accepts writes until Sentinel has demoted it.
             pair.master.resume()
             assert wait_until(lambda: works(lambda: added(idle, b"later")) and has(pair.replica, b"later"), 30)
             with closing(open_cache(url, timeout=TIMEOUT, pool=1)) as cache:
@@ -197,7 +197,7 @@ def test_sign_ins_that_the_replica_has_missed_are_counted_once(pair: Pair, addre
 
 
 def test_who_comes_while_a_move_switches_waits_for_its_end(pair: Pair) -> None:
-    """The mover may have died: then the end comes by itself."""
+    """The mover may have died: then the pause expires."""
     with closing(opened(pair.master.url)) as store:
         ended = added(store, b"ended")
     now = datetime.now(UTC)
@@ -215,7 +215,7 @@ def test_who_comes_while_a_move_switches_waits_for_its_end(pair: Pair) -> None:
 
 
 def among(noted: Sequence[Ending]) -> NotedEndings:
-    """Those of a list that is added to, as the relational store gives them."""
+    """Read the endings of a growing list like those of the relational store."""
 
     def place(ending: Ending) -> tuple[datetime, UUID]:
         return ending.noted_at, ending.id
@@ -256,7 +256,7 @@ def test_a_store_that_takes_no_writes_says_so(pair: Pair) -> None:
 def test_a_master_that_was_a_replica_for_a_while_is_greeted_before_it_answers(
     own_engines: Engines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a connection that it has left open, so that only its history tells."""
+    """It has kept the connection open, so only its replication history shows the change."""
     monkeypatch.setattr("repositories.hot.redis.link._ROLE_SECONDS", 0)
     server = own_engines.sessions()
     greeted: list[str] = []

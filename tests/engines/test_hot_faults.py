@@ -27,7 +27,7 @@ LIMIT = TIMEOUT.total_seconds() + SLACK
 
 
 class Role(Struct, frozen=True):
-    """One of the two stores with a call that reads and one that writes; `another` makes one for other URLs."""
+    """One of the two stores, with a call that reads and one that writes. `another` opens one for other URLs."""
 
     server: Server
     another: "Callable[..., Role]"
@@ -146,7 +146,7 @@ def test_a_restart_costs_the_pooled_connections_no_error(role: Role) -> None:
 
 
 def open_connections(role: Role, count: int) -> None:
-    """Make as many calls at once."""
+    """Make `count` concurrent calls, so that as many connections are opened."""
     start = threading.Barrier(count)
 
     def call() -> None:
@@ -243,7 +243,7 @@ def test_acknowledged_sessions_survive_a_crash_and_ended_ones_do_not_come_back(
 ) -> None:
     server = own_engines.sessions()
     with client(server) as redis:
-        # With `everysec` Redis puts off its writes while an fsync runs, but not its answers.
+        # With `everysec` Redis delays writes to the file while an fsync runs, but not its answers.
         redis.config_set("appendfsync", "always")
     stop = threading.Event()
     with ThreadPoolExecutor(4) as threads:
@@ -265,7 +265,7 @@ Acknowledged = list[tuple[Session, bytes]]
 
 
 def write_until(stop: threading.Event, sessions: SessionStore) -> tuple[Acknowledged, Acknowledged]:
-    """Add sessions and end every other one; return those surely added and those surely ended."""
+    """Add sessions and end every other one. Returns those whose addition and whose end were acknowledged."""
     kept: Acknowledged = []
     ended: Acknowledged = []
     while not stop.is_set():
@@ -283,7 +283,7 @@ def write_until(stop: threading.Event, sessions: SessionStore) -> tuple[Acknowle
 
 
 def test_a_server_that_became_a_replica_is_left_at_once(role: Role) -> None:
-    """Behind its address there may be another one by now; both writes are scripts."""
+    """Another server may have its address by now. Both writes are scripts."""
     with client(role.server) as redis:
         own = redis.client_id()
         role.write()
@@ -293,7 +293,7 @@ def test_a_server_that_became_a_replica_is_left_at_once(role: Role) -> None:
         redis.replicaof("127.0.0.1", free_port())
         try:
             fails_in_time(role.write)
-            # Redis may see a moment later that the connection has been closed.
+            # Redis may notice a little later that the connection was closed.
             assert wait_until(lambda: used not in [each["id"] for each in redis.client_list()], 5)
         finally:
             redis.replicaof("NO", "ONE")

@@ -1,4 +1,4 @@
-"""Every order of readers and writers over Redis and over PostgreSQL; what time has to do with is in `tests/unit`."""
+"""All interleavings of readers and writers on Redis and PostgreSQL. Those that depend on time are in `tests/unit`."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -25,7 +25,7 @@ from tests.unit.test_interleavings import (
 )
 
 SCENES = [a_writer_dies]
-# Theirs are the same scripts and statements. All of them run in CI over the embedded adapter.
+# These use the same scripts and statements. In CI all of them run on the embedded adapter.
 MORE = [
     page_written_through,
     two_writers,

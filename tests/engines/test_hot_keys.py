@@ -1,4 +1,4 @@
-"""What Redis holds for the hot role: names, times to live, the index, and what was lost of it."""
+"""The keys of the hot role in Redis: names, times to live, the index, and what happens when some are lost."""
 
 import threading
 from collections.abc import Collection, Iterator
@@ -183,7 +183,7 @@ def test_a_hundred_threads_of_two_processes_on_one_cold_key_are_one_load(engines
 
 
 def test_what_another_server_process_has_stored_is_not_read(engines: Shared, cache: Cache) -> None:
-    """As after a restart from a file, or of a replica that was promoted: drops of the last moments may be missing."""
+    """Like after a restart from a file, or on a promoted replica: the last drops may be missing."""
     key = f"key {uuid4()}"
     [lease] = cache.lease({key: b""})
     assert isinstance(lease, bytes)
@@ -202,7 +202,7 @@ def test_what_another_server_process_has_stored_is_not_read(engines: Shared, cac
 
 
 def test_what_a_process_asks_first_needs_no_table_of_another_store(engines: Shared) -> None:
-    """`quartet migrate` pings the sessions, and asks whether they have moved, before it makes the tables."""
+    """`quartet migrate` pings the session store, and reads its mark, before it creates the tables."""
 
     def endings(*_: object) -> list[Ending]:
         raise Unavailable("relational", "no such table")

@@ -121,7 +121,7 @@ def test_refused_and_frozen(server: Server, url: str, hot: tuple[SessionStore, C
 
 
 def test_a_server_that_takes_no_writes(url: str, hot: tuple[SessionStore, CacheStores]) -> None:
-    """It still finds sessions; what it cannot write is unavailable, as with Redis."""
+    """It still finds sessions; writes raise `Unavailable`, as with Redis."""
     sessions, stores = hot
     made, digest = session(), uuid4().bytes
     sessions.add(made, digest)
@@ -185,7 +185,7 @@ def test_the_death_of_one_process_empties_the_cache_and_brings_no_session_back(
     with pytest.raises(psycopg.OperationalError):
         killed.execute("SELECT pg_sleep(20)")
     killed.close()
-    # Nobody is let in again before all of the others have ended, which may answer until then.
+    # New connections are refused until all other backends have ended, which may answer until then.
     assert wait_until(partial(lets_in, url), 20)
     assert wait_until(partial(works, sessions.ping), 20)
     assert wait_until(partial(works, stores.cache.ping), 20)
@@ -197,7 +197,7 @@ def test_the_death_of_one_process_empties_the_cache_and_brings_no_session_back(
     assert cache.read(["stored", "leased"]) == [None, None]
     assert isinstance(cache.lease({"leased": b""})[0], bytes)
     assert cache.fill({"leased": Fill(leased, Value(b"old"), 60)}) == set()
-    # Who reads live events is told to read anew, once.
+    # A reader of live events is told once to resync.
     assert [item.event for item in reader.take(timedelta(seconds=20)) or ()] == [None]
     [delta] = stores.streams.since([(ada, at)], limit=9)
     assert delta.lost

@@ -1,6 +1,6 @@
-"""Every statement of hot data is served by an index of PostgreSQL, and looks at little more than it returns.
+"""Every statement of hot data uses an index of PostgreSQL, and examines little more than it returns.
 
-Each is explained where it is sent, with its values, by a run that is rolled back.
+Each statement is explained with its values right before it is sent, by an execution that is rolled back.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ from tests.engines.explained import Explained, explained, nodes, rows
 from tests.engines.test_hot_postgres_faults import NOW, opened, session
 
 MANY = 5_000
-# Rows of the tables that one statement may look at.
+# The number of rows that one statement may examine.
 MOST = 60
 ADA = UUID(int=7)
 KEYS = [f"key {number}" for number in range(5)]

@@ -1,4 +1,4 @@
-"""What the meter counts is what the servers see: each engine, or the wire to it, is asked."""
+"""The meter counts the commands that the servers see, by statistics of the engine or by a trace of the protocol."""
 
 import contextlib
 import os
@@ -33,14 +33,14 @@ NOW = datetime.now(UTC)
 
 
 class Wire:
-    """What goes over the one connection of a lane of PostgreSQL, as the C library traces it."""
+    """The messages on the single connection of a PostgreSQL lane, as traced by libpq."""
 
     def __init__(self, lane: Any, file: Path) -> None:
         self._lane = lane
         self._file = file
 
     def during(self, work: Any) -> list[str]:
-        """The messages of each exchange that begin a command: P for Parse, B for Bind, Q for Query."""
+        """The messages of each exchange that start a command: P for Parse, B for Bind, Q for Query."""
         with self._file.open("wb") as file:
             with self._lane.engine.connect() as connection:
                 wire = connection.connection.driver_connection.pgconn
@@ -84,7 +84,7 @@ def feeds(engines: Shared) -> Iterator[FeedStore]:
 
 
 def test_a_read_is_one_prepared_statement_and_nothing_else(relational: RelationalStore, tmp_path: Path) -> None:
-    """No BEGIN, no test of the connection, no statement that is parsed again."""
+    """No BEGIN, no test of the connection, and no statement is parsed again."""
     ids = register(relational, 2)
 
     def read() -> None:
@@ -153,13 +153,13 @@ def test_every_command_to_mongo_is_counted(documents: DocumentStore) -> None:
 
 
 def sent_to_mongo(documents: Any) -> int:
-    """All operations but those by which drivers watch the server, which are commands too: so no commands."""
+    """The number of operations. Commands are not counted, since drivers monitor the server by commands."""
     found = documents._connection.client.admin.command("serverStatus")["opcounters"]
     return sum(int(found[name]) for name in ("query", "getmore", "insert", "update", "delete"))
 
 
 class Counting:
-    """A socket that is written to, so many times."""
+    """A socket that counts its writes."""
 
     def __init__(self, inner: socket.socket) -> None:
         self.inner = inner

@@ -1,4 +1,4 @@
-"""Pages that Redis has leased to other processes' memory: who drops a part of one waits, and nobody else does."""
+"""Pages leased to the memory of other processes: only writers that drop a part of a leased page wait."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ TIMEOUT = timedelta(seconds=5)
 
 
 class Process:
-    """A client with a memory of its own; `waits` are how long it has waited, if it does not really do so."""
+    """A client with its own memory. `waits` records its waits, which it skips unless `really`."""
 
     def __init__(self, url: str, *, really: bool = False) -> None:
         self.waits: list[float] = []
@@ -70,7 +70,7 @@ def redis(engines: Shared) -> Iterator[Redis]:
 
 @pytest.fixture
 def key(make: Make) -> str:
-    """A name nobody has used, once what the store has leased so far is long over."""
+    """An unused name, once all earlier read leases of the store have expired."""
     name, process = f"near:{uuid4()}", make()
     assert soon(lambda: not process.waits_for(name))
     return name
@@ -80,7 +80,7 @@ def test_only_who_drops_a_part_of_what_was_lent_waits(make: Make, key: str) -> N
     one, other, third = make(), make(), make()
 
     def waits(page: str) -> list[bool]:
-        """Whoever drops nothing of it, a part and something else, another part, the page itself."""
+        """Whether a writer waits that drops nothing of the page, a part and another key, a part, or the page itself."""
         parts = tuple(f"{page}:{n}" for n in range(3))
         assert all(one.store(part) for part in parts)
         assert one.store(page, parts=parts)
@@ -94,7 +94,7 @@ def test_only_who_drops_a_part_of_what_was_lent_waits(make: Make, key: str) -> N
             third.waits_for(page),
         ]
 
-    # A lease is short, and may be over before a busy machine has dropped all.
+    # A lease is short, and on a busy machine may have expired before all are dropped.
     assert soon(lambda: waits(f"{key}:{uuid4()}") == [False, True, True, True])
 
 
@@ -144,7 +144,7 @@ def test_memory_forgets_what_this_process_replaces(make: Make, key: str) -> None
 
 
 def test_readers_in_other_processes_never_see_what_was_there_before_an_answer(make: Make, key: str) -> None:
-    """A writer changes a part and drops it; two processes look as fast as they can."""
+    """A writer changes a part and drops it, while two processes read as fast as they can."""
     answered, ended, wrong, hits = [0], threading.Event(), list[str](), [0]
     part, writer = f"{key}:part", make(really=True)
 
@@ -161,7 +161,7 @@ def test_readers_in_other_processes_never_see_what_was_there_before_an_answer(ma
             for version in range(1, 151):
                 writer.cache.drop([part])
                 answered[0] = version
-                # Later than a lease lasts, on a busy machine, stores nothing.
+                # On a busy machine a fill may come after its lease has expired, and store nothing.
                 assert soon(lambda version=version: writer.store(part, version))  # type: ignore[misc]  # a default
                 assert soon(lambda version=version: writer.store(key, version, parts=(part,)))  # type: ignore[misc]
                 before = hits[0]

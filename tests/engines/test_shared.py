@@ -1,4 +1,4 @@
-"""One set of engines for all processes of a run: what they share, what each has for itself, and what a crash leaves."""
+"""One set of engines for all processes of a run: what they share, what is separate, and the cleanup after a crash."""
 
 import subprocess
 import sys

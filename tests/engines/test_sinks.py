@@ -1,4 +1,4 @@
-"""The contract of sinks, on RabbitMQ, Kafka and a receiver of webhooks: also when they are killed, frozen and full."""
+"""The contract of sinks on RabbitMQ, Kafka and a receiver of webhooks, also when they are killed, frozen and full."""
 
 import os
 import threading
@@ -209,13 +209,13 @@ def test_kafka_asks_for_no_more_behind_what_is_too_large(kafka: Kafka) -> None:
 
 
 def test_kafka_whose_limit_is_changed_meanwhile_goes_on(kafka: Kafka) -> None:
-    """What the broker refuses then ends the producer. The next one knows the limit."""
+    """The broker's refusal ends the producer. The next producer knows the new limit."""
     place = kafka.place()
     kafka.make(place)
     sink = kafka.prepared(place)
     assert sink.send([message("a", 0)]).count == 1
     kafka.change(place, **{"max.message.bytes": "2000"})
-    # Of which compression makes nothing smaller.
+    # Random bytes, which do not compress.
     large = [message("a", 1), message("a", 2, os.urandom(3000)), message("a", 3)]
     first = sink.send(large)
     assert (first.count, type(first.failure)) == (0, Unavailable)

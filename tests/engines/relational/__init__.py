@@ -1,1 +1,1 @@
-"""PostgreSQL under trouble."""
+"""The relational store on a PostgreSQL with faults, and its query plans."""

@@ -1,4 +1,4 @@
-"""What the tests ask of a troubled PostgreSQL, and how patient their store is."""
+"""Calls and timeouts for tests with faults of PostgreSQL."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The server, a database on it, and a store of short patience."""
+"""The server, a database on it, and a store with a short timeout."""
 
 from collections.abc import Iterator
 

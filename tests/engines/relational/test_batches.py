@@ -1,4 +1,4 @@
-"""Statements that go to PostgreSQL together: their order, their first error, and the connection after it."""
+"""Statements that are sent to PostgreSQL in one batch: their order, the first error, and the connection after it."""
 
 import contextlib
 import select as sockets
@@ -26,7 +26,7 @@ Begin = Callable[[], AbstractContextManager[Work]]
 
 @pytest.fixture
 def engine(engines: Shared) -> Iterator[Engine]:
-    """Of a server that says how far its log is."""
+    """An engine whose connections have a timeline, as with a server that reports the position of its log."""
     url = new_database(engines.postgres())
 
     def connect() -> BoundedConnection:

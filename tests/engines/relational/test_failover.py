@@ -1,4 +1,4 @@
-"""PostgreSQL with a standby that takes over, and writers that wait for one that is away."""
+"""PostgreSQL with a standby that takes over, and writers that wait for a primary that is away."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +24,7 @@ WAITING = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND w
 
 
 class Pair(NamedTuple):
-    """A primary and its standby. `url` names both, the primary first; `standby_url` the same database there."""
+    """A primary and its standby. `url` names both hosts, the primary first; `standby_url` only the standby."""
 
     primary: Server
     standby: Server
@@ -42,7 +42,7 @@ def pair(own_engines: Engines, server: Server, url: str) -> Iterator[Pair]:
 
 
 def put(store: RelationalStore) -> UUID:
-    """Written, and acknowledged."""
+    """Write a product's stock, acknowledged. Returns the product."""
     product = uuid4()
     with store.transaction() as unit:
         unit.stock.put(product, 1)
@@ -64,7 +64,7 @@ def has(store: RelationalStore, product: UUID) -> bool:
 
 def test_a_frozen_writer_is_left_for_the_promoted_standby_and_not_returned_to(pair: Pair) -> None:
     with opened(pair.url, timeout=TIMEOUT, pool=POOL) as store, opened(pair.url, timeout=TIMEOUT, pool=POOL) as idle:
-        # On a busy machine the first connection alone may take a deadline of half a second.
+        # On a busy machine opening the first connection may take the whole timeout of half a second.
         for each in (store, idle):
             assert wait_until(lambda each=each: works(each), 20)  # type: ignore[misc]
         assert store.notes() == []
@@ -74,19 +74,19 @@ def test_a_frozen_writer_is_left_for_the_promoted_standby_and_not_returned_to(pa
         with opened(pair.url, timeout=TIMEOUT, pool=POOL) as fresh:
             assert wait_until(lambda: works(fresh), 20)
         pair.primary.resume()
-        # The one that was idle has seen nothing of it, and its connections to the old primary are open.
+        # The idle store has not noticed the failover, and has open connections to the old primary.
         assert wait_until(lambda: "second primary" in "".join(idle.notes()), 20)
         with opened(pair.standby_url) as promoted:
             for each in (store, idle):
                 assert has(promoted, put(each))
-        # A process that was started since then meets the old primary first.
+        # A process that starts now connects to the old primary first.
         with opened(pair.url) as fresh, opened(pair.standby_url) as promoted:
             assert has(promoted, put(fresh))
             assert "timeline 1 where 2 has been seen" in "".join(fresh.notes())
 
 
 def test_who_waits_for_a_frozen_writer_is_let_go_when_another_has_taken_over(pair: Pair) -> None:
-    """Its deadline is far: nothing else ends the wait. Whether it has written is not known."""
+    """The timeout is long, so nothing else ends the wait. Whether the write was committed is unknown."""
     with opened(pair.url, timeout=FAR, pool=POOL) as store, ThreadPoolExecutor(1) as thread:
         put(store)
         with closing(psycopg.connect(f"{pair.url}?target_session_attrs=read-write")) as holder:
@@ -110,7 +110,7 @@ def test_a_standby_answers_and_is_not_the_writer(pair: Pair) -> None:
         postgres.promote(pair.standby)
         store.ping()
         assert has(store, put(store))
-    # Whichever is named first.
+    # The order of the hosts in the URL does not matter.
     pair.primary.kill()
     with opened(pair.url) as store:
         assert works(store)
@@ -122,12 +122,12 @@ def test_a_server_that_becomes_read_only_is_left_and_found_again(store: Relation
     put(store)
     with psycopg.connect(url, autocommit=True) as server:
         server.execute(f'ALTER DATABASE "{database}" SET default_transaction_read_only = on')
-        # The open ones hear of it as those of a pooler, or of a server that is demoted in place, would.
+        # Terminate open connections, as a pooler would, or a server that is demoted in place.
         server.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'quartet'"
             " AND datname = current_database()"
         )
-        # A process that is told to end answers the next statement by saying so.
+        # Wait, since a backend that is told to terminate may still answer the next statement with that error.
         gone = "SELECT FROM pg_stat_activity WHERE application_name = 'quartet' AND datname = current_database()"
         assert wait_until(lambda: not server.execute(gone).fetchall(), 20)
         try:

@@ -160,7 +160,7 @@ def test_bulk_does_not_outlive_a_freeze(store: RelationalStore, server: Server) 
 
 
 def test_a_changed_column_is_not_noticed(store: RelationalStore, server: Server, url: str) -> None:
-    """What was prepared before the change fails for ever on its connection; so those go, and the call is made again."""
+    """Statements prepared before the change fail on their connection, so these are closed and the call is retried."""
     [ada] = register(store)
 
     def all_connections(number: int) -> None:

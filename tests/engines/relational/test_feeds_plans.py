@@ -1,7 +1,7 @@
-"""What feeds ask of readers and fan-outs is served by indexes, over more than 100,000 follows.
+"""The statements on readers and fan-outs use indexes, over more than 100,000 follows.
 
-Each statement is planned twice: for its values, and for any values, as PostgreSQL plans a prepared one that was
-used a few times.
+Each statement is planned twice: for its values (custom plan), and for any values (generic plan), as PostgreSQL plans a
+prepared statement that was used a few times.
 """
 
 import re
@@ -21,7 +21,7 @@ from tests.contracts.relational_store import NOW, account, login, opened
 from tests.engines.relational.filled import fill
 from tests.engines.relational.test_plans import Recorder, Statement
 
-# Every method of the port is asked over other rows in `tests/system/plans`, in CI.
+# In CI, `tests/system/plans` checks every method of the port over other rows.
 pytestmark = pytest.mark.proof
 PEOPLE = 10_000
 FOLLOWS = 10
@@ -32,7 +32,7 @@ _STATES: tuple[FanoutState, ...] = ("done", "done", "done", "running", "pulled")
 
 
 class Data:
-    """`people[0]` follows everybody, and everybody follows `people[1]`."""
+    """`people[0]` follows all, and all follow `people[1]`."""
 
     def __init__(self) -> None:
         self.people = sorted(uuid4() for _ in range(PEOPLE))
@@ -142,7 +142,7 @@ def test_writes(store: RelationalStore, url: str, data: Data, name: str) -> None
 
 @pytest.mark.parametrize("number", [0, 5])
 def test_reader_state_looks_at_whichever_are_fewer(store: RelationalStore, url: str, data: Data, number: int) -> None:
-    """The pulled authors, or those whom the reader follows, also by the plan that is made for everybody."""
+    """Of the pulled authors and the reader's followees, it reads the smaller set, also with the generic plan."""
     assert isinstance(store, PostgresRelational)
     with Recorder(store) as recorder:
         store.feed_activity.reader_state(data.people[number])
@@ -160,9 +160,9 @@ def test_reader_state_looks_at_whichever_are_fewer(store: RelationalStore, url: 
 
 
 def _read_whole(url: str, statement: Statement) -> list[str]:
-    """The tables that either plan reads from one end to the other, also by an index.
+    """The tables that one of the plans reads completely, even by an index.
 
-    The pulled authors may be, and the signals: they are few, and asked for every time.
+    The pulled authors and the signals are allowed: they are few, and needed every time.
     """
     sql, values = statement
     numbers = {name: f"${number}" for number, name in enumerate(values, 1)}

@@ -1,4 +1,4 @@
-"""PostgreSQL slow, locked, full or without its tables: what bounds a call, and what its failure is called."""
+"""PostgreSQL slow, locked, full or without its tables: the bounds of a call, and the error that it raises."""
 
 import threading
 import time
@@ -33,7 +33,7 @@ def test_open_connections_are_bounded(store: RelationalStore, url: str) -> None:
 
 
 def test_busy_connections_are_waited_for_no_longer_than_the_timeout(store: RelationalStore) -> None:
-    """Transactions that stay open hold their connections; reads have their own."""
+    """Open transactions hold their connections; reads have separate ones."""
     entered, leave = threading.Barrier(POOL + 1), threading.Event()
 
     def hold() -> None:
@@ -54,7 +54,7 @@ def test_busy_connections_are_waited_for_no_longer_than_the_timeout(store: Relat
 
 def test_a_slow_statement_is_ended_and_its_connection_kept(store: RelationalStore) -> None:
     assert isinstance(store, PostgresRelational)
-    runner = store.accounts._runner  # the way every statement goes
+    runner = store.accounts._runner  # every statement is run by it
     slow = text("SELECT pg_sleep(60)")
     pid = text("SELECT pg_backend_pid()")
     before = runner.rows(pid, {})

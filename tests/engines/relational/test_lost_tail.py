@@ -1,4 +1,4 @@
-"""Writes that a failover of PostgreSQL has lost are noticed: by who wrote them, and as their clients come back."""
+"""Writes lost in a failover of PostgreSQL are noticed by the process that wrote them, and when their clients return."""
 
 from contextlib import closing
 from urllib.parse import urlsplit
@@ -20,7 +20,7 @@ __all__ = ["counted"]
 
 
 def test_a_write_that_a_failover_lost_is_counted_once(own_engines: Engines, server: Server, counted: Counted) -> None:
-    """Replication is cut, the primary writes on, and the standby takes over without that."""
+    """Replication is cut, the primary continues to write, and the standby takes over without these writes."""
     standby = postgres.launch_standby(own_engines.home, server)
     url = new_database(server)
     host = f"127.0.0.1:{urlsplit(standby.url).port}"
@@ -38,7 +38,7 @@ def test_a_write_that_a_failover_lost_is_counted_once(own_engines: Engines, serv
                 gone = "SELECT count(*) FROM pg_stat_wal_receiver"
                 assert wait_until(lambda: admin.execute(gone).fetchone() == (0,), 20)
             lost = follow(store, one, third)
-        # A process that reads no replicas goes on with the old primary until it hears of the new one.
+        # A process without replicas continues with the old primary until it notices the new one.
         counted.reads.clear()
         with opened(url.replace("/t", f",{host}/t", 1)) as plain:
             answered = [works(plain) for _ in range(3)]
@@ -54,7 +54,7 @@ def test_a_write_that_a_failover_lost_is_counted_once(own_engines: Engines, serv
         assert counted.reads == {"lost_tail": sum(answered) - 1}
         counted.reads.clear()
         with closing(open_store(url, timeout=TIMEOUT, pool=POOL, replicas=host)) as store:
-            # The first primary is still the one of the URL, and the other has gone on without it.
+            # The URL still names the old primary, and the new one has written more.
             with psycopg.connect(standby.url, autocommit=True) as admin:
                 admin.execute("CREATE TABLE beside AS SELECT generate_series(1, 100000)")
             position = follow(store, third, one)
@@ -71,7 +71,7 @@ def test_a_write_that_a_failover_lost_is_counted_once(own_engines: Engines, serv
             assert mine.wrote
             assert followed(store, one, mine.positions) == [other]
             assert counted.reads["lost_tail"] == 1
-            # One that writes first hears of it too.
+            # A client that writes first notices it too.
             with read_your_writes.primary():
                 read_your_writes.begin(lost, reads=False)
                 with store.transaction() as unit:

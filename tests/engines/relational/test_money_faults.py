@@ -1,4 +1,4 @@
-"""Money while PostgreSQL is killed: nothing acknowledged is lost, nothing happens twice, no total is ever wrong."""
+"""Money while PostgreSQL is killed: nothing acknowledged is lost, nothing happens twice, and totals stay correct."""
 
 import random
 import threading
@@ -29,7 +29,7 @@ def bank(server: Server) -> Iterator[RelationalStore]:
 
 
 def persist(store: RelationalStore, one: Transfer) -> bool:
-    """As a client does it: the same id until the outcome is known."""
+    """Retry like a client, with the same id until the outcome is known. Returns whether it was transferred."""
     while True:
         try:
             with store.transaction() as unit:

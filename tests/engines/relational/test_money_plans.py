@@ -1,4 +1,4 @@
-"""Every statement about money, stock, orders and keys is served by an index, over thousands of rows."""
+"""Every statement on money, stock, orders and idempotency keys uses an index, over thousands of rows."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -17,7 +17,7 @@ from tests.contracts.relational_store import NOW, opened
 from tests.engines.relational.filled import fill
 from tests.engines.relational.test_plans import Recorder, scans
 
-# Every method of the port is asked over other rows in `tests/system/plans`, in CI.
+# In CI, `tests/system/plans` checks every method of the port over other rows.
 pytestmark = pytest.mark.proof
 ROWS = 3_000
 KEY = RequestKey(PROVIDER, "POST /orders", "k")

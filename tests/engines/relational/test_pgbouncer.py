@@ -26,7 +26,7 @@ from tests.engines.test_hot_postgres_faults import NOW as HOT_NOW
 from tests.engines.test_hot_postgres_faults import calls, event, session
 from tests.engines.test_hot_postgres_faults import opened as opened_hot
 
-# One connection to the server for all clients: each transaction meets what another one left behind.
+# One server connection for all clients, so each transaction finds the session state that another has left.
 CONFIGURATION = """
 [databases]
 * = host=127.0.0.1 port={server} user=quartet
@@ -98,7 +98,7 @@ def test_every_transaction_has_its_deadlines_and_leaves_none_behind(store: Relat
         assert connection.execute(asked).fetchone() == before
     with psycopg.connect(plain) as blocker:
         blocker.execute("LOCK TABLE accounts IN ACCESS EXCLUSIVE MODE")
-        # The one server connection is the blocker's.
+        # The blocker holds the only server connection.
         fails_within(LIMIT, lambda: read(store))
     read(store)
 

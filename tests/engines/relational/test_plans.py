@@ -1,4 +1,4 @@
-"""Every statement of the relational store is served by an index, as PostgreSQL plans it over thousands of rows."""
+"""Every statement of the relational store uses an index when PostgreSQL plans it over thousands of rows."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -23,7 +23,7 @@ Statement = tuple[str, Any]
 
 @pytest.fixture(scope="module")
 def ids(url: str) -> list[UUID]:
-    """Accounts that follow, block and like one another, products and events, all under these ids."""
+    """Load accounts that follow, block and like one another, products and events. All have these ids."""
     people = [account() for _ in range(ROWS)]
     ids = [one.id for one in people]
     ring = [(one, ids[(turn + step) % ROWS]) for step in (1, 2) for turn, one in enumerate(ids)]
@@ -127,7 +127,7 @@ def test_settling_claims(store: RelationalStore, url: str) -> None:
 
 
 class Recorder:
-    """What the store sends."""
+    """Records the statements that the store sends."""
 
     def __init__(self, store: PostgresRelational) -> None:
         self.statements: list[Statement] = []
@@ -147,7 +147,7 @@ class Recorder:
 
 
 def scans(url: str, statements: list[Statement]) -> list[str]:
-    """The tables that the statements would read from one end to the other."""
+    """The tables that the statements would scan completely."""
     found: list[str] = []
     with psycopg.connect(url) as connection:
         for sql, values in statements:

@@ -1,4 +1,4 @@
-"""Reads on a standby: who has written sees it, however late the standby is; what fails there is no error.
+"""Reads on a standby: clients see their own writes, however late the standby is, and its failures cause no error.
 
 `QUARTET_OWN_READS` sets how many reads of own writes the proof under a replay delay makes.
 """
@@ -32,9 +32,9 @@ from tests.engines.relational.calls import POOL, TIMEOUT
 
 __all__ = ["counted"]
 OWN_READS = int(os.environ.get("QUARTET_OWN_READS", "300"))
-# A client writes about every second, then reads it, and reads on.
+# The probability of a write before a read.
 WRITES = 0.03
-# Of the reads that may go to a standby. Few of them say nothing of that.
+# The least share of reads that go to a standby, checked only with more than `MANY` reads.
 SHARE, MANY = 0.6, 5000
 log = logging.getLogger(__name__)
 
@@ -47,13 +47,13 @@ def standby(own_engines: Engines) -> Iterator[Server]:
 
 
 class Reader(NamedTuple):
-    """A store that reads on the standby, and a connection to that."""
+    """A store that reads on the standby, and a connection to the standby."""
 
     store: RelationalStore
     admin: psycopg.Connection
 
     def pause(self) -> None:
-        """Replay nothing more, until the end of the test."""
+        """Pause replay until the end of the test."""
         self.admin.execute("SELECT pg_wal_replay_pause()")
         assert wait_until(lambda: self.ask("SELECT pg_get_wal_replay_pause_state()") == "paused", 10)
 
@@ -75,7 +75,7 @@ def reader(server: Server, url: str, standby: Server) -> Iterator[Reader]:
 
 
 def follow(store: RelationalStore, one: UUID, other: UUID) -> read_your_writes.Positions:
-    """Write, as a client. Returns how far it has seen."""
+    """Write as a client. Returns its positions."""
     with read_your_writes.primary():
         mine = read_your_writes.begin({}, reads=False)
         with store.transaction() as unit:
@@ -84,7 +84,7 @@ def follow(store: RelationalStore, one: UUID, other: UUID) -> read_your_writes.P
 
 
 def followed(store: RelationalStore, account: UUID, positions: read_your_writes.Positions) -> list[UUID]:
-    """Read, as a client that has seen so much."""
+    """Read as a client with these positions."""
     with read_your_writes.primary():
         read_your_writes.begin(positions, reads=True)
         return [edge.account_id for edge in store.graph.following(account, before=None, limit=60)]
@@ -119,7 +119,7 @@ def test_what_is_read_to_be_kept_or_to_decide_comes_from_the_primary(reader: Rea
     with read_your_writes.primary():
         read_your_writes.begin({}, reads=False)
         assert len(store.graph.following(one, before=None, limit=5)) == 1
-    # Nobody's request, as of the relay.
+    # Outside of a request, like the relay.
     assert len(store.graph.following(one, before=None, limit=5)) == 1
 
 
@@ -145,7 +145,7 @@ def test_own_reads_are_never_stale_and_most_others_go_to_a_standby_that_is_late(
     assert stale == 0
     log.info("where %d reads went: %s", OWN_READS, counted.reads)
     if OWN_READS > MANY:
-        # What was read at once could not go there.
+        # Reads right after a write could not go to the standby.
         assert counted.reads["behind"] > 0
         assert counted.reads["replica"] > OWN_READS * SHARE
 
@@ -155,7 +155,7 @@ def test_a_read_that_is_cancelled_by_replay_is_answered_by_the_primary(reader: R
     one, other = register(store, 2)
     position = follow(store, one, other)
     assert wait_until(lambda: followed(store, one, position) == [other] and "replica" in counted.reads, 10)
-    # The pool's connections end, as they do in such a conflict.
+    # End the pool's connections, as such a conflict does.
     reader.ask(
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
         " WHERE application_name = 'quartet' AND pid <> pg_backend_pid()"
@@ -198,14 +198,14 @@ def test_over_http_everybody_sees_what_they_wrote_and_nothing_late_is_kept(reade
     followed = ada.send("PUT", f"/accounts/{bob.handle}/follow")
     assert ada.get(path)["items"][0]["account"]["handle"] == bob.handle
     ada.put(f"/posts/{post}/like")
-    # First put together, then as the page that is kept of it.
+    # First assembled, then as a kept page.
     for _ in range(2):
         assert ada.get(f"/posts/{post}")["viewer"] == {"liked": True, "following_author": True}
 
     def is_late(**headers: str) -> bool:
         answer = nobody.send("GET", path, headers=headers)
         on_replica = "relational-replica;" in answer.headers["Server-Timing"]
-        # A shared cache keeps nothing of it, for it would serve it to all as new.
+        # Not for shared caches, which would serve the late answer to all as fresh.
         assert answer.headers["Cache-Control"].startswith("private" if on_replica else "public")
         return on_replica and answer.get_json()["items"] == []
 
@@ -216,7 +216,7 @@ def test_over_http_everybody_sees_what_they_wrote_and_nothing_late_is_kept(reade
     assert "relational-replica;" not in seen_by.headers["Server-Timing"]
     for forged in ("", "x", token[:-2]):
         assert wait_until(lambda forged=forged: is_late(**{"Quartet-Seen": forged}), 20)  # type: ignore[misc]
-    # What is kept for all was read where nothing is late.
+    # Whole pages are read from the primary, where nothing is late.
     assert nobody.get(f"/accounts/{bob.handle}")["stats"] == {"followers": 1, "following": 0, "posts": 1}
     ada.patch("/accounts/me", {"bio": "New."}, etag=ada.etag("/accounts/me"))
     assert nobody.get(f"/accounts/{ada.handle}")["account"]["bio"] == "New."
