@@ -48,7 +48,7 @@ _COMMIT = Prepared(b"COMMIT")
 
 
 class LastResult:
-    """The part of a cursor's interface that is used here, for the last result."""
+    """A result, with the part of a cursor's interface that is used here."""
 
     __slots__ = ("_result", "_transformer")
 
@@ -193,7 +193,7 @@ def _together(driver: BoundedConnection, statements: Sequence[Prepared]) -> list
 
 
 def _results(pgconn: Any, number: int) -> PQGen[list[Any]]:
-    """The results of this number of commands, and that of the pipeline's end."""
+    """The results of `number` commands, and that of the pipeline's end."""
     yield from generators.send(pgconn)
     results: list[Any] = []
     for _ in range(number + 1):

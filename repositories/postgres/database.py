@@ -165,7 +165,7 @@ class PostgresDatabase:
 
     @property
     def pooled(self) -> bool:
-        """Whether consecutive transactions may run on other connections of the server."""
+        """Whether consecutive transactions may run on different connections of the server."""
         return self._hosts.target.pooled
 
     def keep_beside(self) -> None:

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 # Leaves the server time to report that its own statement_timeout has cancelled the statement.
 _GRACE = 0.05
-# Not 0, with which the driver would wait without end.
+# The shortest wait, even when the deadline has passed.
 _SHORTEST = 0.001
 _DEFAULT = 5.0
 

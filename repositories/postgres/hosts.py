@@ -57,7 +57,7 @@ class Connector(Protocol):
 
 
 class Hosts(Connector):
-    """Opens connections to the writer. Thread-safe. With several hosts, a thread for each asks it twice a second."""
+    """Opens connections to the writer. Thread-safe. With several hosts, one thread each asks them twice a second."""
 
     def __init__(self, target: Conninfo, role: str) -> None:
         """`role` is the server's role, for the log."""

@@ -18,8 +18,9 @@ _LOAD = (
 
 
 class PostgresObserver(EngineObserver):
-    """Uses one connection. `made` maps the names of the indexes that Quartet makes to their statements. Those with an
-    empty statement are only recognized by name.
+    """Uses one connection. `made` maps the names of Quartet's indexes to the statements that create them.
+
+    An index with an empty statement is recognized by its name, but not reported when it is missing.
     """
 
     engine = "PostgreSQL"

@@ -72,7 +72,7 @@ class Lane:
             hosts,
             limit=seconds,
             settings=every,
-            # Nothing that is sent to a replica outlasts its time limit.
+            # No statement on a replica outlasts its time limit.
             unanswered=None if target.pooled or lane == "replica" else self._unanswered.add,
             pool_size=size,
             max_overflow=0,
@@ -86,7 +86,7 @@ class Lane:
         self._hosts = hosts
         self._seconds = seconds
         self._translated = translated
-        # Beside the pool there is one connection on which each host is watched.
+        # Each watched host has one connection outside of the pools.
         watched = lane == "replica" or (lane in ("write", "all") and len(target.hosts) > 1)
         self.store, self.size, self.beside = role, size, int(watched)
         self.lane: str = lane
@@ -97,7 +97,7 @@ class Lane:
 
     @contextlib.contextmanager
     def slot(self) -> Iterator[None]:
-        """Inside the block a connection is free. Waiting for it counts towards the deadline."""
+        """Reserve a connection for the block. Waiting for it counts towards the deadline."""
         if not self._free.acquire(blocking=False):
             self._wait()
         try:

@@ -15,14 +15,14 @@ from repositories import meter
 from repositories.postgres.deadline import BoundedConnection
 
 log = logging.getLogger(__name__)
-# The number of writes whose locations are remembered, and so the most that are counted as lost.
+# How many writes' locations are remembered; no more are counted as lost.
 REMEMBERED = 4096
 _HISTORY = "SELECT pg_read_file('pg_wal/' || lpad(to_hex(%s::int), 8, '0') || '.history', true)"
 _LOCATION = "SELECT (pg_current_wal_lsn() - '0/0')::bigint"
 
 
 def ends(timeline: int, connection: BoundedConnection) -> dict[int, int] | None:
-    """Where each former timeline of a server ended that is on `timeline` now. Call it outside of a transaction.
+    """The ends of the former timelines of a server that is on `timeline` now. Call it outside of a transaction.
 
     None if that cannot be read: the role needs EXECUTE on `pg_read_file(text, boolean)`.
     """

@@ -37,7 +37,7 @@ class Unanswered:
             self._pids.append(pid)
 
     def keeps(self) -> bool:
-        """Whether the slot that this thread leaves must stay occupied. Resets that."""
+        """Whether the slot that this thread gives up stays occupied. Clears that mark of the thread."""
         kept, self._thread.kept = getattr(self._thread, "kept", False), False
         return kept
 

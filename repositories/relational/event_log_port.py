@@ -75,7 +75,9 @@ class SinkDeadLetter(Struct, frozen=True):
 
 
 class EventLog(Protocol):
-    """Times and leases are by the store's clock. Every method is atomic."""
+    """Times and leases are by the store's clock. Every method is atomic, except that `rewind` and `forget` remove dead
+    letters in a step of their own.
+    """
 
     @abstractmethod
     def register(self, sink: str) -> None:

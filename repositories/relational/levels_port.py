@@ -1,6 +1,4 @@
-"""Hourly samples of levels, which have a limit: connections, bytes, the widest partition. The doctor's forecasts
-use them.
-"""
+"""Hourly samples of what has a limit: connections, bytes, the widest partition. The doctor's forecasts use them."""
 
 from abc import abstractmethod
 from collections.abc import Sequence

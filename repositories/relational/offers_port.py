@@ -1,4 +1,4 @@
-"""Offers: digests of product documents, by which an order can use a remembered offer without asking the documents.
+"""Offers: digests of product documents, by which a server checks what it remembers without asking the documents.
 
 A row holds the digest of the content that the product's document is known to have, or says that it is unknown. Every
 write of the document first calls `begin` here, which makes the content unknown. A process that has read the row and

@@ -1,4 +1,4 @@
-"""The outbox table. Every method is one autocommitted statement.
+"""The outbox table. Every statement is autocommitted.
 
 Only the head of an aggregate can be claimed: its earliest event that is neither acknowledged nor dead-lettered.
 """

@@ -115,7 +115,7 @@ class AccountWrites(Protocol):
 
     @abstractmethod
     def reserve(self, handle: str, account_id: UUID, *, until: datetime) -> None:
-        """Reserve a handle that this account gives up for this account until `until`."""
+        """Reserve a handle that this account gives up, so that until `until` no other account can claim it."""
 
     @abstractmethod
     def claim(self, handle: str, account_id: UUID, *, at: datetime) -> None:

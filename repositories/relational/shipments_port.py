@@ -22,8 +22,9 @@ class ShipmentReads(Protocol):
     def history(
         self, order_id: UUID, *, seller_id: UUID | None = None, after: TimeCursor | None, limit: int
     ) -> list[OrderStep]:
-        """Steps of the order and of all its sub-orders, or of one seller's. Oldest first, ties by id; later than
-        `after`.
+        """Steps of the order and its sub-orders; with `seller_id`, of that seller's only.
+
+        Oldest first, ties by id; later than `after`.
         """
 
 

@@ -20,7 +20,7 @@ def series_of(sink: str) -> str:
 
 
 class Webhook(Struct, frozen=True):
-    """A receiver of the events of `types`, or of all events if it is empty. `types` are sorted types of envelopes.
+    """A receiver of events. `types` has the types of the envelopes it gets, sorted; without any it gets all.
 
     Until `former_until` deliveries are also signed with the former secret. `revision` grows with every change, and
     whenever workers must start serving the sink anew.

@@ -31,7 +31,7 @@ _held = (
     .scalar_subquery()
 )
 _ACCOUNTS = walk(select(ledger_accounts, _held.label("open")), _account.owner, _account.currency)
-# For an entry later than its transfer, as after a bulk load: the time of the entry before that of the other side.
+# For an entry later than its transfer, as after a bulk load: the time of the entry before the other side's entry.
 _other, _before = entries.alias("other"), entries.alias("before")
 _other_before = case(
     (

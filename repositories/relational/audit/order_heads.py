@@ -1,4 +1,4 @@
-"""Follows the chain of sub-orders' heads. The audit of an order compares its rows in the chain with the sub-orders."""
+"""Follows the chain of sub-orders' heads. The audit of an order compares the chain's rows with its sub-orders."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple

@@ -46,7 +46,7 @@ def walk(statement: Select[Any], *keys: Column[Any]) -> Walk:
 
 
 def read_on(runner: Runner, page: Select[Any], values: dict[str, Any]) -> Iterator[AnyRow]:
-    """Rows with `owner`, `currency` and `sequence`, page by page, after the position that `values` has in these."""
+    """Rows with `owner`, `currency` and `sequence`, page by page, after the position given in `values`."""
     values = values | {"limit": BATCH}
     while rows := runner.rows(page, values):
         yield from rows

@@ -1,8 +1,8 @@
 """Bulk load of accounts, follows and likes: rows go into a temporary table, then by a few statements into the tables.
 
 Rows that exist are deleted from the temporary table first. The others are inserted and counted. If the counters show
-that no row can exist yet, as usual, follows and likes go straight into their tables, and are counted here. Follows
-cannot change meanwhile, because their accounts' counters are locked. A concurrent like of the same pair raises
+that none can exist yet, which is the usual case, follows and likes go straight into their tables, and are counted here.
+Follows cannot change meanwhile, because their accounts' counters are locked. A concurrent like of the same pair raises
 `Contention`.
 """
 

@@ -1,4 +1,4 @@
-"""Which tables belong to the relational role: all roles may share one database, and moves have tables of their own."""
+"""Tells the relational role's tables from those of other roles in the same database, and from those of moves."""
 
 _OTHERS = ("documents_", "feeds_", "hot_", "moving_")
 

@@ -28,7 +28,7 @@ def digest_of(transfer: Transfer, order_head: bytes | None = None) -> bytes:
         _id(transfer.hold_id),
         "" if transfer.expires_at is None else _time(transfer.expires_at),
         transfer.kind,
-        # Left out without both, as in the digests of transfers older than these columns.
+        # Only if one is set: the digests of transfers older than these columns have no such lines.
         *((f"memo {transfer.memo!r}", f"reference {transfer.reference!r}") if _annotated(transfer) else ()),
         *(() if order_head is None else (f"order {bytes(order_head).hex()}",)),
     )

@@ -1,8 +1,8 @@
-"""One chain over the heads of all sub-orders. It is extended when an anchor is made, which stores its end and so covers
-every step.
+"""One chain over the heads of all sub-orders, extended when an anchor is made.
 
-A sub-order's head changes with each of its steps, and there are too many sub-orders to list them all in an anchor. So
-each head that is new since the previous anchor gets a row in this chain. Commands do nothing for it.
+The anchor stores the end of this chain, which covers every step. A sub-order's head changes with each of its steps, and
+there are too many sub-orders to list them all in an anchor. So each head that is new since the previous anchor gets a
+row in this chain. Commands do nothing for it.
 """
 
 import hashlib

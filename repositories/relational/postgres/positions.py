@@ -34,8 +34,8 @@ SELECT pg_postmaster_start_time(), pg_is_in_recovery(),
   (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END - '0/0')::bigint
 """
 # Runs after the commit: a location read within the transaction could be passed by a replica before the commit is
-# written. Without synchronous_commit the commit is inserted, but perhaps not flushed. No casts, which save the server
-# work.
+# written. Without synchronous_commit the commit is inserted, but perhaps not flushed. There are no casts, to save the
+# server work.
 _COMMITTED = b"""
 SELECT pg_walfile_name(pg_current_wal_insert_lsn()),
   CASE current_setting('synchronous_commit') WHEN 'off' THEN pg_current_wal_insert_lsn()

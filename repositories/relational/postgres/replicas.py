@@ -67,7 +67,7 @@ class Replica(Connector):
         return connection
 
     def answers(self, kind: str = "") -> LogState | None:
-        """Its state, if that is recent and the replica does not rest from this kind of read."""
+        """The replica's state, if that is recent and the replica does not rest from this kind of read."""
         state, now = self.state, time.monotonic()
         fresh = state is not None and now - state.at < _WATCH_SECONDS + LONGEST
         rests = any(now < self._rests_until.get(one, 0.0) for one in {"", kind})
@@ -214,7 +214,7 @@ class Replicas:
         return next((one for one in turned if one[1].has(position)), turned[0])
 
     def _judged(self, node: Replica) -> ReplicaState:
-        """Its state. A server with another history than the writer's does not serve: locations are not comparable."""
+        """The replica's state. It does not serve if its history is not the writer's: locations are not comparable."""
         state = node.answers()
         if state is None or state.timeline < self._writer.highest or not state.shares(self.log.state):
             return ReplicaState(serves=False)

@@ -42,9 +42,9 @@ _SNAPSHOT = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
 _LOADED = (text(f"ANALYZE {', '.join(table.name for table in COPIED)}"),)
 _MIGRATION_LOCK = 7_186_054_901_226_338_561
 
-# The position is above those of the aggregate's waiting events. These are all visible: every transaction that emits for
-# the aggregate locks the same row before. Otherwise it is made of the time, and so is above those of events that a
-# relay has dispatched and removed.
+# The position is made of the time, which puts it above those of events that a relay has dispatched and removed. It is
+# also above those of the aggregate's waiting events. These are all visible: every transaction that emits for the
+# aggregate locks the same row before.
 _EMITTED = ("id", "type", "aggregate", "happened_at", "payload", "traceparent", "attempts")
 _before = (
     select(func.max(outbox.c.position))
