@@ -14,7 +14,7 @@ _RANDOM = (1 << 74) - 1
 
 
 def activity_id(activity: Activity) -> UUID:
-    """A UUIDv7 of the activity's millisecond. `Invalid` for a time, number or detail out of range."""
+    """A UUIDv7 of the activity's millisecond. Raises `Invalid` for a time, number or detail out of range."""
     milliseconds = micros(activity.at) // 1000
     if not 0 <= milliseconds < 1 << 48 or not 0 <= activity.number < 1 << 31:
         raise Invalid(f"an activity at {activity.at} with number {activity.number}")

@@ -1,1 +1,1 @@
-"""HTTP to others: receivers of webhooks, a search, the metrics of relays. Every exchange has one deadline."""
+"""The HTTP client for receivers of webhooks, the search service and the metrics of relays. Exchanges have deadlines."""

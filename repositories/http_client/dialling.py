@@ -16,13 +16,13 @@ Address = tuple[Any, ...]
 
 
 class BrokenExchange(OSError):
-    """What came is no HTTP, or the address may not be spoken to."""
+    """The answer is not valid HTTP, or no address of the host is permitted."""
 
 
 class Dialler:
-    """`permits` is asked about the very address that is connected to; a name is resolved anew each time.
+    """Opens connections to one origin. The name is resolved each time; `permits` is called with the address itself.
 
-    An address that answered goes before the others: one of them that stalls would take its share of the time each time.
+    The address that answered last is tried first, since one that stalls would use up its share of the time each time.
     """
 
     def __init__(self, origin: Origin, permits: Callable[[str], bool]) -> None:
@@ -31,7 +31,7 @@ class Dialler:
         self._answered: Address | None = None
 
     def open(self, until: float) -> socket.socket:
-        """Raises `OSError`: `TimeoutError` when `until`, of `time.monotonic`, is over."""
+        """A connected socket. Raises `OSError`, `TimeoutError` after `until`, a time of `time.monotonic`."""
         found = [one for one in addresses_of(self._origin, until) if self._permits(one[4][0])]
         if not found:
             raise BrokenExchange(f"{self._origin.host} has no address that may be spoken to")
@@ -49,7 +49,7 @@ class Dialler:
         raise failure
 
     def _opened(self, sock: socket.socket, address: Address, until: float) -> socket.socket:
-        """With what TLS needs: an address may take connections and say nothing."""
+        """Connect, including the TLS handshake: an address may accept connections and never answer."""
         try:
             sock.settimeout(left(until))
             sock.connect(address)
@@ -69,7 +69,7 @@ def _tls() -> ssl.SSLContext:
 
 
 def addresses_of(origin: Origin, until: float) -> list[Any]:
-    """As `getaddrinfo` has them. Raises `OSError`."""
+    """The addresses of an origin, in the form of `getaddrinfo`. Raises `OSError`."""
     with contextlib.suppress(ValueError):
         ip_address(origin.host)
         return socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
@@ -80,7 +80,7 @@ def addresses_of(origin: Origin, until: float) -> list[Any]:
 
 
 def left(until: float) -> float:
-    """Seconds. Raises `TimeoutError` where there are none."""
+    """Seconds until `until`. Raises `TimeoutError` if there are none left."""
     seconds = until - time.monotonic()
     if seconds <= 0:
         raise TimeoutError("no answer in time")

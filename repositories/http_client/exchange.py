@@ -1,7 +1,7 @@
-"""HTTP/1.1 to somebody who may stall, drip bytes or never end: each exchange has one deadline, whatever comes.
+"""HTTP/1.1 with servers that may stall, send byte by byte or never end: each exchange has one deadline.
 
-By h11, which parses and touches no socket; so every byte that is awaited counts against the same deadline. Redirects
-are answers like any other, and proxies of the environment play no part.
+It uses h11, which only parses and touches no socket, so all reads count against the same deadline. Redirects are not
+followed, and the environment's proxy settings are ignored.
 """
 
 import contextlib
@@ -17,17 +17,17 @@ from msgspec import Struct
 from repositories.http_client.dialling import BrokenExchange, Dialler, left
 from repositories.http_client.origin import Origin
 
-# Of the head of an answer, in bytes.
+# The largest head of an answer, in bytes.
 _MOST_HEAD = 16 * 1024
 _CHUNK = 64 * 1024
-# How a connection ends that the other side has closed.
+# The errors on a connection that the server has closed.
 _OVER = (ConnectionError, ssl.SSLEOFError)
 Headers = Sequence[tuple[str, str]]
 Request = tuple[h11.Request, h11.Data, h11.EndOfMessage]
 
 
 class HttpAnswer(Struct, frozen=True):
-    """`headers` are by lower-case name. `body` is cut off at the limit, or where no more of it came."""
+    """An answer. `headers` have lower-case names. `body` is cut off at the limit, or where the server stopped."""
 
     status: int
     headers: dict[str, str]
@@ -35,15 +35,15 @@ class HttpAnswer(Struct, frozen=True):
 
 
 class HttpConnection:
-    """Kept open between exchanges as far as the server allows. For one thread at a time.
+    """A connection that is kept open between exchanges if the server allows it. For one thread at a time.
 
-    A server may close a kept connection at any time, also just when it is written to. So where one turns out to be over
-    before a byte of an answer came, the same is asked once more, on a fresh connection (RFC 9112, 9.3.1): only ask by
-    this what may come twice.
+    A server may close a kept connection at any time, even while a request is written to it. If it turns out to be
+    closed before a byte of the answer came, the request is sent once more on a new connection (RFC 9112, 9.3.1): send
+    only requests that may arrive twice.
 
-    `permits` is asked about the address that is connected to; names are resolved once for both. `most_body` is how much
-    of an answer is read, in bytes. Every method raises `OSError` (`TimeoutError` when `until`, of `time.monotonic`, is
-    over), and the connection is closed then.
+    `permits` is called with the address that is connected to; the name is resolved once for both. `most_body` is how
+    many bytes of a body are read. Every method raises `OSError` (`TimeoutError` after `until`, a time of
+    `time.monotonic`), and then the connection is closed.
     """
 
     def __init__(self, origin: Origin, *, most_body: int, permits: Callable[[str], bool] = lambda _: True) -> None:
@@ -52,11 +52,11 @@ class HttpConnection:
         self._dialler = Dialler(origin, permits)
         self._socket: socket.socket | None = None
         self._state = h11.Connection(h11.CLIENT)
-        # What is asked once more if the connection is over: None on a fresh one, and when something came.
+        # The request to repeat if the connection is closed: None on a new one, and after a byte of the answer came.
         self._again: Request | None = None
 
     def send(self, method: str, target: str, headers: Headers, body: bytes, until: float) -> None:
-        """Connects, if need be, and sends. `receive` has to follow."""
+        """Connect if necessary, and send. `receive` has to follow."""
         with self._closing():
             framing = [("Host", self._origin.authority), ("Content-Length", str(len(body)))]
             head = h11.Request(method=method, target=target, headers=[*framing, *headers])
@@ -69,7 +69,7 @@ class HttpConnection:
             self._ask_anew(request, until)
 
     def receive(self, until: float) -> HttpAnswer:
-        """The head decides: whatever comes behind it, there is an answer."""
+        """The answer, as soon as there is a head: a failure after that only cuts off the body."""
         with self._closing():
             head = self._event(until)
             while not isinstance(head, h11.Response):
@@ -81,7 +81,7 @@ class HttpConnection:
                 if len(body) > self._most_body:
                     raise BrokenExchange("the body is too large")
             self._state.start_next_cycle()
-            # Or it would be read as the answer to a request that has not been sent yet.
+            # Otherwise it would be taken for the answer to the next request.
             if self._state.trailing_data[0]:
                 raise BrokenExchange("there is more than an answer")
         except (OSError, h11.ProtocolError):
@@ -109,7 +109,7 @@ class HttpConnection:
 
     def _event(self, until: float) -> Any:
         while (event := self._state.next_event()) is h11.NEED_DATA:
-            # By a fresh connection there is a state of its own.
+            # Called first, since it may connect anew, which replaces `self._state`.
             came = self._received(until)
             self._state.receive_data(came)
         if isinstance(event, h11.ConnectionClosed):
@@ -117,7 +117,7 @@ class HttpConnection:
         return event
 
     def _received(self, until: float) -> bytes:
-        """What comes next; nothing at the end."""
+        """The next bytes; empty at the end."""
         again, self._again = self._again, None
         if again is None:
             return self._read(until)
@@ -128,9 +128,9 @@ class HttpConnection:
         return self._read(until)
 
     def _is_kept(self) -> bool:
-        """What can be read from an idle connection is its end."""
+        """Whether there is an open connection. An idle one that can be read from is closed, as its server did."""
         if self._socket:
-            # Not by `select`, which takes no file of a number over 1023.
+            # Not `select`, which does not take file descriptors above 1023.
             idle = select.poll()
             idle.register(self._socket, select.POLLIN)
             if idle.poll(0):
@@ -151,7 +151,7 @@ class HttpConnection:
         return self._opened(until).recv(_CHUNK)
 
     def _opened(self, until: float) -> socket.socket:
-        """For one call, which ends by then."""
+        """The socket, for one call, which ends by `until`."""
         if self._socket is None:
             raise BrokenExchange("there is no connection")
         self._socket.settimeout(left(until))

@@ -1,7 +1,7 @@
-"""Looks up names of hosts with a deadline, which the C library has none for.
+"""Resolves host names with a deadline, which the C library does not support.
 
-Each name that is being looked up has a thread of its own, whoever waits for it: those whose servers do not answer hold
-up no other name, however often they are asked for. No thread outlives the process.
+Each name that is being resolved has one thread, shared by all callers that wait for it: a name whose servers do not
+answer does not delay other names, however often it is asked for. No thread outlives the process.
 """
 
 import socket
@@ -16,13 +16,13 @@ _under_way: dict[_Name, Future[Found]] = {}
 
 
 def look_up(host: str, port: int, seconds: float) -> Found:
-    """As `socket.getaddrinfo` has them, for streams. Raises what that raises, and `TimeoutError`."""
+    """Stream addresses in the form of `socket.getaddrinfo`. Raises what that raises, and `TimeoutError`."""
     name = host, port
     with _lock:
         found = _under_way.get(name)
         if found is None:
             found = Future()
-            # Known only then: of one that could not begin everybody would wait for ever.
+            # Registered after the start: if the thread cannot start, nobody must wait for it.
             threading.Thread(target=_look_up, args=(name, found), name="look-up", daemon=True).start()
             _under_way[name] = found
     return found.result(timeout=seconds)

@@ -12,6 +12,6 @@ class Origin(Struct, frozen=True):
 
     @property
     def authority(self) -> str:
-        """As the header `Host` has it."""
+        """The authority in the form of the `Host` header."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == {"http": 80, "https": 443}[self.scheme] else f"{host}:{self.port}"

@@ -1,1 +1,1 @@
-"""The file under every embedded adapter: where it is, how it is opened, who waits for whom."""
+"""The SQLite file of the embedded adapters: its path, opening it, and waiting for its writer."""

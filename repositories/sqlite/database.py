@@ -1,7 +1,7 @@
 """The file under the embedded documents, feeds and hot stores (the relational one has SQLAlchemy's engine).
 
-As many connections as threads are at work, write-ahead log, one writer at a time. All of them may share one file: each
-keeps to tables with its own prefix, and none holds a write transaction while another is called.
+There are as many connections as active threads, a write-ahead log, and one writer at a time. All stores may share one
+file: each uses tables with its own prefix, and none holds a write transaction while another store is called.
 """
 
 import contextlib
@@ -29,14 +29,14 @@ from repositories.sqlite.file import BUSY_SECONDS, awaiting_the_writer, bound_wa
 _LIST = re.compile(r"= ANY \((\?|:\w+)\)")
 _ROW_LOCK = re.compile(r"\s+FOR UPDATE(?: OF \w+)?(?: SKIP LOCKED)?")
 
-# What `repositories.sql` promises of parameters. A list is unfolded by `json_each`.
+# The types of parameters that `repositories.sql` promises. A list is expanded by `json_each`.
 sqlite3.register_adapter(UUID, str)
 sqlite3.register_adapter(list, lambda values: msgspec.json.encode(values).decode())
 
 
 @functools.lru_cache(512)
 def native(sql: str) -> str:
-    """The statement as SQLite takes it. Statements are constants, so each is kept."""
+    """The statement in SQLite's dialect. Statements are constants, so the results are cached."""
     return _ROW_LOCK.sub("", _LIST.sub(r"IN (SELECT value FROM json_each(\1))", sql))
 
 
@@ -49,7 +49,7 @@ class SqliteConnection(sqlite3.Connection):
 
 
 class SqliteFile:
-    """Thread-safe access to one file. `role` is the name that its errors carry; `clock` gives `now_seconds()`."""
+    """Thread-safe access to one file. `role` is the name in its errors; `clock` gives `now_seconds()`."""
 
     def __init__(self, path: Path, role: str, *, clock: Callable[[], float] = time.time) -> None:
         self._path = path
@@ -58,7 +58,7 @@ class SqliteFile:
         # The connection of this thread's transaction.
         self._local = threading.local()
         self._open: set[sqlite3.Connection] = set()
-        # The last that was used is used first: it has statements prepared, and pages in memory.
+        # Last in, first out: the connection used last has statements prepared, and pages in memory.
         self._idle: list[sqlite3.Connection] = []
 
     def rows(self, sql: str, parameters: Parameters = ()) -> list[Row]:
@@ -81,7 +81,7 @@ class SqliteFile:
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
-        """A read transaction, which is in nobody's way. Within a transaction of this thread it is that one."""
+        """A read transaction, which blocks nobody. Inside a write transaction of this thread it is that transaction."""
         mine: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if mine is not None:
             yield mine
@@ -145,7 +145,7 @@ class SqliteFile:
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
-        """That of the transaction in whose block this is, else one that no other thread uses meanwhile."""
+        """The connection of this thread's transaction, else one that no other thread uses meanwhile."""
         mine: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if mine is not None:
             yield mine

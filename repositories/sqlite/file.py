@@ -1,4 +1,4 @@
-"""A file of SQLite: which one a URL names, making it, opening it, and waiting for its one writer."""
+"""An SQLite file: its path from a URL, creating it, opening it, and waiting for its one writer."""
 
 import contextlib
 import math
@@ -12,9 +12,10 @@ from repositories.deadline import at_most
 from repositories.meter import waited
 
 BUSY_SECONDS = 5.0
-# A wait for another writer is a multiple of this, so that the forms of its pragma do not displace prepared statements.
+# A wait for another writer is a multiple of this: each value is another pragma statement, and many of them would
+# displace the prepared statements of the connection.
 BUSY_STEP_MS = 50
-# A transaction that took so long to begin has waited for another writer; else it takes microseconds.
+# A transaction that took this long to begin has waited for another writer; otherwise it takes microseconds.
 WAITED_SECONDS = 0.025
 PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "temp_store=MEMORY", "cache_size=-8000")
 
@@ -22,7 +23,7 @@ PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "temp_st
 def path_of(url: str) -> Path:
     """`sqlite:///var/q.db` is relative to the working directory, `sqlite:////var/q.db` is absolute.
 
-    Raises `BadAddress` for what is no plain file: several processes and threads share it, so it must have a name.
+    Raises `BadAddress` if it is not a plain file: several processes and threads share it, so it must have a name.
     """
     address = address_of(url)
     if address.hosts or address.user:
@@ -35,9 +36,9 @@ def path_of(url: str) -> Path:
 
 
 def make_private(path: Path) -> None:
-    """A new file for its owner alone (mode 0600); SQLite gives its `-wal` and `-shm` the same. One that is there stays.
+    """Create a file for its owner only (mode 0600); SQLite gives `-wal` and `-shm` the same. An existing one is left.
 
-    Where it cannot be made, SQLite's own error says why.
+    If it cannot be created, SQLite's own error will say why.
     """
     if not path.exists():
         with contextlib.suppress(OSError):
@@ -50,7 +51,7 @@ def make_folder(path: Path) -> None:
 
 
 def set_up(connection: sqlite3.Connection) -> None:
-    """Apply the pragmas. The switch of a new file to WAL is refused at once while others open it, so wait here."""
+    """Apply the pragmas. Switching a new file to WAL fails at once while others open it, so it is retried here."""
     deadline = time.monotonic() + at_most(BUSY_SECONDS)
     while True:
         try:
@@ -65,14 +66,14 @@ def set_up(connection: sqlite3.Connection) -> None:
 
 
 def bound_wait(connection: sqlite3.Connection) -> None:
-    """Have the next statement wait for another writer for as long as the work at hand may take, if it must."""
+    """Let the next statement wait for another writer until the current deadline, for `BUSY_SECONDS` at most."""
     steps = math.ceil(at_most(BUSY_SECONDS) * 1000 / BUSY_STEP_MS)
     connection.execute(f"PRAGMA busy_timeout = {max(steps, 1) * BUSY_STEP_MS}")
 
 
 @contextlib.contextmanager
 def awaiting_the_writer(connection: sqlite3.Connection, role: str) -> Iterator[None]:
-    """Around the beginning of a write transaction: reports that it waited, as for a connection of a pool."""
+    """Surrounds the beginning of a write transaction, and reports its wait like that for a pooled connection."""
     bound_wait(connection)
     began = time.perf_counter()
     try:

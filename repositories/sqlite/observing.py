@@ -1,4 +1,4 @@
-"""What can be known of the embedded stores' file. SQLite keeps no statistics of its use."""
+"""Figures about the file of the embedded stores. SQLite keeps no statistics of its use."""
 
 import shutil
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ _PAGES = "SELECT page_count * page_size, freelist_count FROM pragma_page_count, 
 
 
 class SqliteObserver(EngineObserver):
-    """`made` as of PostgreSQL's."""
+    """`made` are the indexes that Quartet creates, with their statements; one that does not exist is reported."""
 
     engine = "SQLite"
 

@@ -14,8 +14,9 @@ PROTOCOL = 5
 
 
 def batch_of(statement: Any, rows: Iterable[Sequence[Any]]) -> BatchStatement:
-    """Values are put in their form of the protocol here: `bind` of the driver takes thrice as long. Those of the
-    partition key, which all rows share, are once for all of them.
+    """A batch of the statement for all rows, which share a partition key.
+
+    Values are serialized here, those of the partition key once: the driver's `bind` takes three times as long.
     """
     batch = BatchStatement(BatchType.UNLOGGED)
     batch.is_idempotent = True

@@ -1,4 +1,4 @@
-"""Which of the nodes that a URL names answer. The driver tries one after another, each for as long as a handshake."""
+"""Finds the nodes of a URL that answer. The driver would try them one after another, each for a handshake's time."""
 
 import contextlib
 import socket
@@ -7,14 +7,14 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from repositories.feeds.cassandra.target import CassandraTarget
 
 Node = tuple[str, int]
-# OPTIONS of protocol 4, which every version knows and answers before anybody has signed in.
+# OPTIONS of protocol 4, which every version answers before authentication.
 _ASK = bytes([4, 0, 0, 0, 5, 0, 0, 0, 0])
-# After the first answer, for those of the others that are as well.
+# How long other nodes are waited for after the first answer.
 _GRACE_SECONDS = 0.1
 
 
 def answering(where: CassandraTarget, seconds: float) -> list[Node]:
-    """Those that answer at about the same time as the first. All of them where none does within `seconds`."""
+    """The nodes that answer at about the same time as the first. All nodes if none answers within `seconds`."""
     if len(where.hosts) == 1:
         return list(where.hosts)
     asking = ThreadPoolExecutor(len(where.hosts), thread_name_prefix="feeds-contact")

@@ -1,9 +1,9 @@
-"""Writes that a move can note and refuse. Cassandra has neither triggers nor locks that would do it; but every node
-checks a statement against the schema.
+"""Writes that a move can note and refuse. Cassandra has no suitable triggers or locks, but every node checks statements
+against the schema.
 
-Each write mentions the column `gate` of its table, which is never set and which no read mentions. A move begins by
-dropping it: from then on whoever writes, however long ago it was started, is refused, looks at the mark, and writes in
-a batch with a note of what it changes. That mentions the gate of `moving_changes`, which is dropped for the switch.
+Each write mentions the column `gate` of its table, which is never set or read. A move begins by dropping this column:
+from then on every process, however long it has been running, has its writes refused. It then reads the mark, and writes
+in batches with notes of what it changes. A note mentions the gate of `moving_changes`, which is dropped for the switch.
 """
 
 import contextlib
@@ -29,20 +29,20 @@ from repositories.moving.places import CLOSED
 SLOTS = 8
 ROLE = "feeds"
 WAIT_SECONDS = 0.02
-# Between two looks whether the tables have their gates again.
+# For how long writes are noted before the gates of the tables are tried again.
 NOTING_SECONDS = 5.0
-# A switch that has not ended by then is one whose mover has died.
+# If a switch takes longer, its mover has died.
 SWITCH_SECONDS = 3.0
-# Rows of a batch with their notes.
+# Rows in a batch with their notes.
 TOGETHER = 20
-# Removals with one mention of the gate. Servers warn of batches of more partitions.
+# Removals in a batch, which mentions the gate once. Servers warn of batches with more partitions.
 SHARED = 10
 _GATE = re.compile(r"\bgate\b")
 Values = Sequence[Any]
 
 
 class Change(NamedTuple):
-    """What a statement changes: a kind of records, the ids of one, and the time of its removal."""
+    """What a statement changes: the kind of the record, its ids and bucket, and the time of a removal."""
 
     kind: str
     ids: list[UUID]
@@ -69,7 +69,7 @@ CHANGES: dict[str, Callable[[Values], Change]] = {
     "notification_remove": _removal("notifications"),
     "read_mark": lambda row: Change("read markers", [row[0]], None, None),
 }
-_ADDED = 11  # values of `notification_add` in those of `notification_note`
+_ADDED = 11  # the number of values of `notification_add`, with which those of `notification_note` begin
 
 
 class GatedLink(Link):
@@ -108,11 +108,11 @@ class GatedLink(Link):
         )
 
     def write_behind(self, name: str, rows: Iterable[Values]) -> None:
-        """Past all gates: of a mover, in the new place."""
+        """Write without mentioning a gate: for a mover, in the new place."""
         super().write(name, rows)
 
     def mark(self) -> Row | None:
-        """State, epoch, URL, move, and which switch is under way. It is asked for before there are tables too."""
+        """State, epoch, URL, move, and the name of a switch in progress. May be called before the tables exist."""
         if not self._has_marks:
             self._has_marks = bool(self.schema(MARKS_THERE, (self._where.keyspace,)))
         if not self._has_marks:
@@ -126,7 +126,7 @@ class GatedLink(Link):
         return row
 
     def changes(self, since: UUID) -> list[Row]:
-        """Slot, number, kind, ids, bucket and stamp of what was noted after this number."""
+        """Slot, number, kind, ids, bucket and stamp of the notes after the number `since`."""
         with asked(STORE, "moving_changes", SLOTS), translated():
             session, deadline = self._session.get(SCHEMA_SECONDS), self.deadline()
             statement = self._late(CHANGES_READ.format(keyspace=self._where.keyspace))
@@ -137,14 +137,17 @@ class GatedLink(Link):
             return [row for future in futures for row in future.result()]
 
     def alter(self, text: str) -> None:
-        """Returns when every node that is up has the change. Raises `Unavailable`."""
+        """Change the schema. Returns when every node that is up has the change. Raises `Unavailable`."""
         with translated():
             done = self._session.get(SCHEMA_SECONDS).execute(text, execution_profile="schema")
         if not done.response_future.is_schema_agreed:
             raise Unavailable(STORE, "the nodes do not agree on the schema")
 
     def _through(self, directly: Callable[[], None], noted: Callable[[], None]) -> None:
-        """Raises `MovedAway`. What was written already is written again, which changes nothing."""
+        """Write in one of two ways, and after a refusal in the way that the mark requires. Raises `MovedAway`.
+
+        Rows that were written before the refusal are written again, which changes nothing.
+        """
         deadline, noting = self.deadline(), time.monotonic() < self._noting_until
         while True:
             try:
@@ -159,7 +162,7 @@ class GatedLink(Link):
                 return
 
     def _look(self, *, noting: bool) -> bool:
-        """After a refusal: whether to note what is written. Waits a little where neither is possible yet."""
+        """After a refusal: whether writes have to be noted. Waits a little if neither way may be possible yet."""
         mark = self.mark()
         state = mark[0] if mark else "open"
         if state in CLOSED:
@@ -174,7 +177,7 @@ class GatedLink(Link):
         return True
 
     def _watch(self, closing: str) -> None:
-        """The switch of this name is under way: it ends by itself, or by whoever has seen it for too long."""
+        """Watch the switch of this name, and end it if it has been in progress for too long: its mover has died."""
         now = time.monotonic()
         if self._closing[0] != closing:
             self._closing = closing, now
@@ -182,7 +185,7 @@ class GatedLink(Link):
             self.reopen(closing)
 
     def _prepare(self) -> dict[str, Any]:
-        """With those that mention the gates. Where a move has dropped these, they are prepared when they are used."""
+        """Prepare the statements that mention gates too. If a move has dropped the gates, that is done on first use."""
         found = super()._prepare()
         with contextlib.suppress(Unavailable):
             for name in CHANGES:
@@ -194,7 +197,7 @@ class GatedLink(Link):
         return self._late(gated(self._texts[name]))
 
     def _late(self, text: str) -> Any:
-        """Prepared when it is first used: while what it mentions is not there it cannot be."""
+        """Prepare a statement on first use: it cannot be prepared while a column that it mentions does not exist."""
         if text not in self._prepared:
             with translated():
                 session = self._session.get(max(self.deadline() - time.monotonic(), 0.001))
@@ -204,7 +207,7 @@ class GatedLink(Link):
         return self._prepared[text]
 
     def _directly(self, name: str, rows: Sequence[Values]) -> tuple[Iterable[tuple[Any, Values | None]], int]:
-        """What mentions the gate, and how many of these at once."""
+        """The calls with a mention of the gate, and how many of them to run concurrently."""
         if not STATEMENTS[name].startswith("DELETE"):
             return ((self._open(name), (UNSET_VALUE, *row)) for row in rows), CONCURRENCY
         return ((self._removals(name, some), None) for some in batched(rows, SHARED)), CONCURRENCY // SHARED
@@ -213,8 +216,9 @@ class GatedLink(Link):
         return batch_of(self._open(name), ((UNSET_VALUE, *row) for row in rows))
 
     def _removals(self, name: str, rows: Sequence[Values]) -> BatchStatement:
-        """One mention of the gate for all: a removal of a whole row cannot have it. It comes first, so that a node that
-        has forgotten what was prepared there finds the gate missing before all else.
+        """A batch of removals. The removal of a row cannot mention the gate, so one statement does it for the batch.
+
+        It comes first, so that a node that has lost its prepared statements notices a missing gate before all else.
         """
         with translated():
             statement = self._statements.get(max(self.deadline() - time.monotonic(), 0.001))[name]
@@ -226,7 +230,7 @@ class GatedLink(Link):
         return batch
 
     def _noted(self, name: str, rows: Sequence[Values], most: int) -> Iterator[BatchStatement]:
-        """A batch is written as a whole: what is noted, and what is changed."""
+        """Logged batches of changes and their notes, each of which is applied completely or not at all."""
         with translated():
             statements = self._statements.get(max(self.deadline() - time.monotonic(), 0.001))
         for some in batched(rows, most):

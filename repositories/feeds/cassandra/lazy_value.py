@@ -1,4 +1,4 @@
-"""A value that the first caller makes, and the others wait for."""
+"""A value that the first caller makes and the others wait for."""
 
 import threading
 from collections.abc import Callable
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class LazyValue(Generic[T]):
-    """A value made by the first `get`, in a thread. Callers have deadlines of their own; a failure is not kept."""
+    """A value made by the first `get`, in a thread. Callers have their own deadlines; a failure is not remembered."""
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make

@@ -1,6 +1,6 @@
-"""The session with Cassandra: connected by the first call, with prepared statements, deadlines and our errors.
+"""The session with Cassandra: connected by the first call, with prepared statements, deadlines and the ports' errors.
 
-Each statement has its own deadline, within which other nodes are asked beside one that is silent (`policies.py`). The
+Each statement has its own deadline, within which other nodes are asked as well if one is silent (`policies.py`). The
 driver reconnects by itself.
 """
 
@@ -40,14 +40,14 @@ Check = Callable[[Session], None]
 
 STORE = "feeds"
 CONCURRENCY = 100
-# Batches at a time of a load: with more, each waits for the others in the server's queue, and misses its deadline.
+# Concurrent batches of a load: with more, each waits for the others in the server's queue and misses its deadline.
 LOADING = 16
 SCHEMA_SECONDS = 20.0
 RECONNECT_SECONDS = 0.5
 # Longer than a caller waits, so that a slow handshake succeeds for a later caller.
 HANDSHAKE_SECONDS = 3.0
 FIRST_HANDSHAKE_SECONDS = 1.0
-# A node that is silent for so long is left, though its connections are open. The driver's own interval is 30.
+# A node that is silent for this long counts as down although its connections are open. The driver's default is 30.
 HEARTBEAT_SECONDS = 1
 _ALIVE = SimpleStatement("SELECT key FROM system.local WHERE key = 'local'", is_idempotent=True)
 
@@ -87,9 +87,9 @@ class Link:
         self._levels = {
             EXEC_PROFILE_DEFAULT: ConsistencyLevel.name_to_value[read],
             "write": ConsistencyLevel.name_to_value[write],
-            # Without asking another node beside: a load keeps a node busy, and would write most of it twice.
+            # No speculative execution: a load keeps nodes busy, and would write most of its rows twice.
             "load": ConsistencyLevel.name_to_value[write],
-            # Without asking another node beside: on a busy machine a page was seen to come twice.
+            # No speculative execution: on a busy machine the same page was seen to arrive twice.
             "scan": ConsistencyLevel.name_to_value[read],
             "schema": ConsistencyLevel.LOCAL_ONE,
         }
@@ -104,7 +104,7 @@ class Link:
         return time.monotonic() + at_most(self._timeout)
 
     def read(self, calls: Iterable[Call], deadline: float) -> list[list[Row]]:
-        """Execute all concurrently; returns the rows of each."""
+        """Execute all calls concurrently. Returns the rows of each."""
         if not (calls := list(calls)):
             return []
         names = "+".join(dict.fromkeys(name for name, _ in calls))
@@ -137,12 +137,12 @@ class Link:
         """
         with asked(STORE, name, 1, self._slow(name)) as call, translated():
             statement, session, profile = self._writing(name)
-            # All are made first: the driver takes an iterator that raises in its own thread for one that has ended.
+            # Make all rows first: the driver takes an iterator that raises in its thread for one that has ended.
             sent = list(call.each(rows))
             execute_concurrent_with_args(session, statement, sent, concurrency=CONCURRENCY, execution_profile=profile)
 
     def write_together(self, name: str, rows: Iterable[Sequence[Any]], *, key: int, loading: bool = False) -> None:
-        """As `write`, with one unlogged batch for rows that share their first `key` columns, the partition key.
+        """Like `write`, with one unlogged batch for rows that share their first `key` columns, the partition key.
 
         A batch within one partition is one mutation, so it needs no coordination between nodes. `loading`: many batches
         that nobody waits for.
@@ -154,11 +154,11 @@ class Link:
             execute_concurrent(session, list(call.each(calls)), concurrency=at_once, execution_profile=profile)
 
     def _slow(self, *names: str) -> Statement | None:
-        """Cassandra has no plans: a statement is of one partition."""
+        """The texts of the statements, to be logged if they are slow. Cassandra has no query plans."""
         return of(names, lambda: Explained("\n".join(self._texts[name] for name in names)))
 
     def _writing(self, name: str, *, loading: bool = False) -> tuple[Any, Any, Any]:
-        """Statement, session and the profile to write with, whose time limit is what a request has left."""
+        """Statement, session, and the profile for a write, whose timeout is at most the request's remaining time."""
         deadline = self.deadline()
         statement = self._statements.get(_left(deadline))[name]
         session = self._session.get(_left(deadline))
@@ -174,13 +174,13 @@ class Link:
             return list(session.execute(text, values, execution_profile=profile))
 
     def nodes(self) -> list[tuple[str, bool]]:
-        """All that are known, and which of them are up. None before the first call."""
+        """All known nodes, and whether each is up. Empty before the first call."""
         with self._guard:
             found = self._cluster.metadata.all_hosts() if self._cluster is not None else []
         return [(str(node.endpoint), node.is_up is not False) for node in found]
 
     def on_each(self, text: str) -> Iterator[tuple[str, list[Row]]]:
-        """The rows of a statement at each node that is up, by its name: virtual tables are each node's own."""
+        """Run a statement on each node that is up: yields its name and rows. Virtual tables are local to a node."""
         with translated():
             session = self._session.get(self._timeout)
             for node in (one for one in session.cluster.metadata.all_hosts() if one.is_up is not False):
@@ -220,7 +220,7 @@ class Link:
 
     def _connect(self) -> Session:
         cluster = self._new_cluster()
-        # A new session waits for nodes that do not answer, even when others have: so at first it is not patient.
+        # A new session waits for nodes that do not answer even if others have, so the first timeout is short.
         cluster.connect_timeout = HANDSHAKE_SECONDS if self._tried else FIRST_HANDSHAKE_SECONDS
         self._tried = True
         try:

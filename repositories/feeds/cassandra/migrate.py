@@ -21,7 +21,7 @@ from repositories.feeds.cassandra.schema import (
 from repositories.feeds.id_time import millis
 from repositories.feeds.layout import Layout
 
-# The widths in keyspaces that were made before widths could be set.
+# The widths in keyspaces of versions in which they could not be set.
 FORMER_WIDTHS = {"author": 90, "home": 10}
 # Low watermarks are kept in the relational store now.
 FORMER_TABLES = ("home_floor",)
@@ -60,7 +60,7 @@ class Migration:
     def confirm(self, session: Any) -> None:
         """Check the recorded widths on a new connection: `Unavailable` without any, `RuntimeError` if others."""
         for profile in ("schema", EXEC_PROFILE_DEFAULT):
-            # One replica knows, mostly; a quorum may wait for one that is frozen.
+            # One replica usually has them; a quorum may have to wait for a frozen one.
             rows = session.execute(WIDTHS_READ.format(keyspace=self._keyspace), execution_profile=profile)
             missing = self._missing(list(rows))
             if not missing:
@@ -100,7 +100,7 @@ class Migration:
         return steps
 
     def _open_gates(self, link: Link, there: set[str]) -> dict[str, str]:
-        """Of tables that were made without. Once there are marks, a gate that is missing is one that was closed."""
+        """Add gates to tables of earlier versions. Once `moving_marks` exists, a missing gate was dropped by a move."""
         former = [name for name in GATED if name in there and "moving_marks" not in there]
         names = [name for name in former if not link.schema(GATE_COLUMN, (self._keyspace, name))]
         return {
@@ -109,7 +109,7 @@ class Migration:
         }
 
     def _speculate(self, waits: dict[str, str]) -> dict[str, str]:
-        """For tables that were made without it. What somebody has set stays."""
+        """Set it for tables of earlier versions, if it is the default there. A value that somebody has set stays."""
         texts = [
             f"ALTER TABLE {self._keyspace}.{name} WITH speculative_retry = '{SPECULATIVE_RETRY}'"
             for name, wait in sorted(waits.items())
@@ -118,7 +118,7 @@ class Migration:
         return {f"feeds: {text}": text for text in texts}
 
     def _copy_markers(self, link: Link) -> None:
-        """A marker that is newer there already stays: each has the time in its activity's id as its timestamp."""
+        """Copy the markers of an earlier version. Their timestamps are the times in the ids, so a newer one stays."""
         rows = link.schema(_FORMER_READ.format(keyspace=self._keyspace), profile="write")
         link.write("read_mark", [(owner, activity_id, millis(activity_id) * 1000) for owner, activity_id in rows])
 

@@ -1,4 +1,4 @@
-"""The rows of a move: what is read of timelines, and what is written for a record."""
+"""The rows of a move: how records are read from the tables, and what is written for each."""
 
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,7 +21,7 @@ from repositories.feeds.moved_records import (
 from repositories.feeds.retention import Retention
 from repositories.moving.places import Key
 
-# All that hold what a move copies, with the markers of buckets.
+# The tables of what a move copies, with the markers of buckets.
 TABLES = (
     *("author_timeline", "author_buckets", "home_timeline", "home_buckets"),
     *("notifications", "notification_buckets", "late_notifications", "read_markers"),
@@ -46,7 +46,7 @@ ONE = {
 
 
 def _home(owner: UUID, post: UUID, author: UUID | None, written: int | None) -> KeptHomeEntry | None:
-    """None for a row that is damaged, which no page shows."""
+    """None for a damaged row, which no page shows."""
     return KeptHomeEntry(owner, post, author, written, live=True) if author and written is not None else None
 
 
@@ -56,7 +56,7 @@ def _notification(owner: UUID, own: UUID, *columns: Any) -> KeptNotification | N
 
 
 MAKE: dict[str, Callable[..., Any]] = {
-    # Nothing tells when it was written: at the earliest when it was published.
+    # The time of the write is not stored; the post's publication is the earliest possible.
     "author timelines": lambda author, post: KeptAuthorEntry(author, post, millis(post) * 1000, live=True),
     "home timelines": _home,
     "notifications": _notification,
@@ -65,7 +65,7 @@ MAKE: dict[str, Callable[..., Any]] = {
 
 
 class Unsure(set[Key]):
-    """Keys, and all those in some partitions of home timelines."""
+    """A set of keys that also contains every key of home timelines in one of `partitions`."""
 
     def __init__(self, partition: Callable[[Key], tuple[UUID, int]]) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ class MovedRows:
         return key if kind == "read markers" else (key[0], self._kinds[kind].bucket(key[1]), key[1])
 
     def buckets(self, kind: str, records: Sequence[Any]) -> Iterable[tuple[UUID, int]]:
-        """Of those that are there."""
+        """The buckets of the live records."""
         return {
             (one.key[0], self._kinds[kind].bucket(one.key[1]))
             for one in records
@@ -101,12 +101,12 @@ class MovedRows:
         }
 
     def token(self, kind: str, key: Key) -> int:
-        """Where on the ring a record is."""
+        """The token of the record's partition."""
         owner, *rest = self.place(kind, key)
         return token(owner, rest[0] if rest else None)
 
     def partition(self, key: Key) -> tuple[UUID, int]:
-        """Of an entry of a home timeline."""
+        """The partition of an entry of a home timeline."""
         return key[0], self._kinds["home timelines"].bucket(key[1])
 
     def writes(self, kind: str, records: Sequence[Any]) -> Writes:
@@ -136,7 +136,7 @@ class MovedRows:
                 ],
             )
             yield "notification_add", [row for one, row, _ in rows if not one.noted]
-            # By the time of the write: an earlier removal, which may be here, must not hide it.
+            # `noted` too has the time of the write: an earlier removal, which may be stored here, must not hide it.
             yield (
                 "notification_note",
                 [(*row, *place, one.noted, one.stamp, self._ttl(one.id)) for one, row, place in rows if one.noted],

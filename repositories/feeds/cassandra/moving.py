@@ -1,7 +1,7 @@
-"""Feeds in Cassandra as a place. How its writes are noted and refused: `gate`.
+"""Feeds in Cassandra as a place of a move. How its writes are noted and refused is explained in `gate`.
 
-Cassandra keeps no moment of the past. Timelines are read by ranges of the ring; what was changed while its range was
-read is left out, and named.
+Cassandra has no snapshots. Timelines are read by ranges of tokens; records that changed before their range was read are
+left out and reported as `unsure`.
 """
 
 import contextlib
@@ -28,13 +28,13 @@ from repositories.feeds.retention import Retention
 from repositories.moving.places import CLOSED, Changed, FrozenPlace, Key, Mark, OfKeys, Overtaken, StorePlace
 
 LOWEST_TOKEN, HIGHEST_TOKEN = -(1 << 63), (1 << 63) - 1
-# Rows of a range that is read at once.
+# A range of tokens with fewer rows is followed by a wider one, a range with more rows by a narrower one.
 FEW, MANY = 2_000, 20_000
 BATCH = 500
-# Notes come by the clocks of several nodes, and may be seen later than younger ones.
+# Notes are numbered by the clocks of several nodes, so a note may become visible later than younger ones.
 LATE_SECONDS = 30.0
-# A write that passed the gate before it was dropped has come by then. So has what a note is of, which may be seen
-# earlier: a batch is written as a whole, but not at one moment.
+# By then a write that passed the gate before it was dropped has arrived. So has the change behind a note, which may be
+# visible before it: a batch is atomic, but not isolated.
 IN_FLIGHT_SECONDS = 0.15
 
 
@@ -61,7 +61,7 @@ class CassandraFeedsPlace(StorePlace):
         }
         self._move = ""
         self._is_switching = False
-        # Those that are not forgotten, and the number of the first of them.
+        # The notes that are not forgotten, and the number of the first of them.
         self._notes: list[_NotedChange] = []
         self._first = 0
         self._known: set[UUID] = set()
@@ -79,11 +79,11 @@ class CassandraFeedsPlace(StorePlace):
         return self._mark.read()
 
     def open(self, epoch: int) -> None:
-        """Writers find the tables without their gates, and note what they write, until `tidy`."""
+        """Until `tidy` the tables have no gates, so writers note what they write."""
         row = self._link.mark()
         if row and row[0] in CLOSED and row[1] <= epoch:
             self._mark.have_gates("moving_changes")
-            # Else somebody else has done so meanwhile.
+            # Otherwise somebody else has done so meanwhile.
             with contextlib.suppress(Overtaken):
                 self._mark.put(Mark("open", epoch, "", row[3]), row)
 
@@ -123,7 +123,7 @@ class CassandraFeedsPlace(StorePlace):
         found: dict[tuple[str, Key], Any] = {}
 
         def of_keys(kind: str, keys: Sequence[Key]) -> list[Any]:
-            """Each is read once: what is changed later is of the next moment."""
+            """The records with these keys. Each is read once: later changes belong to the next moment."""
             missing = [key for key in keys if (kind, key) not in found]
             found.update(((kind, key), None) for key in missing)
             found.update(((kind, one.key), one) for one in self._of_keys(kind, missing, stamps))
@@ -150,7 +150,7 @@ class CassandraFeedsPlace(StorePlace):
             time.sleep(IN_FLIGHT_SECONDS)
             self._is_switching = True
             yield
-            # What was written past a gate that somebody has put back was not noted.
+            # If somebody has put a gate back, writes with it were not noted.
             self._mark.require_no_gates(*GATED, "moving_changes")
         except BaseException:
             self._reopen(name)
@@ -199,8 +199,9 @@ class CassandraFeedsPlace(StorePlace):
             raise overtaken()
 
     def _records(self, kind: str, unsure: Unsure, since: int, *, leaving: bool) -> Iterator[Sequence[Any]]:
-        """By ranges of the ring. What was noted since the moment began, from the note of this number on, and before its
-        range was read, is `unsure`.
+        """The records, by ranges of tokens.
+
+        A key is `unsure` if it was noted after the moment began (at note `since`) and before its range was read.
         """
         batch: list[Any] = []
         low, width = LOWEST_TOKEN, (HIGHEST_TOKEN - LOWEST_TOKEN) >> 8
@@ -225,7 +226,7 @@ class CassandraFeedsPlace(StorePlace):
             yield batch
 
     def _of_keys(self, kind: str, keys: Sequence[Key], stamps: dict[tuple[str, Key], int]) -> list[Any]:
-        """What is gone is a removal, where its time was noted."""
+        """The records with these keys. One that is gone becomes a removal, if the time of that was noted."""
         if kind == "trims":
             return [KeptTrim(key[0], stamps[kind, key]) for key in keys if (kind, key) in stamps]
         made: list[Any] = []
@@ -238,7 +239,7 @@ class CassandraFeedsPlace(StorePlace):
         return [one for one in made if is_kept(one, self._retention)]
 
     def _look(self) -> bool:
-        """Read what was noted since the last look. Whether there was anything."""
+        """Read the notes since the last call. Returns whether there were any."""
         since, before = min_uuid_from_time(max(self._newest - LATE_SECONDS, 0.0)), len(self._notes)
         for _, number, kind, ids, bucket, stamp in self._link.changes(since):
             if number not in self._known:
@@ -258,7 +259,7 @@ class CassandraFeedsPlace(StorePlace):
             )
 
     def _reopen(self, closing: str) -> None:
-        """End a switch that failed: writers go on."""
+        """End a switch that failed, so that writers continue."""
         if self._mark.applied(
             "SET closing = '' WHERE role = %s IF closing = %s AND state = 'leaving'", (ROLE, closing)
         ):

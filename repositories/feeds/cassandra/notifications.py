@@ -17,7 +17,7 @@ from repositories.feeds.port import MAX_TOMBSTONES
 from repositories.feeds.retention import Clock, Retention
 from repositories.feeds.tombstone_budget import TombstoneBudget
 
-# Milliseconds after its time from which an activity is also kept as a late one.
+# An activity that is noted more than this many milliseconds after it happened is also stored as a late one.
 LATE = 2000
 
 
@@ -68,7 +68,7 @@ class CassandraNotifications(Notifications):
         return rows[0][0] if rows else None
 
     def lowest_after(self, owner: UUID, marker: UUID) -> UUID:
-        """What was noted after the marker happened at most `LATE` before it, or is among the late ones."""
+        """An activity noted after the marker happened at most `LATE` before it, or is among the late ones."""
         (rows,) = self._link.read([("late_notifications", (owner, marker))], self._link.deadline())
         late: list[UUID] = [activity for (activity,) in rows]
         return min([below(millis(marker) - LATE), *late])

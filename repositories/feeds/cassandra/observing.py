@@ -1,4 +1,4 @@
-"""What Cassandra's nodes keep of themselves: the virtual tables of `system_views`, each node's own."""
+"""The statistics of Cassandra's nodes, from the virtual tables of `system_views`, which are local to each node."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ from repositories.observer_port import SECONDS, EngineObserver, Question, Subjec
 
 _MEBIBYTE = 1 << 20
 _OF_TABLES = "SELECT table_name, {columns} FROM system_views.{view} WHERE keyspace_name = '{keyspace}'"
-# View, columns, figures, and what they are multiplied by.
+# View, columns, names of the figures, and the factor.
 _HISTOGRAMS = (
     ("max_partition_size", "mebibytes", ("widest_bytes",), _MEBIBYTE),
     ("disk_usage", "mebibytes", ("bytes",), _MEBIBYTE),
@@ -55,7 +55,7 @@ class CassandraObserver(EngineObserver):
             yield Subject("node", node, {"up": float(up)})
 
     def _tables(self) -> Iterator[Subject]:
-        """The most of all nodes: a table is as slow, and a partition as wide, as on the worst of them."""
+        """The maxima over all nodes: a table is as slow, and a partition as wide, as on the worst of them."""
         worst: dict[str, dict[str, float]] = {}
         for view, columns, names, times in _HISTOGRAMS:
             text = _OF_TABLES.format(columns=columns, view=view, keyspace=self._keyspace)

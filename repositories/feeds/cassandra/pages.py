@@ -9,7 +9,7 @@ from repositories.feeds.id_time import below, micros
 from repositories.feeds.layout import TimelineKind
 from repositories.feeds.retention import Clock
 
-# Buckets that one page queries concurrently, at most.
+# The most buckets that one page queries concurrently.
 MAX_CONCURRENT = 16
 
 
@@ -41,8 +41,9 @@ class Pages:
         raise AssertionError("rounds do not end")
 
     def newest(self, key: UUID, low: UUID, high: UUID, *, limit: int) -> list[Row]:
-        """As `page`, downward, in two reads: the list of buckets, then `MAX_CONCURRENT` of them. Where entries are very
-        sparse it takes more. Ids come as their bytes.
+        """Like `page` in descending order, in two reads: the list of buckets, then up to `MAX_CONCURRENT` of them.
+
+        If entries are very sparse it takes more. Ids are returned as bytes.
         """
         if limit < 1:
             return []

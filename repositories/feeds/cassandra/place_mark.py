@@ -1,7 +1,7 @@
-"""The mark of a place of feeds in Cassandra, and the gates that go with it.
+"""The mark of a place of feeds in Cassandra, and its gates.
 
-The mark is changed by conditional writes, the gates are columns. Nothing changes both at once, so whoever puts gates
-back holds the mark while it does: a move begins behind that, or after the hold was given up by a process that died.
+The mark is changed by conditional writes; the gates are columns. The two cannot be changed atomically, so a process
+that puts gates back holds the mark meanwhile. A move begins after that, or when the hold of a dead process has run out.
 """
 
 import time
@@ -17,9 +17,9 @@ from repositories.feeds.cassandra.link import SCHEMA_SECONDS, Row
 from repositories.feeds.cassandra.schema import GATE_COLUMN
 from repositories.moving.places import CLOSED, Mark, Overtaken
 
-# How `closing` begins while gates are put back. Else it is the name of a switch that is under way.
+# The prefix of `closing` while gates are put back. Otherwise it is the name of a switch in progress.
 TIDYING = "tidying "
-# A change of the schema that was begun has ended by then, and a hold that was not renewed is that of a dead process.
+# A schema change has ended by then, so a hold that was not renewed in this time is that of a dead process.
 HELD_SECONDS = SCHEMA_SECONDS + 5.0
 
 
@@ -33,14 +33,17 @@ class PlaceMark:
         return _mark(row) if row else None
 
     def take(self, mark: Mark, *, open_only: bool = False) -> None:
-        """Raises `Overtaken` where somebody else does so at the same time, or `open_only` and the place was left."""
+        """Set the mark for a move. Raises `Overtaken` if somebody else does so at the same time.
+
+        With `open_only` also if the place was left.
+        """
         before = self._untouched()
         if before and open_only and before[0] in CLOSED:
             raise overtaken()
         self.put(mark, before)
 
     def put(self, mark: Mark, before: Row | None) -> None:
-        """Raises `Overtaken` where it is not what it was before."""
+        """Replace the mark `before`. Raises `Overtaken` if it has changed since."""
         row = (mark.state, mark.epoch, mark.url, mark.move)
         if before:
             _, _, _, move, closing = before
@@ -59,8 +62,10 @@ class PlaceMark:
             raise overtaken()
 
     def tidied(self, move: str, steps: Iterable[Callable[[], None]]) -> None:
-        """Do what makes a place that is the truth as it was before a move, unless it is not the truth, or `move` is
-        named and its last move is another. Raises `Overtaken` where one begins because this takes too long.
+        """Run the steps that restore a place to its state before a move, holding the mark.
+
+        Does nothing if the place is not the truth, or if `move` is given and the last move is another one. Raises
+        `Overtaken` if a move begins because this takes too long.
         """
         row = self._link.mark()
         if row is None or row[0] in CLOSED or move not in ("", row[3]):
@@ -93,7 +98,7 @@ class PlaceMark:
             self._change_gate(table, "DROP gate", there=False)
 
     def require_no_gates(self, *tables: str) -> None:
-        """Raises `Overtaken` where somebody has put one back."""
+        """Raises `Overtaken` if somebody has put one back."""
         if any(self._has_gate(table) for table in tables):
             raise overtaken()
 
@@ -111,7 +116,7 @@ class PlaceMark:
         return bool(self._link.schema(GATE_COLUMN, (self._keyspace, table)))
 
     def _untouched(self) -> Row | None:
-        """As soon as nobody puts gates back."""
+        """The mark's row, once no process puts gates back any more."""
         row, since = self._link.mark(), time.monotonic()
         while row and row[4].startswith(TIDYING) and time.monotonic() - since < HELD_SECONDS:
             time.sleep(WAIT_SECONDS)

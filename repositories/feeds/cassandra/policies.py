@@ -11,14 +11,15 @@ from cassandra.policies import (
     TokenAwarePolicy,
 )
 
-# Another node is asked beside one that has not answered by then.
+# Another node is asked as well if one has not answered by then.
 IMPATIENCE_SECONDS = 0.1
 OTHERS = 2
 
 
 class NextNode(FallthroughRetryPolicy):  # type: ignore[misc]  # the driver has no annotations
-    """A connection that was lost under a statement ends it in the driver, also when other nodes have been asked for the
-    same. So one more node is; the statement's own deadline bounds it. What a node refuses is not asked again.
+    """Asks one more node when a connection is lost; the driver would fail the statement, even if others were asked.
+
+    The statement's own deadline bounds the retries. A refusal by a node is not retried.
     """
 
     def on_request_error(self, query: Any, consistency: Any, error: Exception, retry_num: int) -> tuple[Any, Any]:
@@ -28,7 +29,7 @@ class NextNode(FallthroughRetryPolicy):  # type: ignore[misc]  # the driver has 
 
 
 class Twice(TokenAwarePolicy):  # type: ignore[misc]  # the driver has no annotations
-    """Each node comes twice, so that one is left to be asked when all were, and one of these is lost."""
+    """Each node is in the plan twice, so that one is left to retry when all were asked and a connection is lost."""
 
     def make_query_plan(self, working_keyspace: str | None = None, query: Any = None) -> Iterator[Any]:
         plan = list(super().make_query_plan(working_keyspace, query))

@@ -15,8 +15,8 @@ from uuid import UUID
 LONGEST_TTL = timedelta(days=10 * 365) // timedelta(seconds=1)
 LONGEST_MARKER_TTL = timedelta(days=11 * 365) // timedelta(seconds=1)
 
-# After so long a coordinator asks another replica. By default it is a percentile of what was measured, and half of the
-# server's time limit, 2.5 seconds, where nothing was: longer than a call may take.
+# After this time a coordinator asks another replica. The default is a percentile of the measured latencies, or without
+# any, half of the server's timeout: 2.5 seconds, which is longer than a call may take.
 SPECULATIVE_RETRY = "50ms"
 
 TABLES = {
@@ -61,7 +61,7 @@ TABLES = {
     "read_markers": """CREATE TABLE IF NOT EXISTS {keyspace}.read_markers (
         owner_id uuid PRIMARY KEY, activity_id uuid, gate tinyint
     )""",
-    # The last one: who finds it knows that the tables had their gates.
+    # The last table: if it exists, the others have been given their gates.
     "moving_marks": """CREATE TABLE IF NOT EXISTS {keyspace}.moving_marks (
         role ascii PRIMARY KEY, state ascii, epoch int, url text, move ascii, closing ascii
     )""",
@@ -98,7 +98,7 @@ STATEMENTS = {
         WHERE owner_id = ? AND bucket >= ? AND bucket <= ?""",
     "home_descending": f"SELECT post_id, author_id {_HOME} AND post_id < ? ORDER BY post_id DESC LIMIT ?",
     "home_ascending": f"SELECT post_id, author_id {_HOME} AND post_id < ? ORDER BY post_id ASC LIMIT ?",
-    # As bytes: the driver takes four times as long for a row of two UUIDs.
+    # Ids as bytes: the driver takes four times as long to decode a row of two UUIDs.
     "home_together": """SELECT uuid_as_blob(post_id), uuid_as_blob(author_id) FROM {keyspace}.home_timeline
         WHERE owner_id = ? AND bucket IN ? AND post_id > ? AND post_id < ?
         ORDER BY post_id DESC PER PARTITION LIMIT ? LIMIT ?""",
@@ -108,7 +108,7 @@ STATEMENTS = {
     "notification_add": """INSERT INTO {keyspace}.notifications
         (owner_id, bucket, activity_id, kind, subject, actor, at_us, number, detail)
         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?""",
-    # The first time of noting stays: the earlier, the higher its timestamp. All are below that of any removal.
+    # The first `noted` wins: an earlier one has a higher timestamp. All of these are below that of any removal.
     "notification_note": """BEGIN UNLOGGED BATCH
         INSERT INTO {keyspace}.notifications
         (owner_id, bucket, activity_id, kind, subject, actor, at_us, number, detail)
@@ -128,7 +128,7 @@ STATEMENTS = {
         WHERE owner_id = ? AND bucket >= ? AND bucket <= ?""",
     "notification_descending": f"""SELECT activity_id, kind, subject, actor, at_us, number, detail, noted
         {_NOTIFICATIONS} AND activity_id < ? ORDER BY activity_id DESC LIMIT ?""",
-    # Two in place of `notification_note`, in a batch with what is noted of a move.
+    # With `notification_add` in place of `notification_note`, in a batch with the notes for a move.
     "notification_noted": """INSERT INTO {keyspace}.notifications (owner_id, bucket, activity_id, noted)
         VALUES (?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?""",
     "author_one": """SELECT author_id, post_id FROM {keyspace}.author_timeline
@@ -143,10 +143,10 @@ STATEMENTS = {
         VALUES (?, ?) USING TIMESTAMP ?""",
 }
 
-# Whose results come at once: an order over several partitions cannot be had in pages.
+# Statements without paging, which Cassandra does not support for an order over several partitions.
 AT_ONCE = ("home_together",)
 
-# What a write changes while a move is under way: its ids, and the time of a removal. The first move makes the table.
+# What writes change during a move: the ids, and the time of a removal. The first move creates the table.
 CHANGES = """CREATE TABLE IF NOT EXISTS {keyspace}.moving_changes (
     slot int, seq timeuuid, kind ascii, ids frozen<list<uuid>>, bucket int, stamp bigint, gate tinyint,
     PRIMARY KEY (slot, seq)
@@ -159,7 +159,7 @@ CHANGE_ADD = """INSERT INTO {keyspace}.moving_changes (gate, slot, seq, kind, id
 CHANGES_READ = """SELECT slot, seq, kind, ids, bucket, stamp FROM {keyspace}.moving_changes
     WHERE slot = ? AND seq > ?"""
 
-# One timestamp for all writers: of two different widths the greater stays, and the other writer reads it and fails.
+# One timestamp for all writers: of two different widths the greater wins, and the other writer reads it and fails.
 WIDTHS_ADD = "INSERT INTO {keyspace}.bucket_widths (line, days) VALUES ('{line}', {days}) USING TIMESTAMP 1"
 WIDTHS_READ = "SELECT line, days FROM {keyspace}.bucket_widths WHERE line IN ('author', 'home')"
 
@@ -173,8 +173,10 @@ _NOBODY = UUID(int=0)
 
 @functools.cache
 def gated(text: str) -> str:
-    """The statement with a mention of the gate. An addition takes its value first, which stays unset. Beside removals
-    goes another one, with the values of any of them: it removes the gate of that row too, by the same time.
+    """The statement with a mention of the gate.
+
+    An INSERT takes the gate's value as its first parameter, which is left unset. A DELETE becomes a statement to send
+    with the original, with the values of one of its rows: it deletes the gate of that row, with the same timestamp.
     """
     if text.startswith("DELETE"):
         mention = text.replace("DELETE FROM", "DELETE gate FROM")

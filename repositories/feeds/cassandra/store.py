@@ -32,7 +32,7 @@ from repositories.records import PostRef
 # Bucket, post, author, timestamp and seconds to live.
 Entry = tuple[int, UUID, UUID, int, int]
 CHUNK = 1000
-# Entries, of half a kilobyte as records.
+# Entries; about half a kilobyte each.
 REMEMBERED = 8192
 
 
@@ -146,7 +146,7 @@ class CassandraFeeds(FeedStore):
             self._add_home_entries(list(self._loaded(chunk)), together=True, loading=True)
 
     def _loaded(self, home_posts: Iterable[tuple[UUID, PostRef]]) -> Iterator[tuple[UUID, *Entry]]:
-        """As `_entry`, with one look at the clock."""
+        """Like `_entry` for many posts, reading the clock once."""
         oldest, width = self._retention.oldest(), self._home.width_ms
         for owner, post in home_posts:
             at = millis(post.post_id)
@@ -201,7 +201,7 @@ class CassandraFeeds(FeedStore):
         return {entry[0] for entry, taken in zip(entries, granted, strict=True) if not taken}
 
 
-# Many readers have the same posts, and making a UUID of bytes takes longer than all else about a row.
+# Cached, since many readers have the same posts, and making the UUIDs is most of the cost of a row.
 @lru_cache(REMEMBERED)
 def _ref(post_id: bytes, author_id: bytes | None) -> PostRef:
     return PostRef(UUID(bytes=post_id), UUID(bytes=author_id) if author_id else LOWEST)

@@ -16,7 +16,7 @@ _TLS = {"ssl", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_check_hostnam
 
 
 class Tls(Struct, frozen=True):
-    """Files are read when a connection is made. Without `ca_certs` the machine's own authorities count."""
+    """Files are read when a connection is made. Without `ca_certs` the machine's own authorities are trusted."""
 
     ca_certs: str | None
     certfile: str | None

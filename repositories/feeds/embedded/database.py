@@ -1,4 +1,4 @@
-"""SQLite under the feeds. Ids are their 16 bytes."""
+"""The SQLite database of the feeds. Ids are stored as their 16 bytes."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""SQLite's tables for feeds. What the columns mean: `repositories.feeds.sql.statements`.
+"""SQLite's tables for feeds. `repositories.feeds.sql.statements` explains the columns.
 
 Rows past the retention are pruned by later writes, a bounded number each.
 """
@@ -46,7 +46,7 @@ CHANGES = (
     ),
 )
 
-# By table, with the most rows that one write deletes.
+# By table: the statement, and the most rows that one write deletes.
 _PRUNE = "DELETE FROM {0} WHERE (owner, {1}) IN (SELECT owner, {1} FROM {0} WHERE {1} < ? LIMIT ?)"
 PRUNE = {
     "feeds_home": (_PRUNE.format("feeds_home", "post"), 1000),

@@ -1,4 +1,4 @@
-"""PostgreSQL under the feeds. Ids are of its own type."""
+"""The PostgreSQL database of the feeds. Ids are stored as `uuid`."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -20,13 +20,13 @@ T = TypeVar("T")
 
 
 class PostgresFeedDatabase(FeedDatabase):
-    """Statements are planned once for all values: with many partitions the server would never do so by itself.
+    """Uses generic plans: with many partitions the server would never choose them by itself.
 
-    Everything may be repeated, so a transaction that lost against another is tried once more within the time limit.
+    All operations are idempotent, so a transaction that fails by `Contention` is tried once more within the time limit.
     """
 
     def __init__(self, url: str, *, timeout: timedelta, pool: int, days: int, retention: Retention) -> None:
-        """`days` are those of a partition."""
+        """`days` is the least width of a partition."""
         settings = {"plan_cache_mode": "force_generic_plan"}
         self.database = PostgresDatabase(url, "feeds", timeout=timeout, pool=pool, fields={}, settings=settings)
         self._seconds = timeout.total_seconds()
@@ -60,7 +60,7 @@ class PostgresFeedDatabase(FeedDatabase):
         try:
             self._twice(lambda: self._write(statement, rows))
         except Invalid:
-            # A row without a partition, most likely: another process has dropped it, with a retention of its own.
+            # Most likely a partition is missing: another process, with another retention, has dropped it.
             partitions.forget()
             self._twice(lambda: partitions.ensure(ids))
             self._twice(lambda: self._write(statement, rows))
@@ -86,13 +86,13 @@ class PostgresFeedDatabase(FeedDatabase):
 
 
 def _by_arrays(statement: Upsert) -> str:
-    """In the order of keys: two transactions that write the same rows in different orders wait for each other."""
+    """The statement for many rows. It sorts by key: two transactions that write in different orders may deadlock."""
     arrays = ", ".join(f"?::{TYPES.get(column, 'uuid')}[]" for column in statement.columns)
     return statement.text(f"SELECT * FROM unnest({arrays}) ORDER BY 1, 2")  # noqa: S608  our columns
 
 
 def _without_repeats(rows: Sequence[Row], keys: int) -> list[list[Row]]:
-    """The rows in as many batches as a key comes: one statement may not write a row twice."""
+    """The rows in batches, each without a repeated key: one statement may not write a row twice."""
     batches: list[dict[Row, Row]] = []
     for row in rows:
         key = row[:keys]

@@ -1,7 +1,7 @@
-"""The partitions of a table, each for a range of UUIDv7 ids: made ahead of their time, dropped after the retention.
+"""The partitions of a table, each for a range of UUIDv7 ids: created ahead of time, dropped after the retention.
 
-A partition is made as a table and then attached, because `CREATE TABLE ... PARTITION OF` locks out every reader. There
-is no default partition: each new one would wait until all its rows were looked at.
+A partition is created as a table and then attached, because `CREATE TABLE ... PARTITION OF` locks out every reader.
+There is no default partition, since attaching a partition would scan all rows of it.
 """
 
 import re
@@ -19,26 +19,29 @@ from repositories.feeds.retention import Retention
 from repositories.postgres.database import PostgresDatabase
 from repositories.sql import SqlWork
 
-# Within the retention, at most: every statement opens all that it may need.
+# The most partitions within the retention: every statement opens all that it may need.
 MOST = 12
 _DROP_TRIES = 5
-# Whoever comes while a drop waits for its lock waits as long.
+# Kept short, since other statements wait as long as a drop waits for its lock.
 _DROP_SECONDS = "100ms"
 _MAKE_SECONDS = "1s"
 _BOUND = re.compile(r"(?:FROM|TO) \((?:'([0-9a-f-]{36})'|MINVALUE|MAXVALUE)\)")
 _PARTITIONS = """SELECT c.oid::regclass::text, pg_get_expr(c.relpartbound, c.oid), i.inhdetachpending
 FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = to_regclass(?)"""
-# One process at a time.
+# Lets one process at a time create partitions.
 _ALONE = "SELECT pg_advisory_xact_lock(hashtextextended('partitions of feeds', 0))"
 
 
 def width_ms(days: int, retention: Retention) -> int:
-    """Milliseconds of one partition: `days`, or more where there would be too many of them."""
+    """The width of a partition in milliseconds: `days`, or more if there would be too many partitions."""
     return max(days, -(-retention.days // MOST)) * DAY_MS
 
 
 class Partition(Struct, frozen=True):
-    """From `low`, included, to `high`. `pending`: its detachment was interrupted, which hides its rows."""
+    """A partition from `low` (inclusive) to `high` (exclusive).
+
+    `pending`: its detachment was interrupted, which hides its rows.
+    """
 
     name: str
     low: UUID
@@ -47,37 +50,37 @@ class Partition(Struct, frozen=True):
 
 
 class Partitions:
-    """Those of one table. `kind` says how wide new ones are, and `retention` which of them are kept ready."""
+    """The partitions of one table. `kind` has the width of new ones; `retention` says which have to exist."""
 
     def __init__(self, database: PostgresDatabase, table: str, kind: TimelineKind, retention: Retention) -> None:
         self._database = database
         self._table = table
         self._kind = kind
         self._retention = retention
-        # Buckets that are there as a whole.
+        # Buckets that partitions cover completely.
         self._known: set[int] = set()
 
     def ensure(self, ids: Iterable[UUID]) -> None:
-        """Make what is missing for rows with these ids. Asks nobody about buckets that this process knows."""
+        """Create the missing partitions for rows with these ids. Sends no query about buckets that are known."""
         missing = {self._kind.bucket(one) for one in ids} - self._known
         if missing:
             self._make(missing)
             self._known |= missing
 
     def forget(self) -> None:
-        """Somebody else has dropped partitions."""
+        """Forget the known buckets, because another process has dropped partitions."""
         self._known.clear()
 
     def due(self) -> list[str]:
-        """The names of those that `make_ready` would make."""
+        """The names of the partitions that `make_ready` would create."""
         return [name for name, _, _ in self._gaps(self._retention.buckets(self._kind), self._there())]
 
     def make_ready(self) -> list[str]:
-        """All of the retention and one ahead. Returns the names of the new ones."""
+        """Create the missing partitions of the retention and one ahead. Returns the names of the new ones."""
         return self._make(self._retention.buckets(self._kind))
 
     def drop_expired(self) -> list[str]:
-        """Returns the names of those that are gone. One that is in use throughout is left to the next call."""
+        """Drop expired partitions. Returns their names. One that is in use throughout is left to the next call."""
         horizon = self._retention.horizon()
         return [one.name for one in self._there() if one.high <= horizon and self._dropped(one)]
 
@@ -93,7 +96,10 @@ class Partitions:
         return False
 
     def _make(self, buckets: Iterable[int]) -> list[str]:
-        """Each in a transaction of its own, with the time limit of a call: what was made stays if the rest fails."""
+        """Create the partitions that are missing for these buckets.
+
+        Each has its own transaction, with the time limit of a call, so that it remains if a later one fails.
+        """
         there = self._there()
         missing = [bucket for bucket in sorted(buckets) if self._gaps([bucket], there)]
         return [name for bucket in missing for name in self._made(bucket)]
@@ -104,7 +110,7 @@ class Partitions:
             work.execute(_ALONE)
             for one in self._there():
                 if one.pending:
-                    # Until this is done nothing may be written there; then it is attached again, with its rows.
+                    # Until this is done, nothing can be written to its range. Then it is attached again, with its rows.
                     work.execute(f"ALTER TABLE {self._table} DETACH PARTITION {one.name} FINALIZE")
             made = self._gaps([bucket], self._there())
             for name, low, high in made:
@@ -126,7 +132,10 @@ class Partitions:
         return sorted(found, key=lambda one: one.low)
 
     def _gaps(self, buckets: Iterable[int], there: list[Partition]) -> list[tuple[str, UUID, UUID]]:
-        """What of the buckets no partition has: name and bounds. Earlier settings may have made others' widths."""
+        """The parts of the buckets that no partition covers: name and bounds of each.
+
+        Partitions of earlier settings may have other widths.
+        """
         there = [one for one in there if not one.pending]
         return [
             (self._name(low), low, high)
@@ -143,7 +152,7 @@ class Partitions:
 
 
 def _free(low: UUID, high: UUID, there: list[Partition]) -> Iterator[tuple[UUID, UUID]]:
-    """The parts of a range that none of the partitions, in order, has."""
+    """The parts of a range that none of the partitions, given in order, covers."""
     within = [(max(one.low, low), min(one.high, high)) for one in there if one.low < high and one.high > low]
     for (_, begin), (end, _) in pairwise([(low, low), *within, (high, high)]):
         if begin < end:

@@ -1,7 +1,8 @@
-"""PostgreSQL's tables for feeds. What the columns mean: `repositories.feeds.sql.statements`.
+"""PostgreSQL's tables for feeds. `repositories.feeds.sql.statements` explains the columns.
 
-What has a retention is partitioned by the time in its ids, and ends with its partition: deleting the rows would cost a
-hundred times as much and leave the files as large. Author timelines, one row for each post, have none.
+Tables with a retention are partitioned by the time in their ids, and rows expire with their partition: deleting them
+would cost a hundred times as much and leave the files as large. Author timelines, with a row per post, have no
+retention.
 """
 
 TABLES = (
@@ -23,7 +24,7 @@ TABLES = (
 )
 PARTITIONED = "feeds_home", "feeds_notifications"
 
-# Of columns that are no ids, in statements that write many rows.
+# The types of columns that are not ids, for statements that write many rows.
 TYPES = {
     **dict.fromkeys(("written", "removed", "at_us"), "bigint"),
     **dict.fromkeys(("kind", "detail"), "text"),

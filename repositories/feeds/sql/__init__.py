@@ -1,1 +1,1 @@
-"""Feeds in a database of SQL: what the adapters of SQLite and PostgreSQL share."""
+"""Feeds in an SQL database: what the adapters of SQLite and PostgreSQL share."""

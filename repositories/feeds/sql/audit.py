@@ -1,4 +1,4 @@
-"""Audit of timelines in SQL. A page finds an entry wherever it is stored, unless it is no UUIDv7."""
+"""Audit of timelines in SQL. A page finds every entry, except one whose id is not a UUIDv7."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime

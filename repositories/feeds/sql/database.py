@@ -1,4 +1,4 @@
-"""What differs between the engines: how they take ids, and many rows at once."""
+"""The differences between the engines: the form of ids, and how many rows are written at once."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -25,8 +25,8 @@ class FeedDatabase(Protocol):
 
     @abstractmethod
     def run(self, *calls: tuple[str, Parameters]) -> None:
-        """Statements in one transaction."""
+        """Run statements in one transaction."""
 
     @abstractmethod
     def upsert(self, statement: Upsert, rows: Sequence[Row]) -> None:
-        """All rows in one transaction. None is beyond the retention. Keys may come more than once."""
+        """Write all rows in one transaction. No row may be older than the retention. Keys may occur more than once."""

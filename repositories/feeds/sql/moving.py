@@ -1,4 +1,4 @@
-"""Feeds in a database of SQL as a place."""
+"""Feeds in an SQL database as a place of a move."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
@@ -36,12 +36,12 @@ from repositories.sql import Parameters, Row, SqlDatabase, SqlWork
 
 ROLE = "feeds"
 BATCH = 1000
-# Keys that one statement asks for.
+# The number of keys that one statement reads.
 SOME = 100
 
 
 class _FeedTable(NamedTuple):
-    """`select` is all of a statement before its condition; the first columns are the `keys`."""
+    """`select` is a statement up to its condition; its first columns are the `keys`."""
 
     select: str
     keys: tuple[str, ...]
@@ -72,7 +72,7 @@ _TABLES = {
 
 
 def noted(binary: str) -> list[Noted]:
-    """`binary` is how an engine writes an id for JSON."""
+    """The tables whose changes are noted. `binary` is the engine's expression for an id as text in JSON."""
     return [
         Noted(table, f"'{kind}'", [binary.format(f"{{row}}.{key}") for key in _KINDS[kind].keys])
         for kind, table in _TABLES.items()
@@ -146,7 +146,7 @@ class SqlFeedsPlace(SqlPlace):
         statement = f"{select} WHERE ({', '.join(names)}) IN (VALUES {marks})"
         found: list[Row] = []
         for some in batched(keys, SOME):
-            # One text for any number of keys.
+            # Padded with the last key, so that the statement has one text for any number of keys.
             asked = [self._feeds.key(part) for key in (*some, *[some[-1]] * (SOME - len(some))) for part in key]
             found += work.execute(statement, asked).fetchall()
         return self._made(kind, found)
@@ -230,5 +230,5 @@ _MAKE: dict[str, Callable[..., Any]] = {
 
 
 def _times(one: Any) -> tuple[int, int]:
-    """When it was written, and removed."""
+    """The values of `written` and `removed`."""
     return (one.stamp, NEVER) if one.live else (NEVER, one.stamp)

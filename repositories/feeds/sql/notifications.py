@@ -1,4 +1,4 @@
-"""Notifications in a database of SQL, with the semantics of Cassandra's timestamps; see `statements`."""
+"""Notifications in an SQL database, with the semantics of Cassandra's timestamps; see `statements`."""
 
 from datetime import datetime, timedelta
 from typing import Any

@@ -1,7 +1,7 @@
-"""The statements for feeds, as SQLite and PostgreSQL both understand them.
+"""The statements for feeds, in SQL that both SQLite and PostgreSQL accept.
 
-Every row keeps the time of its newest write (`written`) and of its newest removal (`removed`), in microseconds since
-1970, as Cassandra keeps a cell's timestamp: an entry shows while `written > removed`. `NEVER` stands for no such time.
+Every row has the time of its newest write (`written`) and of its newest removal (`removed`), in microseconds since
+1970, like the timestamp of a cell in Cassandra. An entry shows while `written > removed`. `NEVER` means no such time.
 """
 
 from msgspec import Struct
@@ -10,7 +10,7 @@ NEVER = -(1 << 63)
 
 
 class Upsert(Struct, frozen=True):
-    """A row for each key, the first columns. What it has already is merged with the new values by `merge`."""
+    """Writes rows. The first `keys` columns are the key; an existing row takes the new values as `merge` says."""
 
     table: str
     keys: int
@@ -18,7 +18,7 @@ class Upsert(Struct, frozen=True):
     merge: str
 
     def text(self, source: str) -> str:
-        """The statement; `source` is what gives the rows."""
+        """The statement; `source` is the clause that gives the rows."""
         columns, key = ", ".join(self.columns), ", ".join(self.columns[: self.keys])
         return f"INSERT INTO {self.table} ({columns}) {source} ON CONFLICT ({key}) DO UPDATE SET {self.merge}"
 
@@ -28,7 +28,7 @@ class Upsert(Struct, frozen=True):
 
 
 def _later(table: str, *columns: str) -> str:
-    """The greater of old and new value. The engines' own functions for it have different names."""
+    """Sets columns to the greater of old and new value. The engines' own functions for that have different names."""
     return ", ".join(
         f"{c} = CASE WHEN excluded.{c} > {table}.{c} THEN excluded.{c} ELSE {table}.{c} END" for c in columns
     )
@@ -69,7 +69,7 @@ NOTIFICATION_ADD = Upsert(
     + ", "
     + _later("feeds_notifications", "written", "removed"),
 )
-# Of another place, which has decided which `noted` is the first.
+# For notifications from another place, which has already decided which `noted` is the first.
 MOVED_NOTIFICATION = Upsert(
     NOTIFICATION_ADD.table,
     NOTIFICATION_ADD.keys,
@@ -79,7 +79,7 @@ MOVED_NOTIFICATION = Upsert(
     + _later("feeds_notifications", "written", "removed"),
 )
 NOTIFICATION_REMOVE = "UPDATE feeds_notifications SET removed = :at WHERE owner = :key AND id = :post AND removed < :at"
-# What was noted later is found by its index first: in the order of ids there may be much before the first of it.
+# Uses the index on `noted` first: in the order of ids, many rows may come before the first match.
 NOTIFICATION_LOWEST = """WITH later AS MATERIALIZED
 (SELECT id FROM feeds_notifications WHERE owner = ? AND noted > ?) SELECT id FROM later ORDER BY id LIMIT 1"""
 NOTIFICATION_PAGE = """SELECT id, kind, subject, actor, at_us, number, detail, noted FROM feeds_notifications

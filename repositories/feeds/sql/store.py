@@ -1,4 +1,4 @@
-"""Feeds in a database of SQL, with the semantics of Cassandra's timestamps; see `statements`."""
+"""Feeds in an SQL database, with the semantics of Cassandra's timestamps; see `statements`."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
