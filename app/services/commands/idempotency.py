@@ -85,7 +85,7 @@ def _nothing(_tx: Transaction, *_: object) -> None: ...
 
 
 class Idempotency:
-    """`transaction` begins a relational transaction."""
+    """Runs requests under their keys. `transaction` begins a relational transaction."""
 
     def __init__(self, transaction: Callable[[], AbstractContextManager[Transaction]], kit: Kit) -> None:
         self.transaction = transaction
@@ -93,7 +93,7 @@ class Idempotency:
         self._moved = threading.Event()
 
     def follow(self, other: "Idempotency") -> None:
-        """After a move of the role to the place of `other`: claims that are open here end there."""
+        """Called after the role has moved to the place of `other`: claims that are open here end there."""
         self.transaction = other.transaction
         self._moved.set()
 
@@ -105,7 +105,8 @@ class Idempotency:
         find: Callable[[], T | None] = lambda: None,
         last: Callable[[Transaction, T], object] = _nothing,
     ) -> Answer:
-        """`prepare` reads outside the transaction, `work` writes inside it. Both run again after `Contention`.
+        """Run a command. `prepare` reads outside the transaction, `work` writes inside it. Both run again after
+        `Contention`.
 
         `last` gets the result of `work` and writes inside the transaction too, right before the commit, since it takes
         contended locks. After a refusal, `find` reads what was made with the key long ago. Raises `Replayed`,
@@ -151,8 +152,8 @@ class Idempotency:
         self._best_effort(lambda: self._abandon(claim))
 
     def end_lease(self, claim: OpenClaim, work: Callable[[Transaction], None] = _nothing) -> None:
-        """After an unknown outcome, or a final one of this body: end the lease now, and keep the key bound to the body.
-        `work` runs in the same transaction.
+        """After an outcome that is unknown, or that must stay with this body: end the lease now, and keep the key bound
+        to the body. `work` runs in the same transaction.
         """
         self._best_effort(lambda: self._end_lease(claim, work))
 

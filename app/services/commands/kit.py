@@ -1,4 +1,4 @@
-"""What every service is given: clock, ids, retries and the emitter of events."""
+"""The kit of every service: clock, ids, retries and the emitter of events."""
 
 from datetime import datetime
 from typing import Self

@@ -33,7 +33,7 @@ class Comments:
         self._pack = kit.emitter
 
     def add(self, author: UUID, post_id: UUID, body: str, reserved: ReservedId | None = None) -> Comment:
-        """Raises `Missing`, `Forbidden` with code `blocked`.
+        """Add a comment. Raises `Missing`, `Forbidden` with code `blocked`.
 
         A comment's id is its number, which the store assigns, so it cannot be reserved. A retry after a crash returns
         the author's newest comment with this body instead, if it was written within the retention of keys (`KEPT`).

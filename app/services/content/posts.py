@@ -62,7 +62,9 @@ class Posts:
         self._pack = kit.emitter
 
     def publish(self, author: UUID, draft: PostDraft, reserved: ReservedId | None = None) -> Post:
-        """Raises `Unprocessable` if a product does not exist. Returns the stored post if the `reserved` id has one.
+        """Publish a post, or return the one stored under the `reserved` id.
+
+        Raises `Unprocessable` if a product does not exist.
 
         The count of published posts tells feeds to look for posts in flight, so it is raised after the post is stored
         and before the request is answered.
@@ -106,9 +108,9 @@ class Posts:
         return edited
 
     def delete(self, author: UUID, post_id: UUID, condition: Precondition) -> None:
-        """Raises what `edit` does, except `Unprocessable`. No page shows the post from the next request on.
+        """Delete the post: from the next request on, no page shows it. The event's handlers remove it from timelines.
 
-        The event's handlers remove it from timelines.
+        Raises what `edit` does, except `Unprocessable`.
         """
         current = self._own(author, post_id, condition)
         event = self._pack(PostDeleted(post_id, author, current.tags))

@@ -65,7 +65,7 @@ class Products:
             tx.stock.clear(product_id)
 
     def offer(self, seller: UUID, draft: ProductDraft, reserved: ReservedId | None = None) -> Product:
-        """List a product. Returns the stored product if the `reserved` id has one."""
+        """List a product, or return the one stored under the `reserved` id."""
         now = self._clock()
         product = Product(
             reserved.id if reserved else self._ids(),

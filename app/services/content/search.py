@@ -14,7 +14,7 @@ from repositories.search import Found, Kind, SearchIndex
 
 
 class Search:
-    """`index` is None if search is not configured."""
+    """Finds posts and products. `index` is None if search is not configured."""
 
     def __init__(self, index: SearchIndex | None, cards: Cards, viewers: Viewers) -> None:
         self._index = index

@@ -12,7 +12,7 @@ from repositories.relational import RelationalStore
 
 
 class BackFill:
-    """`limit` is how many posts are copied for a new follow at most."""
+    """For a new follow, at most `limit` posts are copied."""
 
     def __init__(
         self,

@@ -95,9 +95,9 @@ class FeedActivity:
         reader_state = self._relational.feed_activity.reader_state(account_id)
         if reader_state.state != "waking":
             return
-        # This fill may complete a later request too, whose trim hides entries up to `SKEW` older than that request: so
-        # they get a recent time. It is a bit in the past, so that a removal from now on has a later time than they
-        # have, even by a clock that is behind.
+        # This fill may complete a later request too, whose trim hides all entries written more than `SKEW` before it.
+        # So the entries get a recent time, but half of `SKEW` in the past: removals from now on have a later time, even
+        # by a clock that is behind.
         at = max(at, self._clock() - SKEW / 2)
         self._feeds.trim(account_id, at - SKEW)
         authors = [account_id, *self._relational.graph.followees(account_id)]

@@ -57,8 +57,8 @@ class Basis(Struct, frozen=True, array_like=True):
 
 
 class TopNote(Struct, frozen=True, array_like=True):
-    """The state under which a top was filled, and the `asked` number of entries. The top is complete down to `end`;
-    None means that it is the whole timeline.
+    """The state under which a top was filled, and the number of entries that were `asked` for at most. The top is
+    complete down to `end`; None means that it is the whole timeline.
     """
 
     basis: Basis
@@ -101,7 +101,7 @@ class Top(NamedTuple):
 
 
 class HomeTops:
-    """`entries` is how many a top is filled with at most; a first page asks for fewer."""
+    """A top is filled with `entries` at most; a first page asks for fewer."""
 
     def __init__(
         self, relational: RelationalStore, documents: DocumentStore, feeds: FeedStore, cache: Cache, entries: int
@@ -123,7 +123,9 @@ class HomeTops:
     def of(
         self, reader: UUID, state: ReaderState, low_watermark: UUID, part: Window, likes: Likes | None = None
     ) -> Top | None:
-        """The reader's top under this state, filled for `part` if the cached one does not do. None without a cache.
+        """The reader's top under this state, filled if the cached one does not cover `part`.
+
+        None while the cache is unavailable.
 
         The pushed timeline is complete down to `low_watermark`, the later of the state's and the retention's. If the
         relational store is asked anyway, `likes` looks up the posts of a first part in the same round trip.

@@ -33,7 +33,7 @@ from repositories.relational import RelationalStore
 T = TypeVar("T")
 # How long flight is trusted: if no post is in flight, and otherwise.
 SECONDS, BUSY_SECONDS = 1.0, 0.25
-# Flight is not kept until `lost` has not changed for this long, so that writers who raise it often seldom have to wait.
+# Flight is kept only if `lost` has not changed for this long: of several writers that raise it, only the first waits.
 STEADY_SECONDS = 5.0
 # The longest time a state is kept. Then the truth is asked, which also records that the reader reads.
 STATE_SECONDS = timedelta(minutes=15)

@@ -1,4 +1,4 @@
-"""What a page of a home feed reads from the truth, once, before it reads anything cached."""
+"""The truth that a page of a home feed is made from: read once, before anything cached."""
 
 from collections import defaultdict
 from collections.abc import Collection

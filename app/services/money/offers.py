@@ -1,4 +1,4 @@
-"""Offers: what an order copies from a product, remembered by each process that has read it.
+"""Offers: the data that an order copies from a product, remembered by each process that has read it.
 
 The truth is the product's document. A row beside the stock has the digest of the offer, as long as it is certain that
 the document still says the same (rules in `repositories/relational/offers_port.py`). A remembered offer is valid for an
@@ -36,7 +36,7 @@ UNKNOWN = OfferState()
 
 
 class Offer(Struct, frozen=True):
-    """What an order copies from a product."""
+    """The data that an order copies from a product."""
 
     product_id: UUID
     version: int
@@ -68,7 +68,7 @@ class Offered(Struct, frozen=True):
 
 
 class Offers:
-    """`elapsed` is a monotonic clock in seconds."""
+    """Remembers offers, and settles their rows. `elapsed` is a monotonic clock in seconds."""
 
     def __init__(
         self,

@@ -67,8 +67,9 @@ class Orders:
     def place(
         self, buyer: UUID, wanted: Sequence[Wanted], receipt: Receipt[Order], *, expected: Money | None = None
     ) -> Answer:
-        """Raises `Unprocessable`, `RuleBroken` (`own_product`, `too_much`), `Forbidden` (`blocked`), `Missing`,
-        `Short`, `Insufficient`, `PriceChanged` if the total is not `expected`, and what `Idempotency` raises.
+        """Place an order. Raises `Unprocessable`, `RuleBroken` (`own_product`, `too_much`), `Forbidden` (`blocked`),
+        `Missing`, `Short`, `Insufficient`, `PriceChanged` if the total is not `expected`, and what `Idempotency`
+        raises.
 
         A block that is made while the order is being placed may come too late to prevent it.
         """
@@ -77,8 +78,8 @@ class Orders:
             return self._by_what_is_remembered(basket, receipt)
 
     def cancel(self, account_id: UUID, order_id: UUID, receipt: Receipt[Order]) -> Answer:
-        """Cancel, by the buyer, before it is paid. Raises `Missing`, `Forbidden`, `IllegalMove`, and what `Idempotency`
-        raises.
+        """Cancel an order, for its buyer, before it is paid. Raises `Missing`, `Forbidden`, `IllegalMove`, and what
+        `Idempotency` raises.
         """
         cancellation = receipt.attempt.id("cancellation")
         with self.drop_stock_on_replay(lambda: units(self.read(account_id, order_id))):

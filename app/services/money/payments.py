@@ -127,11 +127,11 @@ class Payments:
         self.provider = provider
 
     def deposit(self, owner: UUID, money: Money, receipt: Receipt[Payment]) -> Answer:
-        """Raises `PaymentDeclined`, `PaymentUnknown`, `Missing`, and what `Idempotency` raises."""
+        """Deposit money. Raises `PaymentDeclined`, `PaymentUnknown`, `Missing`, and what `Idempotency` raises."""
         return self._start(self._deposits, owner, money, receipt)
 
     def pay_out(self, owner: UUID, money: Money, receipt: Receipt[Payment]) -> Answer:
-        """Raises what `deposit` raises, and `Insufficient`."""
+        """Pay money out. Raises what `deposit` raises, and `Insufficient`."""
         return self._start(self._payouts, owner, money, receipt)
 
     def complete_deposit(self, reference: UUID, owner: UUID, money: Money) -> None:

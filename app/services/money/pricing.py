@@ -21,7 +21,7 @@ class Wanted(Struct, frozen=True):
 
 
 class Basket(Struct, frozen=True):
-    """What a buyer wants to order, and the total that they expect, if they state one."""
+    """The lines that a buyer wants to order, and the total that they expect, if they state one."""
 
     order_id: UUID
     buyer: UUID
@@ -34,7 +34,9 @@ class Basket(Struct, frozen=True):
 
 
 def priced(basket: Basket, offers: Mapping[UUID, Offer], relations: Relations) -> Order:
-    """Raises `Unprocessable`, `RuleBroken` (`own_product`, `too_much`), `Forbidden` (`blocked`), `PriceChanged`."""
+    """The order of a basket. Raises `Unprocessable`, `RuleBroken` (`own_product`, `too_much`), `Forbidden` (`blocked`),
+    `PriceChanged`.
+    """
     wanted = basket.wanted
     _check(wanted, offers, lambda offer: offer is not None, "there is no such product")
     currency = offers[wanted[0].product_id].price.currency

@@ -59,8 +59,8 @@ class Wallets:
         return made
 
     def send(self, sender: UUID, sending: Sending, receipt: Receipt[Transfer]) -> Answer:
-        """Raises `Missing`, `RuleBroken` for oneself, `Forbidden` (`blocked`), `Insufficient`, and what `Idempotency`
-        raises.
+        """Send money to another account. Raises `Missing`, `RuleBroken` for oneself, `Forbidden` (`blocked`),
+        `Insufficient`, and what `Idempotency` raises.
         """
         return self._idempotency.run_within(
             receipt,

@@ -65,9 +65,7 @@ class NotificationPage(Struct, frozen=True):
 
 
 class Inbox:
-    """Pages start from the cached top of the stored activities. Blocks and deletions are looked up for each page that
-    is made.
-    """
+    """Makes pages from the cached top of the stored activities. Blocks and deletions are looked up for each page."""
 
     def __init__(
         self, relational: RelationalStore, documents: DocumentStore, feeds: FeedStore, pages: PagesWing, clock: Clock

@@ -20,7 +20,7 @@ ABOUT_POSTS = {"like", "comment"}
 
 
 class VisibilityFilter:
-    """Leaves out activities of deleted accounts and of blocks in either direction, ended follows, and deleted posts.
+    """Leaves out activities of accounts that are deleted or blocked either way, ended follows, and deleted posts.
 
     Each account and post is looked up once: at most two round trips for a chunk of activities. If the page is to be
     kept, `used` records fragments that are dropped when what was looked up changes. Changes to the owner's blocks,
@@ -60,8 +60,8 @@ class VisibilityFilter:
         met = self._relational.graph.relations(self._owner, strangers)
         self._relations |= met
         if self._used is not None:
-            # A deleted account has no profile to record. If an account is deleted after the look, its profile is
-            # either missing too or dropped.
+            # A deleted account has no profile to record. If an account is deleted after this look-up, its profile is
+            # missing too, or its deletion drops it.
             there = [actor for actor, relation in met.items() if not relation.gone]
             self._pages.through.get(self._pages.kinds.accounts, there, self._used)
 

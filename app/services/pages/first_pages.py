@@ -113,7 +113,7 @@ class FirstPages:
 
 
 def _each(load: Callable[[Any], Any]) -> Callable[[Collection[Any]], dict[Any, Value]]:
-    """`Kind.load` from the load of a single list: a request asks for one list."""
+    """Make a `Kind.load` from a function that loads one list, since a request asks for one list."""
     return lambda of: {one: Value(encode(load(one))) for one in of}
 
 

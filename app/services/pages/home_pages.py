@@ -47,7 +47,9 @@ class HomeFound(Struct, frozen=True):
 
 
 class HomePages:
-    """Never raises because of the cache. `signer` identifies the secret that signs the cursors in pages."""
+    """Keeps pages of home feeds, and never raises because of the cache. `signer` identifies the secret that signs the
+    cursors in pages.
+    """
 
     def __init__(self, timelines: Timelines, cache: Cache, signer: str, states: KeptStates | None) -> None:
         """`states` are given if the cache is much cheaper to ask than the truth."""

@@ -125,7 +125,9 @@ class Invalidation:
         return self.edited_product(product_id, [None, *categories])
 
     def edited_product(self, product_id: UUID, categories: Collection[str | None]) -> Keys:
-        """`categories` are the former and the new one if they differ; None stands for the list of all products."""
+        """The keys of an edited product. `categories` are the former and the new one if they differ; None stands for
+        the list of all products.
+        """
         lists = [self._lists.product_lists.key(ProductList(n, one)) for n in LENGTHS for one in categories]
         return [self._kinds.products.key(product_id), *lists]
 
@@ -134,7 +136,7 @@ class Invalidation:
         return [self._kinds.accounts.key(account_id), *self.handles(handles)]
 
     def handles(self, handles: Collection[str]) -> Keys:
-        """The keys under which the accounts of these handles are cached."""
+        """The keys that map these handles to accounts."""
         return [self._kinds.handles.key(name) for name in {name_of(handle) for handle in handles}]
 
     def post_stats(self, post_ids: Iterable[UUID]) -> Keys:
@@ -149,7 +151,9 @@ class Invalidation:
         return [*self.account_stats([follower, followee]), follows_key(follower), state_key(follower)]
 
     def block(self, blocker: UUID, blocked: UUID) -> Keys:
-        """The keys for a block that was made, which ends the follows in both directions, or ended."""
+        """The keys for a block that was made or ended. Making it ends both follows; either changes what the two
+        accounts are shown of each other.
+        """
         ended = {*self.follow(blocker, blocked), *self.follow(blocked, blocker)}
         return [*ended, blocks_key(blocker)]
 

@@ -30,7 +30,7 @@ Kept = Sequence[Held | None]
 
 
 class Marks:
-    """Each value is fresh for `fresh` seconds. Never raises because of the cache."""
+    """Reads marks through the cache, and never raises because of it. Values are fresh for `fresh` seconds."""
 
     def __init__(self, relational: RelationalStore, cache: Cache, clock: Clock, fresh: float) -> None:
         self._relational = relational

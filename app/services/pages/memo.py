@@ -8,8 +8,9 @@ MOST = 20_000
 
 
 class Memo(Generic[K, V]):
-    """A caller must check a fact that may have changed. Thread-safe, since each step is one dictionary operation. When
-    it is full, it is emptied.
+    """Remembers at most `most` facts, and is emptied when it is full. A caller must check a fact that may have changed.
+
+    Thread-safe, since each step is one dictionary operation.
     """
 
     def __init__(self, most: int = MOST) -> None:

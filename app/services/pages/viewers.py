@@ -24,7 +24,7 @@ class AccountViewer(Struct, frozen=True):
 
 
 class Viewers:
-    """Each method takes one round trip, and none if there is nothing to look up."""
+    """Looks up the viewer's part. Each method takes one round trip, or none if there is nothing to look up."""
 
     def __init__(self, relational: RelationalStore, marks: Marks | None) -> None:
         """`marks`, if given, are asked before the truth."""

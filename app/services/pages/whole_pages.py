@@ -96,7 +96,7 @@ def target(path: str, query_string: str) -> str | None:
 
 
 class WholePages:
-    """Never raises because of the cache: a page that cannot be kept is still made and answered."""
+    """Keeps whole pages. Never raises because of the cache: a page that cannot be kept is still made and answered."""
 
     def __init__(self, cache: Cache, fresh: float = FRESH_SECONDS, signer: str = "") -> None:
         """`signer` identifies the secret that signs cursors. Pages hold cursors, so they are kept for that secret only.
@@ -150,7 +150,7 @@ class WholePages:
         return kept
 
     def _seen(self, target: str, held: Held) -> WholePage | None:
-        """None for a page that is due. The random draw is made once for each object that the cache returns."""
+        """The decoded page, None if it is due. The random draw is made once for each object that the cache returns."""
         same = self._same.get(target)
         if same is not None and same[0] is held:
             return same[1]

@@ -1,1 +1,1 @@
-"""Accounts, sessions and who follows whom."""
+"""Accounts, sessions and the follow graph."""

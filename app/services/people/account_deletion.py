@@ -38,7 +38,7 @@ class AccountDeletion:
         self._pack = kit.emitter
 
     def delete(self, session: Session, password: str, *, forfeit: bool = False) -> None:
-        """Raises `WrongPassword`, also if the password was changed concurrently, and `Missing`.
+        """Delete the account. Raises `WrongPassword`, also if the password was changed concurrently, and `Missing`.
 
         Raises `RuleBroken` with code `orders_unfinished` while a buyer waits for goods or a refund. Without `forfeit`
         also with `payments_open` while the payment provider has not reported the outcome of a deposit or a payout, and

@@ -62,9 +62,9 @@ class Accounts:
         self._retry = kit.retry
 
     def register(self, wanted: Registration, reserved: ReservedId | None = None) -> Account:
-        """Raises `RuleBroken` (`handle_taken`, `email_taken`), and `Unprocessable` for a password easy to guess.
+        """Register an account, or return the one stored under the `reserved` id.
 
-        Returns the stored account if the `reserved` id has one.
+        Raises `RuleBroken` (`handle_taken`, `email_taken`), and `Unprocessable` for a password easy to guess.
         """
         check(wanted.password, words(wanted.handle, wanted.email, wanted.display_name), "/password")
         account = Account(
@@ -81,7 +81,9 @@ class Accounts:
         return account
 
     def edit(self, account_id: UUID, changes: ProfileChanges, condition: Precondition) -> Account:
-        """Raises `PreconditionRequired`, `PreconditionFailed`, `RuleBroken` with code `handle_taken`."""
+        """Change the profile. Raises `Missing`, `PreconditionRequired`, `PreconditionFailed`, `RuleBroken` with code
+        `handle_taken`.
+        """
         current = self.own(account_id)
         condition.check(current.version)
         if not changes:
@@ -121,14 +123,14 @@ class Accounts:
         return found
 
     def login(self, account_id: UUID) -> Login:
-        """Includes the account's e-mail address, which is shown to its owner only. Raises `Missing`."""
+        """The login, with the account's e-mail address, which only its owner is shown. Raises `Missing`."""
         login = self._relational.accounts.login_of(account_id)
         if login is None:
             raise Missing("there is no such account")
         return login
 
     def by_handle(self, handle: str) -> Account:
-        """From the truth, for business rules; reads use `Handles`. Raises `Missing`."""
+        """The account with this handle, from the truth; pages use `Handles`. Raises `Missing`."""
         found = self._relational.accounts.by_handle(handle)
         if found is None:
             raise Missing("there is no account with this handle")

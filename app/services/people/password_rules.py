@@ -1,6 +1,6 @@
-"""Which passwords are refused, whatever their length (NIST SP 800-63B-4, section 3.1.1.2).
+"""Passwords that are refused whatever their length (NIST SP 800-63B-4, section 3.1.1.2).
 
-Refused are the passwords that an attacker tries first: the most frequent ones, and words from the account's context.
+They are those that an attacker tries first: the most frequent passwords, and words from the account's context.
 There are no rules about characters. Passwords are compared and hashed in Unicode form NFKC, since another keyboard may
 produce other code points for the same characters.
 """
@@ -23,7 +23,7 @@ def normal(password: str) -> str:
 
 
 def fault(password: str, context: Iterable[str]) -> str | None:
-    """What is wrong with a password, as a message for users, or None. `context` are words of the account."""
+    """The fault of a password, as a message for users, or None. `context` are words of the account."""
     folded = normal(password).casefold()
     if folded in _frequent() or len(set(folded)) < 3:
         return "This password is among the first that are tried."

@@ -34,7 +34,7 @@ class Argon2Hasher:
     def __init__(self, concurrency: int) -> None:
         self._argon2 = argon2.PasswordHasher(TIME_COST, MEMORY_COST, PARALLELISM, DIGEST_BYTES, SALT_BYTES)
         self._places = threading.BoundedSemaphore(concurrency)
-        # Has the form of a hash but belongs to no password: hashing one would cost each process 50 ms at its start.
+        # In the form of a hash, but of no password: computing a real one would take each process 50 ms.
         salt, digest = (b64encode(token_bytes(size)).rstrip(b"=").decode() for size in (SALT_BYTES, DIGEST_BYTES))
         self._nobody = f"$argon2id$v=19$m={MEMORY_COST},t={TIME_COST},p={PARALLELISM}${salt}${digest}"
 
