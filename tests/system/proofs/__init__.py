@@ -1,1 +1,1 @@
-"""Proofs about the feed as its readers see it, named after Jepsen's checkers: set-full and total-queue."""
+"""Proofs about feeds as readers see them, and about sinks, named after Jepsen's checkers set-full and total-queue."""

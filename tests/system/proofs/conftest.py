@@ -1,4 +1,4 @@
-"""Both brokers, for tests that kill them."""
+"""RabbitMQ and Kafka, for tests that kill them."""
 
 from collections.abc import Iterator
 

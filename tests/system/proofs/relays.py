@@ -1,4 +1,4 @@
-"""Relays that stand still, crawl, or are killed again and again, while others write and read."""
+"""Relays that are stopped, slow, or repeatedly killed, while others write and read."""
 
 import functools
 import logging
@@ -26,10 +26,10 @@ log = logging.getLogger(__name__)
 CRAWLERS = 3
 PAUSE = 0.05  # seconds before each event
 DEATHS = 4  # at least
-# Seconds. A relay dies a moment after its start, when it connects or claims, or a moment after it has begun to deliver.
+# Seconds. A relay is killed within this time after its start, while it connects or claims, or after its first delivery.
 MOMENT = 1.5
 PATIENCE = 60
-BACK_OFF = 3  # before a relay is started again that found a store away
+BACK_OFF = 3  # seconds before another relay is started, after one that found a store away
 
 
 @contextmanager
@@ -39,7 +39,7 @@ def stopped(_container: Container, _folder: Path, _chance: random.Random) -> Ite
 
 @contextmanager
 def crawling(container: Container, _folder: Path, _chance: random.Random) -> Iterator[None]:
-    """Several at once, each slow, and each taking few events at a time."""
+    """Several slow relays at once, each of which claims few events at a time."""
     stop = threading.Event()
     limits = RelayLimits(timedelta(seconds=0.05), timedelta(seconds=30), attempts=8, batch=5)
 
@@ -56,20 +56,20 @@ def crawling(container: Container, _folder: Path, _chance: random.Random) -> Ite
 
 
 class Deaths:
-    """How many posts each relay had done with when it died."""
+    """The number of posts that each relay had delivered when it died."""
 
     def __init__(self) -> None:
         self.delivered: list[int] = []
 
     def wait_for_work(self) -> None:
-        """Until another relay has died after it delivered something."""
+        """Wait until another relay has died after it had delivered something."""
         before = sum(self.delivered)
         assert wait_until(lambda: sum(self.delivered) > before, 2 * PATIENCE), self.delivered
 
 
 @contextmanager
 def killed(container: Container, folder: Path, chance: random.Random) -> Iterator[Deaths]:
-    """`quartet relay`, killed at random moments, and started again at once."""
+    """Run `quartet relay`, kill it at random moments, and start another one at once."""
     stop, deaths = threading.Event(), Deaths()
 
     def kill() -> None:
@@ -84,7 +84,7 @@ def killed(container: Container, folder: Path, chance: random.Random) -> Iterato
 
 
 def _life_of_one(container: Container, folder: Path, chance: random.Random, *, at_work: bool) -> int:
-    """Returns how many posts it delivered. One that finds the feed store away when it begins ends by itself."""
+    """Run one relay and kill it; returns how many posts it delivered. It ends by itself if the feeds are away."""
     relay = relay_process(container.settings, folder, log_level="info")
     try:
         if at_work:
@@ -110,21 +110,21 @@ def _ended(relay: Live) -> bool:
 
 
 def relay_process(settings: Settings, folder: Path, **changed: str) -> Live:
-    """`quartet relay`. It ends with the thread that calls this."""
+    """Start `quartet relay`. It ends with the calling thread."""
     few = {"threads": "4", "workers": "1", "relay_metrics_port": "0", "log_level": "error", "log_format": "json"}
     told = {name: str(value) for name, value in asdict(settings).items() if name != "port"} | few | changed
     return Live(folder, "relay", **{name.upper(): value for name, value in told.items()})
 
 
 def catch_up(container: Container, folder: Path) -> None:
-    """Relay, without a budget, until nothing waits any more."""
+    """Run a relay without a delivery budget until no event waits."""
     live = relay_process(container.settings, folder, deliveries_per_second="0")
     try:
         left, moved = unsent(container), monotonic()
         while left:
             assert not _ended(live), live.output
             assert monotonic() - moved < PATIENCE, (left, live.output)
-            # Counting is not free where thousands wait.
+            # Counting thousands of waiting events is expensive.
             threading.Event().wait(0.2)
             before, left = left, unsent(container)
             moved = monotonic() if left < before else moved
@@ -135,7 +135,7 @@ def catch_up(container: Container, folder: Path) -> None:
 
 @contextmanager
 def threads(works: list[Callable[[], None]], stop: threading.Event) -> Iterator[None]:
-    """Raises what any of them raised."""
+    """Run these functions in threads. Raises what any of them raised."""
     faults: list[BaseException] = []
 
     def judged(work: Callable[[], None]) -> None:

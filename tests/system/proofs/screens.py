@@ -1,4 +1,4 @@
-"""What one reader's phone does with the API: it opens the feed, scrolls down, and asks for what came since."""
+"""A reader's app: opens the feed, pages down, and pages up to newer posts."""
 
 import random
 import threading
@@ -18,11 +18,11 @@ LIMITS = (20, 50, 100)
 
 
 class Refused(Exception):
-    """The API said that a store is away; this look shows nothing."""
+    """The API answered that a store is away, so this read shows nothing."""
 
 
 class Shown(Struct, frozen=True):
-    """A page: what it showed, in order, and the two cursors."""
+    """A page: its posts in order, and its two cursors."""
 
     posts: list[UUID]
     next: str | None
@@ -30,9 +30,9 @@ class Shown(Struct, frozen=True):
 
 
 class Screen:
-    """One reader. Its methods take turns, so that several threads may use it.
+    """One reader. Thread-safe: its methods exclude one another.
 
-    `seen` is everything that climbing showed, from the first page on, which was whole at `started`.
+    `seen` is everything that paging upward has shown, from the first page on, which was complete at `started`.
     """
 
     def __init__(self, app: Flask, reader: UUID, token: str, chance: random.Random, times: list[float]) -> None:
@@ -48,7 +48,7 @@ class Screen:
         self._guard = threading.RLock()
 
     def open(self) -> None:
-        """The first page, from which to climb. Does nothing when there is none to climb from."""
+        """Read the first page, from which to page upward. Does nothing while it has no upward cursor."""
         with self._guard:
             page = self._page(limit=100)
             if self.started is None and page.prev is not None:
@@ -56,7 +56,7 @@ class Screen:
                 self.started = monotonic()
 
     def climb(self) -> set[UUID]:
-        """From where the reader was to the top. Returns all it has seen so far."""
+        """Page upward from the reader's place to the top. Returns all posts seen so far."""
         with self._guard:
             while True:
                 page = self._page(limit=self._chance.choice(LIMITS), after=self._place)
@@ -66,7 +66,7 @@ class Screen:
                     return set(self.seen)
 
     def down_to(self, post: UUID) -> list[UUID]:
-        """From the top down, as far as where this post should be."""
+        """Page downward from the top to where this post should be."""
         with self._guard:
             found, cursor = list[UUID](), dict[str, str]()
             while True:
@@ -90,7 +90,7 @@ class Screen:
 def screens(
     container: Container, app: Flask, readers: list[UUID], chance: random.Random, times: list[float]
 ) -> dict[UUID, Screen]:
-    """Signed-in readers; the time of every page they read, in seconds, is added to `times`."""
+    """Signed-in readers. They append the duration of every page, in seconds, to `times`."""
     accounts = container.stores.relational.accounts.get(readers)
     sessions = container.people.sessions
     names = {reader: accounts[reader].handle for reader in readers}
@@ -99,7 +99,7 @@ def screens(
 
 
 def persistently(act: Callable[[], T], stop: threading.Event) -> T | None:
-    """Again and again while stores are away; None when it was stopped before."""
+    """Repeat `act` while stores are away. None if it is stopped before it succeeds."""
     while not stop.is_set():
         try:
             return act()

@@ -1,8 +1,8 @@
-"""Jepsen's set-full and total-queue over feeds: every acknowledged post is an element, and every feed read is a look.
+"""Jepsen's set-full and total-queue over feeds: acknowledged posts are the elements, and reads of feeds the looks.
 
-`lost`: acknowledged, and missing at the end. `stale`: missing in a look that began after the acknowledgement.
-`duplicated`: twice in one look, or shown twice to one who pages upward. `unexpected`: never written, or not for this
-reader. `recovered`: of unknown outcome, and there.
+`lost`: acknowledged, but missing at the end. `stale`: missing in a look that began after the acknowledgement.
+`duplicated`: twice in one look, or shown twice to a reader who pages upward. `unexpected`: never written, or not for
+this reader. `recovered`: of unknown outcome, but present.
 """
 
 import threading
@@ -20,7 +20,7 @@ Missed = tuple[UUID, UUID]
 
 
 class Outcome(Struct):
-    """Counts of elements; those of faults are pairs of reader and post."""
+    """Counts of elements, and the faults as pairs of reader and post."""
 
     acknowledged: int = 0
     unknown: int = 0
@@ -43,7 +43,7 @@ class Outcome(Struct):
 
 
 class SetFull:
-    """`follows` are the authors in each reader's feed, oneself among them, who do not change while that one looks."""
+    """`follows` are the authors in each reader's feed, including the reader. They must not change during a look."""
 
     def __init__(self, follows: Mapping[UUID, Collection[UUID]]) -> None:
         self._follows = {reader: frozenset(authors) for reader, authors in follows.items()}
@@ -69,17 +69,17 @@ class SetFull:
             self._log.append(post)
 
     def deleting(self, post: UUID) -> None:
-        """From now on it need not be there."""
+        """The post is being deleted: from now on it may be missing."""
         with self._guard:
             self._doomed.add(post)
 
     def deleted(self, post: UUID) -> None:
-        """From now on it must not be there."""
+        """The deletion was acknowledged: from now on the post must be missing."""
         with self._guard:
             self._buried[post] = monotonic()
 
     def settled(self, reader: UUID, authors: Collection[UUID]) -> None:
-        """Whom one follows in the end who has not looked so far."""
+        """Set the final followees of a reader who has not looked so far."""
         self._follows[reader] = frozenset(authors)
 
     def unknown(self) -> None:
@@ -87,7 +87,7 @@ class SetFull:
             self.outcome.unknown += 1
 
     def looked(self, reader: UUID, begun: float, found: Sequence[UUID]) -> None:
-        """A feed as it was read from the top down to the last of `found`."""
+        """Check a feed that was read downward from the top to the last of `found`."""
         with self._guard:
             newer = self._by_id[bisect_left(self._by_id, found[-1]) :] if found else list(self._by_id)
             owed = {p for p in newer if self._ended[p] < begun and self._author[p] in self._follows[reader]}
@@ -97,7 +97,7 @@ class SetFull:
             self.outcome.duplicated |= {(reader, p) for p in _twice(found)}
 
     def climbed(self, screen: Screen, begun: float, seen: Collection[UUID]) -> None:
-        """Everything that one who pages upward has seen, the last climb having begun then."""
+        """Check everything that a reader who pages upward has seen; the last time began at `begun`."""
         started = screen.started
         if started is None or started > begun:
             return
@@ -112,7 +112,7 @@ class SetFull:
             self.outcome.stale |= {(screen.reader, p) for p in owed.difference(seen, self._doomed)}
 
     def finish(self, truth: Mapping[UUID, UUID], feeds: Mapping[UUID, Sequence[UUID]]) -> None:
-        """What there is in the end, by author, and every reader's feed, which must be that and nothing else."""
+        """Compare the final posts (`truth`: post to author) with every reader's feed, which must have exactly these."""
         out = self.outcome
         out.acknowledged, out.recovered = self.count, len(truth.keys() - self._ended.keys())
         for reader, feed in feeds.items():
@@ -124,7 +124,9 @@ class SetFull:
             assert list(feed) == sorted(feed, reverse=True)
 
     def finish_climb(self, screen: Screen, truth: Mapping[UUID, UUID]) -> None:
-        """Once each: what was published since the start. What was under way then may have been seen."""
+        """Check that a reader who pages upward has seen each post since the start once. Posts that were under way at
+        the start may have been seen.
+        """
         if screen.started is None:
             return
         out, reader, started = self.outcome, screen.reader, screen.started

@@ -1,4 +1,4 @@
-"""Both sinks as queues (total-queue): every event arrives, in order, while relay and brokers are killed."""
+"""Both brokers as queues (total-queue): every event arrives, in order, while relay and brokers are killed."""
 
 import logging
 import os
@@ -41,7 +41,7 @@ def test_every_event_arrives_in_order_though_relay_and_brokers_are_killed(
             relay = Live(tmp_path, "relay", **variables)
             before = positions(system)
             posts += written(system.person())
-            # In the midst of it: something of this round is sent, and something is not.
+            # Kill it in the middle of its work: some events of this round are sent, others are not.
             assert wait_until(lambda: positions(system) != before, SETTLED), relay.output  # noqa: B023
             threading.Event().wait(chance.uniform(0, 0.3))
             os.kill(relay.pid, signal.SIGKILL)
@@ -69,7 +69,7 @@ def test_every_event_arrives_in_order_though_relay_and_brokers_are_killed(
 
 
 def written(author: Person) -> int:
-    """Posts, each edited twice and liked. Returns how many were acknowledged."""
+    """Publish posts; edit each twice, and like it. Returns the number of posts."""
     for number in range(POSTS):
         post = author.publish(f"{number}")
         for title in ("once", "twice"):

@@ -1,7 +1,7 @@
-"""Fan-out as a queue (total-queue): what was acknowledged is delivered once to every follower, as readers see it.
+"""Fan-out as a queue (total-queue): readers see that each acknowledged post is delivered to every follower once.
 
-Authors post and delete, some readers follow and unfollow, others read downward and upward, while `quartet relay` and
-Cassandra are killed again and again. `QUARTET_QUEUE_DEATHS` is how often Cassandra dies.
+Authors post and delete, some readers follow and unfollow, others page downward and upward, while `quartet relay` and
+Cassandra are killed repeatedly. `QUARTET_QUEUE_DEATHS` is how often Cassandra is killed.
 """
 
 import logging
@@ -32,8 +32,8 @@ from tests.system.real import real_urls
 log = logging.getLogger(__name__)
 DEATHS = int(os.environ.get("QUARTET_QUEUE_DEATHS", "1"))
 AUTHORS, STEADY, FICKLE = 4, 20, 6
-# For each death of Cassandra at most, so that there is an end to what the relay has to do: writes of one author, and
-# changes of mind. Seconds between them are these at most.
+# Limits per death of Cassandra, so that the relay's work is bounded: writes of one author, and changes of follows. The
+# pause between them is at most this long, in seconds.
 WRITES, CHANGES, PAUSE = 30, 30, 0.5
 READING = 2  # threads
 ANY = Precondition(given=True, any=True)
@@ -41,7 +41,7 @@ ALL = 100_000
 
 
 class Run:
-    """Steady readers follow some authors for good; the fickle ones change their minds."""
+    """Steady readers always follow the same authors; fickle ones follow and unfollow."""
 
     def __init__(self, system: System, chance: random.Random) -> None:
         self.container, self.chance = system.container, chance
@@ -68,7 +68,7 @@ class Run:
                 self._publish(author)
 
     def change_minds(self, stop: threading.Event) -> None:
-        """Each change is tried until it is acknowledged."""
+        """Follow and unfollow at random; each change is retried until it is acknowledged."""
         for _ in range(CHANGES * DEATHS):
             if stop.wait(self.chance.uniform(0, PAUSE)):
                 return
@@ -180,10 +180,10 @@ def crash(server: Server, chance: random.Random) -> None:
 
 
 def assert_rows(run: Run) -> None:
-    """In Cassandra each entry is one row, where pages look for it, of a post that is and should be there.
+    """Check that in Cassandra each entry is one row, in the bucket where pages look for it, of a post that exists.
 
-    Whoever unfollowed in the middle of a fan-out may have got an entry after the clean-up, which nobody takes back
-    when its post is deleted later: it is hidden, and the doctor calls it left over.
+    A reader who unfollowed during a fan-out may have got an entry after the clean-up, which is not removed when its
+    post is deleted later. Such an entry is hidden from pages, and the doctor reports it as left over.
     """
     truth = run.truth()
     for reader in (*run.authors, *run.steady, *run.fickle):

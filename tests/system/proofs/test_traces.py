@@ -1,4 +1,4 @@
-"""One story in one trace through both brokers: from the author's request to what consumers of another make get."""
+"""One trace through both brokers: from the author's request to the message that a consumer of another vendor gets."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ def test_the_story_of_a_post_goes_through_both_brokers(brokers: dict[str, Broker
         live = Live(tmp_path, WORKERS="2", TRACES_URL=f"http://127.0.0.1:{collector.port}", SINKS=sinks).answering()
         try:
             tell(live)
-            # Who follows whom, and the post.
+            # The events of the follow, and of the post.
             received = {name: broker.received(places[name], 2) for name, broker in brokers.items()}
             live.terminate()
             assert live.ended(PATIENCE) == 0, live.output

@@ -1,9 +1,9 @@
-"""From the 201 on a post is in every follower's feed, whether the relay stands still, crawls or dies (set-full).
+"""After its 201 a post is in every follower's feed, whether the relay is stopped, slow or killed (set-full).
 
-After every 201 a follower reads, the first page down to where the post must be or upward from where that follower
-was, and must find it, and all others that were acknowledged before. Those who only page upward must in the end have
-seen each post once. `QUARTET_VISIBLE_POSTS=10000` is the long form: 10,000 posts by 100 authors on the engines,
-and 1,000 on the embedded adapters.
+After every 201 a follower pages downward to where the post must be, or upward from where that follower was, and must
+find it and all posts that were acknowledged before. Readers who only page upward must in the end have seen each post
+once. `QUARTET_VISIBLE_POSTS=10000` is the long form: 10,000 posts by 100 authors on the engines, and 1,000 on the
+embedded adapters.
 """
 
 import logging
@@ -34,14 +34,14 @@ from tests.system.real import KEYSPACE, real_urls
 log = logging.getLogger(__name__)
 POSTS = int(os.environ.get("QUARTET_VISIBLE_POSTS", "112"))
 Mode = Callable[[Container, Path, random.Random], AbstractContextManager[object]]
-# Deliveries a second that a relay may make, where some are to be shed. 0: no limit.
+# The delivery budget of a relay, in deliveries a second, such that some fan-outs are shed. 0: no limit.
 BUDGETS: dict[Mode, int] = {relays.stopped: 0, relays.crawling: 250, relays.killed: 0}
 CLIMBING = 2
 MODES = pytest.mark.parametrize("mode", BUDGETS, ids=lambda mode: mode.__name__)
 
 
 class Run:
-    """The people of a town at their phones, and the account of what they were shown."""
+    """The readers and authors of a town, and the record of what the readers were shown."""
 
     def __init__(self, system: System, size: Size, chance: random.Random) -> None:
         self.town = Town(system.container, size, chance)
@@ -65,7 +65,7 @@ class Run:
         self._look(self.screens[self.chance.choice(self.town.fans[author])], post)
 
     def write(self) -> None:
-        """All posts, by all authors at once, in as many threads as there may be."""
+        """Publish all posts, by all authors concurrently."""
         authors = [author for author in self.town.authors for _ in range(self.town.size.each)]
         self.chance.shuffle(authors)
         with ThreadPoolExecutor(self.town.size.threads) as pool:
@@ -73,7 +73,7 @@ class Run:
                 done.result()
 
     def climb(self, stop: threading.Event) -> None:
-        """Now this one pages upward, now that one, until all have begun. Some begin when half is written."""
+        """Let randomly chosen readers page upward, until all have begun. Some begin only after half of the posts."""
         while not stop.is_set() or any(screen.started is None for screen in self.climbers):
             screen = self.chance.choice(self.climbers)
             if screen.started is not None:
@@ -82,7 +82,7 @@ class Run:
                 screen.open()
 
     def finish(self, size: int) -> Outcome:
-        """When nothing waits any more."""
+        """Check the final state, once no event waits."""
         truth = self.town.truth()
         feeds = {reader: served(self.container, reader, size) for reader in self.town.follows}
         self.set.finish(truth, feeds)

@@ -1,5 +1,5 @@
-"""Receivers of webhooks as queues (total-queue): every event arrives, in order, at one that lies and at one that does
-not, while relays are killed.
+"""Receivers of webhooks as queues (total-queue): every event arrives, in order, while relays are killed, both at a
+receiver with malformed answers and at a correct one.
 """
 
 import logging
@@ -46,7 +46,7 @@ def test_every_event_arrives_in_order_though_relays_are_killed_and_receivers_lie
             relay = Live(tmp_path, "relay", **variables)
             before = positions(system)
             posts += written(system.person())
-            # In the midst of it: something of this round is sent, and something is not.
+            # Kill it in the middle of its work: some events of this round are sent, others are not.
             assert wait_until(lambda: positions(system) != before, SETTLED), relay.output  # noqa: B023
             threading.Event().wait(chance.uniform(0, 0.3))
             os.kill(relay.pid, signal.SIGKILL)
@@ -65,7 +65,7 @@ def test_every_event_arrives_in_order_though_relays_are_killed_and_receivers_lie
 
 
 def assert_arrived(receiver: Receiver, secret: str, wanted: list[tuple[str, str]]) -> None:
-    """All of these ids, by first sight in the order of each aggregate, and with the same bytes each time."""
+    """Check that exactly these ids arrived, first in the order of each aggregate, and with the same bytes each time."""
     bodies = {one.id: one.body for one in receiver.posted}
     assert all(one.body == bodies[one.id] and one.signed_with(secret) for one in receiver.posted)
     firsts = list(dict.fromkeys(one.id for one in receiver.posted))

@@ -1,4 +1,4 @@
-"""Who follows whom: authors with some tens of followers each, one whom everybody follows, readers who are asleep."""
+"""A graph of follows: authors with some tens of followers each, one with all readers as followers, dormant readers."""
 
 import random
 from collections import Counter
@@ -14,9 +14,9 @@ from tests.system.crowd import people
 
 
 class Size(Struct, frozen=True):
-    """`fans` are the fewest and the most followers of an author; `threads` publish at the same time.
+    """`fans` are the minimum and maximum of an author's followers; `threads` publish concurrently.
 
-    `chunk` followers are pushed to in one step; a relay's claims are held for `lease` seconds.
+    A fan-out pushes to `chunk` followers in one step; a relay's claims are leased for `lease` seconds.
     """
 
     posts: int
@@ -32,7 +32,7 @@ class Size(Struct, frozen=True):
         return self.posts // self.authors
 
     def settings(self, urls: dict[str, Any], deliveries_per_second: int) -> Settings:
-        """With a threshold that the one whom everybody follows passes half-way, and nobody else."""
+        """Settings with a threshold that only the author with all followers passes, after half of the posts."""
         timeouts = {f"{role}_timeout": 5.0 for role in ("relational", "documents", "feeds", "sessions")}
         return Settings(
             **urls | timeouts,
@@ -51,12 +51,12 @@ SMALL = Size(posts=160, authors=16, readers=32, fans=(4, 14), threads=6, chunk=7
 
 
 def of(posts: int) -> Size:
-    """100 authors where there are enough posts for them."""
+    """The size for this many posts: with 100 authors if there are enough posts for them."""
     return SMALL if posts <= SMALL.posts else Size(posts, 100, 80, (10, 40), threads=12, chunk=25, lease=15)
 
 
 class Town:
-    """`fans` are each author's followers, `follows` the authors in each reader's feed: also an author has one."""
+    """`fans` are each author's followers, `follows` the authors in each reader's feed. Authors have feeds, too."""
 
     def __init__(self, container: Container, size: Size, chance: random.Random) -> None:
         self.container = container
@@ -83,12 +83,12 @@ class Town:
             tx.bulk.follows([Follow(fan, author, since) for author, fans in self.fans.items() for fan in fans])
 
     def truth(self) -> dict[UUID, UUID]:
-        """Every post there is, with its author."""
+        """All existing posts, with their authors."""
         refs = self.container.stores.documents.posts.by_authors(self.authors, limit=10 * self.size.posts)
         return {ref.post_id: ref.author_id for ref in refs}
 
     def states(self) -> Counter[str]:
-        """How many readers are in which state, and how many authors are pulled."""
+        """The number of readers in each state, and the number of pulled authors by reason."""
         counted = Counter[str](
             self.container.stores.relational.feed_activity.reader_state(r).state for r in self.readers
         )

@@ -1,4 +1,4 @@
-"""Requests through a proxy for as long as a test needs them, and an account of which have failed."""
+"""Generates requests through proxies for as long as a test needs them, and records failures."""
 
 import json
 import socket
@@ -14,18 +14,18 @@ from tests.engines.kernel import wait_until
 from tests.system.live import HOST, Client, answer_of
 from tests.system.test_live_stream import Reader
 
-# What a client of the stream is told to wait for.
+# Seconds that a client of the stream is told to wait before it reconnects.
 RETRY = 2.0
-# Longer than most connections of a proxy are idle under load, so that some of these use one that was.
+# Seconds. Longer than most connections of a proxy are idle under load, so that some requests use an idle one.
 IDLE = 0.2
 PRICE = {"amount": 100, "currency": "EUR"}
 USER = {"password": PASSWORD, "display_name": "A user"}
 
 
 class Load:
-    """Requests through proxies, each kind through each of them again and again on a thread of its own.
+    """Requests through proxies: for each proxy and kind of request a thread that repeats it.
 
-    `author` publishes, reads and follows a live stream. Somebody else uses the rest, so that each store is written to.
+    `author` publishes, reads and follows a live stream. Another user uses the rest, so that every store is written to.
     """
 
     def __init__(self, author: Client) -> None:
@@ -39,12 +39,12 @@ class Load:
         product = {"title": "Mug", "category": "mugs", "price": PRICE}
         self._product = author.ask("POST", "/products", product)["product"]["id"]
         author.ask("PUT", f"/products/{self._product}/stock", {"on_hand": 100_000}, If_Match="*")
-        # A user reads a post of the author's before any of the threads may have published one.
+        # The user needs a post of the author's, possibly before one of the threads has published one.
         self.published.add(author.publish("The first post"))
 
     def begin(self, port: int) -> None:
         busy, reader, idle, user = (self._client(port) for _ in range(4))
-        # The password costs a tenth of a second of the processor: each signs in once.
+        # Each signs in only once, since a password hash costs a tenth of a second of CPU.
         user.handle, user.token = f"user_{uuid4().hex[:12]}", None
         user.ask("POST", "/accounts", USER | {"handle": user.handle, "email": f"{user.handle}@example.com"})
         user.token = user.ask("POST", "/sessions", {"login": user.handle, "password": PASSWORD})["token"]
@@ -56,7 +56,7 @@ class Load:
         self._repeated("followed", port, partial(self._follow, port))
 
     def goes_on(self) -> bool:
-        """Wait until each kind but streams, which end with a server only, was answered once more by each proxy."""
+        """Wait until every proxy has answered each kind once more. Except streams, which only end with a server."""
         before = {key: count for key, count in self.counts.items() if key[0] != "followed"}
         return wait_until(lambda: all(self.counts[key] > count for key, count in before.items()), 60)
 
@@ -64,13 +64,13 @@ class Load:
         self._over.set()
 
     def close(self) -> None:
-        """When the servers are gone, with which the streams end."""
+        """Wait for the threads. The servers must have ended before, and with them the streams."""
         self._pool.shutdown()
         for client in self._clients:
             client.close()
 
     def lost(self, port: int) -> set[str]:
-        """What was acknowledged and is not on the author's list."""
+        """The acknowledged posts that are missing in the author's list."""
         found, path = set(), f"/accounts/{self._author.handle}/posts?limit=100"
         with closing(Client(port, self._author.token)) as client:
             page = client.ask("GET", path)
@@ -102,7 +102,7 @@ class Load:
         self.published.add(client.publish("A post"))
 
     def _use(self, user: Client) -> None:
-        """What changes each of the other stores and tables, and is undone where it can be."""
+        """Requests that write to all other stores and tables; undone if possible."""
         author = self._author.handle
         user.ask("PUT", f"/accounts/{author}/follow")
         post = user.ask("GET", "/feed?limit=1")["items"][0]["post"]["id"]
@@ -131,7 +131,7 @@ class Load:
         self.published.add(answer.body["post"]["id"])
 
     def _follow(self, port: int) -> None:
-        """One stream until it ends."""
+        """Read one stream until it ends."""
         with closing(Reader(port, Client(port, self._author.token))) as reader:
             assert reader.status == 200
             with suppress(EOFError):

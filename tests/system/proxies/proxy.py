@@ -1,4 +1,4 @@
-"""Real proxies from the distribution's packages, with the configurations that the documentation shows."""
+"""Real proxies from the distribution's packages, with the configurations in the documentation."""
 
 import http.client
 import os
@@ -17,7 +17,7 @@ from tests.engines.kernel import free_port
 from tests.engines.postgres import unprivileged_user
 from tests.system.live import HOST
 
-# How often HAProxy asks, and when it believes what it hears.
+# HAProxy's intervals of health checks, and the number of failures that count.
 CHECKS = "check inter 500ms fastinter 100ms fall 2"
 PAGE = Path(__file__).parents[3] / "docs" / "proxies.md"
 NGINX = """
@@ -37,14 +37,14 @@ http {{
 
 
 class Kind(NamedTuple):
-    """`command` takes the file, the folder and the port; `replaced` are words of the page that a test cannot use."""
+    """`command` takes the file, the folder and the port. `replaced` maps texts of the page that a test cannot use."""
 
     package: str
     binary: str
     language: str
     command: Callable[[Path, Path, int], list[str]]
     replaced: Callable[[Path, int, Sequence[int]], dict[str, str]]
-    # Words of the block without which names with underscores would pass, and what stands where `Forwarded` is added.
+    # Replacements in the block that let field names with underscores pass, and the place where `Forwarded` is added.
     underscores: tuple[str, str]
     forwarded: Callable[[str], tuple[str, str]]
     around: str = "{block}"
@@ -52,7 +52,7 @@ class Kind(NamedTuple):
 
 
 def servers(line: str, ports: Sequence[int]) -> str:
-    """The page says that each server has such a line."""
+    """The configuration line of each server."""
     return "\n".join(line.format(port) for port in ports)
 
 
@@ -107,7 +107,7 @@ class Proxy(NamedTuple):
 
 
 def shown(language: str) -> str:
-    """The one block of the page in this language, with the words that stand behind it."""
+    """The page's only code block with this info string (a language, perhaps followed by a word)."""
     [block] = re.findall(rf"^```{language}\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     return str(block)
 
@@ -115,7 +115,7 @@ def shown(language: str) -> str:
 def configuration(
     kind: Kind, folder: Path, port: int, behind: Sequence[int], changes: Sequence[tuple[str, str]]
 ) -> str:
-    """What the page shows, for this folder, port and server, with these changes of its words."""
+    """The page's configuration for this folder, port and servers, with these replacements."""
     block = shown(kind.language)
     for word, other in [*kind.replaced(folder, port, behind).items(), *changes]:
         assert block.count(word) == 1, word
@@ -124,14 +124,14 @@ def configuration(
 
 
 def by_forwarded(name: str) -> list[tuple[str, str]]:
-    """Changes with which it appends to `Forwarded`, as the page has it, and lets names with underscores pass."""
+    """Replacements by which it appends to `Forwarded`, as on the page, and lets names with underscores pass."""
     kind = KINDS[name]
     return [kind.underscores, kind.forwarded(shown(f"{kind.language} forwarded"))]
 
 
 @contextmanager
 def running(name: str, *behind: int, changes: Sequence[tuple[str, str]] = ()) -> Iterator[Proxy]:
-    """A proxy in front of servers on these ports. Skips, or fails where it is required, when it is missing."""
+    """A proxy in front of servers on these ports. If it is not installed, skips, or fails where it is required."""
     kind = KINDS[name]
     binary = shutil.which(kind.binary, path=f"{os.environ['PATH']}:/usr/sbin")
     if binary is None:
@@ -146,7 +146,7 @@ def running(name: str, *behind: int, changes: Sequence[tuple[str, str]] = ()) ->
     if user is not None:
         os.chown(folder, user, user)
     command = [binary, *kind.command(file, folder, port)]
-    # SIGTERM, for a worker of nginx outlives a killed master.
+    # By SIGTERM, since a worker of nginx outlives a killed master.
     server = Server(f"http://{HOST}:{port}", command, folder, lambda: _answers(port), user=user)
     try:
         server.start()

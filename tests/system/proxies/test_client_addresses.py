@@ -1,4 +1,4 @@
-"""Whose address limits count behind several proxies, and behind those that let names with underscores pass."""
+"""Which client address limits count behind several proxies, and behind ones that pass names with underscores."""
 
 import http.client
 import json
@@ -17,7 +17,7 @@ from tests.system.proxies.proxy import KINDS, by_forwarded, running
 pytestmark = [pytest.mark.engines, pytest.mark.live]
 FAILURES = 2
 Fields = Sequence[tuple[str, str]]
-# Each is one request's, by whoever may not be somebody else.
+# Header fields of one request each, by a client that tries to forge its address.
 SPOOFED: list[Fields] = [
     [("Forwarded", "for=203.0.113.7")],
     [("Forwarded", 'for="203.0.113.7')],
@@ -54,7 +54,7 @@ def behind_two(folder: Path) -> Iterator[int]:
 
 
 def refusal(port: int, address: str, fields: Fields = ()) -> int:
-    """The status of a sign-in that must fail."""
+    """The status of a sign-in with a wrong password."""
     with closing(http.client.HTTPConnection(HOST, port, timeout=PATIENCE, source_address=(address, 0))) as connection:
         body = json.dumps({"login": f"nobody_{uuid4().hex[:8]}", "password": "wrong wrong wrong"}).encode()
         connection.putrequest("POST", f"{BASE}/sessions")
@@ -66,7 +66,7 @@ def refusal(port: int, address: str, fields: Fields = ()) -> int:
 
 @pytest.mark.parametrize("name", list(KINDS))
 def test_forwarded_cannot_be_passed_by(name: str, by_standard: int) -> None:
-    # Failures count for a minute, and all proxies are in front of one server.
+    # Each proxy has its own addresses: failures count for a minute, and all proxies are in front of one server.
     one, other = (f"127.1.{list(KINDS).index(name)}.{n}" for n in (2, 3))
     with running(name, by_standard, changes=by_forwarded(name)) as proxy:
         found = [refusal(proxy.port, one, fields) for fields in SPOOFED[:FAILURES]]

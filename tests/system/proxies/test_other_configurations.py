@@ -1,4 +1,4 @@
-"""Proxies that are not configured as the page has it: what must hold all the same, and what the page says of them."""
+"""Proxies with other configurations than the page's: what must hold nevertheless, and what the page says about them."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -12,7 +12,7 @@ from tests.system.live import Client, Live, migrated
 from tests.system.proxies.proxy import running
 
 pytestmark = [pytest.mark.engines, pytest.mark.live, pytest.mark.proof]
-# What is written in place of a line of the page.
+# A line of the page, and its replacement.
 Change = tuple[str, str]
 NGINX, HAPROXY, VARNISH = "proxy_http_version 1.1;", "    option abortonclose", "        set beresp.do_gzip = true;"
 HAPROXY_CACHE = """cache small
@@ -40,7 +40,7 @@ CHANGES: dict[str, tuple[str, Change]] = {
     "varnish, ESI": ("varnish", (VARNISH, f"{VARNISH} set beresp.do_esi = true;")),
     "varnish, unpacking": ("varnish", (VARNISH, VARNISH.replace("gzip", "gunzip"))),
 }
-# They keep nothing: nginx has no buffers to keep, and for HAProxy answers vary by what it does not know.
+# Configurations that cache nothing: nginx does not cache without buffers, and HAProxy does not know how answers vary.
 KEEP_NOTHING = {"nginx, unbuffered", "haproxy, closing", "haproxy, sharing connections", "haproxy, its cache"}
 
 
@@ -88,13 +88,13 @@ def test_edits_and_conditions_hold_and_what_is_ones_own_stays_so(live: Live, nam
 
 
 def written(author: Client) -> str:
-    """A post that is long enough to be compressed, and that no cache has seen."""
+    """Publish a post that is long enough to be compressed and that no cache has; returns its path."""
     body = {"title": "Before", "body": "Some words. " * 200}
     return f"/posts/{author.ask('POST', '/posts', body)['post']['id']}"
 
 
 def is_kept(client: Callable[[], Client], path: str) -> bool:
-    """Whether strangers get one answer of Quartet twice."""
+    """Whether a cache serves one answer of Quartet to two clients without a session."""
 
     def writer() -> str:
         with closing(client()) as one:

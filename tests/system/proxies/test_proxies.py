@@ -1,4 +1,4 @@
-"""Quartet behind nginx, HAProxy and Varnish: what a caller sees through each, with compression and a shared cache."""
+"""Quartet behind nginx, HAProxy and Varnish: what a client sees through each, with compression and a shared cache."""
 
 import http.client
 import json
@@ -18,13 +18,13 @@ from tests.system.proxies.proxy import KINDS, Proxy, running
 from tests.system.test_live_stream import Reader, account_of, event
 
 pytestmark = [pytest.mark.engines, pytest.mark.live]
-# Six heartbeats: a proxy that keeps reading shows that a client left with the third or fourth.
+# Seconds: six heartbeats. With a proxy that reads ahead, the third or fourth shows that a client has left.
 LEFT = 60.0
 FAILURES = 2
 
 
 class Place(NamedTuple):
-    """One server with place for one live stream, and where its streams are stored."""
+    """A server that allows one live stream, and the store of its streams."""
 
     live: Live
     streams: Streams
@@ -32,7 +32,7 @@ class Place(NamedTuple):
 
     @contextmanager
     def followed(self, port: int, person: Client) -> Iterator[Reader]:
-        """The one stream, as soon as whoever had it is noticed to have left: what is sent shows it."""
+        """The one stream, once the server has noticed that its former client has left, which takes events to send."""
         self.accounts.append(account_of(person))
         got: list[Reader] = []
 
@@ -73,7 +73,7 @@ def proxy(request: pytest.FixtureRequest, place: Place) -> Iterator[Proxy]:
 
 @pytest.fixture
 def through(place: Place, proxy: Proxy) -> Iterator[Callable[..., Client]]:
-    """Makes clients of the proxy: somebody signed in, or a stranger."""
+    """Makes clients of the proxy: signed in as `name`, or without a session."""
     opened: list[Client] = []
 
     def client(name: str = "") -> Client:
@@ -94,7 +94,7 @@ def packed(client: Client, path: str, **headers: str) -> Answer:
 
 
 def writer(answer: Answer) -> str:
-    """The request that Quartet answered with this; one of a cache's answers has the id of the first."""
+    """The id of the request for which Quartet made this answer; an answer from a cache has the id of the first."""
     return answer.headers["x-request-id"]
 
 
@@ -124,8 +124,8 @@ def test_what_quartet_has_compressed_passes_as_it_is(through: Through, proxy: Pr
         assert "content-encoding" not in plain.headers
         assert plain.body["post"]["body"] == body["body"]
         unpacked = plain.headers["etag"]
-        # Varnish asks for gzip whatever its client takes, when it may keep the answer. It unpacks that one, and what it
-        # has compressed itself.
+        # For an answer that it may keep, Varnish always requests gzip. It decompresses that for clients without gzip,
+        # and likewise what it has compressed itself.
         asked = tag if proxy.kind.package == "varnish" and not reader.token else tag.replace("-gzip", "")
         assert unpacked == (f"W/{asked}" if proxy.kind.package == "varnish" else asked)
         assert ada.send("PATCH", path, {"title": "Longer"}, If_Match=tag).status == 200
@@ -151,7 +151,7 @@ def test_a_signed_in_answer_is_shared_with_nobody(through: Through) -> None:
     assert [answer.status for answer in answers] == [200] * 4
     own = packed(stranger, path)
     assert len({*map(writer, answers), writer(own)}) == 5
-    # Nor is the kept page of strangers for those who are signed in.
+    # The cached page for clients without a session is not served to those with one.
     assert packed(stranger, path).headers["cache-control"].startswith("public")
     after = [packed(person, path) for person in people]
     assert len({*map(writer, after), *map(writer, answers), writer(own)}) == 7
@@ -166,12 +166,12 @@ def test_a_page_for_strangers_comes_from_a_shared_cache(through: Through, proxy:
     path = f"/posts/{through('ada').publish('A post')}"
 
     def twice() -> bool:
-        """Whether one answer of Quartet was given to two clients."""
+        """Whether two clients got the same answer of Quartet."""
         return writer(packed(through(), path)) == writer(packed(through(), path))
 
     found = wait_until(twice, 5) if proxy.kind.caches else twice()
     assert found == proxy.kind.caches
-    # Varnish has one copy of a page, the others one for each `Accept-Encoding` if they have any.
+    # Varnish keeps one copy of a page; the others keep one for each `Accept-Encoding`, if they cache at all.
     alike = writer(packed(through(), path)) == writer(through().send("GET", path))
     assert alike == (proxy.kind.package == "varnish")
 
@@ -182,7 +182,7 @@ def test_live_events_come_one_by_one(place: Place, proxy: Proxy, through: Throug
     with place.followed(proxy.port, ada) as reader:
         for number in range(5):
             place.streams.append([account], event(number))
-            # Not with a heartbeat that came later and pushed it out.
+            # The event is forwarded at once, not only when a later heartbeat flushes it.
             received = reader.block()
             assert (received.name, received.data["n"]) == ("post", f"{number}")
 
@@ -199,7 +199,7 @@ SPOOFED = ("203.0.113.7", "unknown", "203.0.113.8, 203.0.113.9", ",,;; \t%", '"[
 
 
 def refusal(port: int, address: str, **headers: str) -> int:
-    """The status of a sign-in that must fail. Names of headers are sent as they are, but for `__`, which is a dash."""
+    """The status of a sign-in with a wrong password. Header names are sent as given, but `__` stands for a dash."""
     with closing(http.client.HTTPConnection(HOST, port, timeout=PATIENCE, source_address=(address, 0))) as connection:
         names = {name.replace("__", "-"): value for name, value in headers.items()}
         body = json.dumps({"login": f"nobody_{uuid4().hex[:8]}", "password": "wrong wrong wrong"})
@@ -208,7 +208,7 @@ def refusal(port: int, address: str, **headers: str) -> int:
 
 
 def test_a_client_is_who_the_proxy_saw(proxy: Proxy) -> None:
-    # Failures count for a minute, and all proxies are in front of one server.
+    # Each proxy has its own addresses: failures count for a minute, and all proxies are in front of one server.
     net = list(KINDS).index(proxy.kind.package)
     one, other = f"127.0.{net}.2", f"127.0.{net}.3"
     assert [refusal(proxy.port, one, X__Forwarded__For=f"198.51.100.{n}") for n in range(FAILURES)] == [401] * FAILURES

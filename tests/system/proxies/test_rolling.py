@@ -1,4 +1,4 @@
-"""Two servers behind nginx and HAProxy are restarted, and updated, one after the other under load: no request fails."""
+"""Rolling restarts and updates of two servers behind nginx and HAProxy, under load: no request fails."""
 
 import shutil
 import subprocess
@@ -19,7 +19,7 @@ from tests.system.real import real_urls
 
 pytestmark = [pytest.mark.engines, pytest.mark.live]
 SETTINGS = {"WORKERS": "1", "THREADS": "2", "PROXIES": "1", "DRAIN_SECONDS": "1", "BOOT_SECONDS": "60"}
-# With migrations up to 0020, and up to 0022.
+# Commits with migrations up to 0020, and up to 0022.
 EARLIER = "f1600b17f7eca72f1c82ba4d5f0829d53e8218a0"
 LATER = "62b5f1d08c2c5f6fc624d6bb00fe180ec19dea5f"
 
@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
 
 @contextmanager
 def under_load(start: Callable[..., Live]) -> Iterator[tuple[Load, list[Live]]]:
-    """Two servers behind both proxies, with load through these until the block ends. No request has failed then."""
+    """Two servers behind both proxies, with load through the proxies until the block ends. Asserts that none failed."""
     with ExitStack() as stack:
         first = [start(), start()]
         ports = [live.answering().port for live in first]
@@ -47,7 +47,7 @@ def under_load(start: Callable[..., Live]) -> Iterator[tuple[Load, list[Live]]]:
 
 
 def replace(live: Live, start: Callable[..., Live]) -> None:
-    """By one on the same port."""
+    """Replace a server by a new one on the same port."""
     live.terminate()
     assert wait_until(partial(is_draining, live), 20)
     assert live.ended(20) == 0
@@ -90,7 +90,7 @@ def earlier(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(params=["embedded", "postgres", "engines"])
 def urls(request: pytest.FixtureRequest) -> dict[str, str]:
-    """Nothing has been migrated there."""
+    """The URLs of stores without any schema; empty for embedded adapters."""
     if request.param == "embedded":
         return {}
     engines = request.getfixturevalue("engines")
@@ -106,7 +106,7 @@ def urls(request: pytest.FixtureRequest) -> dict[str, str]:
 def test_an_update_under_load_fails_no_request(
     tmp_path: Path, earlier: str, urls: dict[str, str], started: Callable[..., Live]
 ) -> None:
-    """From an earlier version with data, by the steps of `docs/releases.md`. Both versions serve meanwhile."""
+    """From an earlier version with data, by the steps of `docs/releases.md`. Both versions serve at the same time."""
 
     def done(*arguments: str, **more: str) -> str:
         found = run(tmp_path, *arguments, BOOT_SECONDS="60", **urls, **more)
@@ -116,7 +116,7 @@ def test_an_update_under_load_fails_no_request(
     done("migrate", tree=earlier)
     done("seed", "--size", "small", tree=earlier)
     start = partial(started, tmp_path, **urls)
-    # On embedded stores each server has a relay in it.
+    # On embedded stores each server includes a relay.
     relays = [start(command="relay", tree=earlier)] if urls else []
     with under_load(partial(start, tree=earlier)) as (load, first):
         assert load.goes_on(), load.failed

@@ -1,4 +1,4 @@
-"""A store that is away is away from every server: a proxy that asks them how they are goes on with all of them."""
+"""A store that is away is away for every server: a proxy with health checks keeps using all of them."""
 
 import threading
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from tests.system.live import Client, Live, run
 from tests.system.proxies.proxy import KINDS, running
 
 pytestmark = [pytest.mark.engines, pytest.mark.live, pytest.mark.proof]
-# More than three checks, two seconds apart, by which HAProxy and Varnish count a server out.
+# Seconds and answers: more than three failed checks, two seconds apart, after which HAProxy and Varnish drop a server.
 ANSWERS = 12
 SECONDS = 1.0
 

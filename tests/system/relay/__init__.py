@@ -1,1 +1,1 @@
-"""The relay: at least once, in order, past poison, past absent stores, past its own death at any point."""
+"""The relay delivers at least once and in order, despite events that always fail, stores that are away, and crashes."""

@@ -1,4 +1,4 @@
-"""An embedded system whose time stands until a test moves it."""
+"""A system on embedded adapters whose clock only moves when a test moves it."""
 
 from collections.abc import Iterator
 from pathlib import Path

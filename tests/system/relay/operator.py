@@ -1,4 +1,4 @@
-"""Operators of webhooks, as tests are."""
+"""Tests as operators of webhooks."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -23,7 +23,7 @@ HOUR = timedelta(hours=1)
 
 
 class Operator:
-    """With a system whose time stands until it is moved."""
+    """Administers the webhooks of a system whose clock only moves when the test moves it."""
 
     def __init__(self, system: System, clock: Watch | None) -> None:
         self.system = system
@@ -44,7 +44,7 @@ class Operator:
         return made
 
     def log(self, *aggregates: str, kind: str = "PostLiked") -> list[str]:
-        """Events of these, as the relay would log them. Returns their ids."""
+        """Append an event for each aggregate to the event log, as the relay does. Returns their ids."""
         found = map(an_event, aggregates)
         events = [Event(one.id, kind, one.aggregate, one.happened_at, LIKED, "00-1-2-01") for one in found]
         with self.system.container.stores.relational.transaction() as tx:
@@ -52,7 +52,7 @@ class Operator:
         return [str(one.id) for one in events]
 
     def relay(self, rounds: int = 1) -> None:
-        """What relays do for webhooks, each round an hour later, as other processes would."""
+        """Serve the webhooks like relays, with new workers in each round, an hour after the last one."""
         for number in range(rounds):
             self.clock.forward(number and HOUR.total_seconds())
             for worker in Receivers(self.system.container).workers():

@@ -1,4 +1,4 @@
-"""Relays over an embedded system, and what their tests do to it."""
+"""Relays over a system on embedded adapters, and helpers for their tests."""
 
 import os
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from tests.system.crowd import (
 
 ANY = Precondition(given=True, any=True)
 LEASE = 30
-# A relay dies at every call to a store of which the number can be divided by this.
+# A relay dies at every n-th call to a store.
 DEATH_EVERY = int(os.environ.get("QUARTET_RELAY_DEATH_EVERY", "3"))
 TRIES = 3
 OF_DOCUMENTS = {"PostPublished", "PostEdited", "PostDeleted"}
@@ -31,7 +31,7 @@ Handle = Callable[[Event], None]
 
 
 class Crash(BaseException):
-    """The process ends here: nothing that runs afterwards may count on clean-up."""
+    """Simulates the death of the process; nothing may rely on cleanup after it."""
 
 
 def relay(container: Container, handle: Handle, batch: int = 100) -> Relay:
@@ -49,7 +49,7 @@ def edit(container: Container, author: UUID, post: UUID) -> None:
 
 
 def persist(container: Container, clock: Watch, relay: Relay) -> None:
-    """Relay until nothing waits."""
+    """Run the relay until no event waits."""
     for _ in range(100):
         relay.drain()
         clock.forward(LEASE + 1)

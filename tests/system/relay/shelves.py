@@ -1,4 +1,4 @@
-"""A sink in memory, and what serves it."""
+"""A sink in memory, and helpers to serve it."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -18,7 +18,7 @@ LEASE, POLL = timedelta(seconds=30), timedelta(seconds=0.01)
 
 
 class Shelf(Sink):
-    """Keeps what it is sent, as far as it is told to."""
+    """Keeps the messages that it is sent, up to `room`, and refuses those in `refused`."""
 
     def __init__(self, name: str = "kafka") -> None:
         self.name = name
@@ -58,7 +58,9 @@ def serve(one: SinkWorker) -> int:
 
 
 def log(container: Container, count: int, *, made: bool = True, source: str = "/quartet") -> list[str]:
-    """So many events, as a relay does it, or as one did that has `made` no envelopes. Returns their ids."""
+    """Append `count` events to the event log, like a relay; without `made` like an earlier version, which made no
+    envelopes. Returns their ids.
+    """
     events = [Event(one.id, "PostLiked", one.aggregate, one.happened_at, LIKED) for one in map(an_event, "a" * count)]
     with container.stores.relational.transaction() as tx:
         tx.event_log.append(events, envelopes_of(events, source) if made else None)

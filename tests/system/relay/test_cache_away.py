@@ -1,4 +1,4 @@
-"""While the cache is away, drops and live events are deferred; everything else goes on."""
+"""While the cache is away, drops and live events are deferred; everything else continues."""
 
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -22,7 +22,7 @@ from tests.system.crowd import (
 
 
 class Outage(NamedTuple):
-    """`container` is a relay's; `server` another process, which never fails."""
+    """`container` is a relay whose cache can be away; `server` is another process, whose cache never is."""
 
     container: Container
     server: Container
@@ -41,7 +41,7 @@ class Outage(NamedTuple):
 
 @pytest.fixture
 def outage(container: Container, monkeypatch: pytest.MonkeyPatch) -> Outage:
-    """The relay asks the cache again at once when it is back."""
+    """A relay that asks the cache again as soon as it is back, without a pause."""
     monkeypatch.setattr("app.services.pages.invalidation.AWAY_SECONDS", 0.0)
     monkeypatch.setattr("app.services.live.announcer.AWAY_SECONDS", 0.0)
     down: set[str] = set()
@@ -104,7 +104,7 @@ def test_a_fan_out_is_not_repeated_for_the_cache(outage: Outage, monkeypatch: py
 
 
 def test_a_drop_outlives_the_processes_that_owe_it(outage: Outage) -> None:
-    """The writer and the relay have no cache and end before it is back; the old count is still in it."""
+    """The writer and the relay cannot reach the cache, which has the old count, and end before it is back."""
     ada, bob = people(outage.server, 2)
     inbox = outage.server.notifications.inbox
     post = publish(outage.server, ada)

@@ -1,4 +1,4 @@
-"""Several relays, dead ones, and crashes at any point."""
+"""Several relays at once, dead relays, and crashes at any point."""
 
 import logging
 import random
@@ -75,7 +75,7 @@ def test_what_a_dead_relay_claimed_is_taken_over_after_the_lease(container: Cont
 
 @pytest.mark.long
 def test_a_crash_at_any_call_to_any_store_loses_and_doubles_nothing(container: Container, clock: Watch) -> None:
-    """Each round writes a history, and a relay that dies some calls further on than in the round before."""
+    """Each round writes a history and runs a relay that dies some calls later than in the round before."""
     left = 0
 
     def notice(_call: str) -> None:
@@ -185,7 +185,7 @@ def test_a_fault_in_an_outbox_does_not_end_the_relay(container: Container, caplo
 
 
 def test_an_outcome_that_cannot_be_written_delays_only_itself(container: Container, clock: Watch) -> None:
-    """`acknowledge` fails once: what was dispatched is dispatched again after the lease, all else goes on at once."""
+    """`acknowledge` fails once: the dispatched event is dispatched again after its lease, all others without delay."""
     [author] = people(container, 1)
     for _ in range(3):
         publish(container, author)

@@ -1,4 +1,4 @@
-"""Whoever listens hears of every post once, wherever the relay dies."""
+"""Listeners get every live event exactly once, wherever the relay dies."""
 
 import itertools
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What is dispatched, what is set aside and what waits."""
+"""Which events are dispatched, which are dead-lettered, and which wait."""
 
 import random
 import threading
@@ -28,7 +28,7 @@ from tests.system.relay.runs import HOSTILE_REASONS, LEASE, OF_DOCUMENTS, TRIES,
 
 
 def test_every_event_is_dispatched_in_the_order_of_its_aggregate(container: Container, clock: Watch) -> None:
-    """Ids rise as events are written. A post is an aggregate of both outboxes: of its likes, and of itself."""
+    """Ids ascend in the order of writing. A post is an aggregate in both outboxes: for its likes, and its changes."""
     a_history(container)
     dispatched: dict[tuple[str, bool], list[UUID]] = defaultdict(list)
     written = unsent(container)

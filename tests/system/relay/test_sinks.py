@@ -1,4 +1,4 @@
-"""What the relay does for sinks: what is logged, and how a sink is served that is slow, away, full or refuses."""
+"""The relay's work for sinks: logging events, and serving sinks that are slow, away, full or refuse messages."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence

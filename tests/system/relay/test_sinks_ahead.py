@@ -1,4 +1,4 @@
-"""Sinks that leave time to read the next batch while one is on its way, and what is made ready for that."""
+"""Sinks during whose waits the next batch is read, and how envelopes are prepared for that."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +21,7 @@ BATCH, EVER = 20, datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class Ahead(Shelf):
-    """Has nothing to do while its batches are on their way, of which there may be so many at once."""
+    """Calls `more` while batches are unacknowledged, of which there may be `batches` at once."""
 
     batch = BATCH
 
@@ -37,7 +37,7 @@ class Ahead(Shelf):
             self.sizes.append(len(given))
             sent = super().send(given)
             count += sent.count
-            # As one whose answers come late.
+            # Like a sink whose answers come late.
             following = more()
             if sent.failure:
                 return Sent(count, sent.failure)
@@ -135,7 +135,7 @@ def test_after_a_failure_few_are_tried_and_then_more(container: Container) -> No
 
 
 def test_events_that_came_without_an_envelope_are_sent_in_their_places(container: Container) -> None:
-    """By a version that makes none, by one that makes others, or for another source."""
+    """They were logged by a version without envelopes, by one with other envelopes, or for another source."""
     wrote = log(container, 2) + log(container, 2, made=False) + log(container, 2, source="/former") + log(container, 1)
     shelf = Shelf()
     assert serve(worker(container, shelf)) == 7

@@ -1,4 +1,4 @@
-"""Receivers of webhooks that do not answer, lie, ask to wait, or are gone for good."""
+"""Receivers of webhooks that do not answer, send malformed answers, ask to wait, or are gone permanently."""
 
 import random
 from datetime import timedelta
@@ -11,7 +11,7 @@ from tests.receiver import ANSWERS, ENDLESS, LIES, Receiver
 from tests.recorded import Recorded
 from tests.system.relay.operator import Operator
 
-# What a number of C cannot hold.
+# A date whose numbers overflow C integers.
 NEVER = "429 Feb 99999999999999999999 23:59:59 30 GMT"
 
 

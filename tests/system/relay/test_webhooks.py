@@ -1,4 +1,4 @@
-"""Webhooks from the operator's request to the receiver, which does not answer, lies, or is gone for good."""
+"""Webhooks, from the operator's request to the receiver."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -115,7 +115,7 @@ def test_one_that_is_removed_gets_nothing_more(operator: Operator, receiver: Rec
 
 
 def test_private_addresses_are_refused_where_they_are_dialled(tmp_path: Path, clock: Watch, receiver: Receiver) -> None:
-    """A name that leads to one address when it is added, and to another one later, is no way in."""
+    """Addresses are checked on connecting, so a name that resolves to another address later is refused as well."""
     with running(settings(tmp_path), clock) as system:
         webhook = Operator(system, clock).add(receiver)
     with running(settings(tmp_path, webhooks_networks="10.0.0.0/8"), clock) as system:

@@ -1,1 +1,1 @@
-"""The seed command: the same data every time, whole after any interruption, and honest when it verifies itself."""
+"""The seed command: it is deterministic, completes after any interruption, and verification finds all differences."""

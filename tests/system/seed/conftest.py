@@ -1,4 +1,4 @@
-"""Systems to seed, embedded and on the real engines, and a plan of its own for each test."""
+"""Systems to seed, on embedded adapters and the real engines, and a separate plan for each test."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -25,7 +25,7 @@ def container(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture
 def number() -> int:
-    """A seed that no other test of this run uses: its data stands beside theirs."""
+    """A seed number that no other test of this run uses, since they share the engines."""
     return next(_seeds)
 
 

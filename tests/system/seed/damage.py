@@ -1,4 +1,4 @@
-"""What may go wrong with seeded data; each says in which line verifying has to find it."""
+"""Ways to damage seeded data. Each returns the beginning of the line in which verification must report it."""
 
 from uuid import uuid4
 
@@ -93,7 +93,7 @@ def fulfil(container: Container, plan: Plan) -> str:
 
 
 def give_back(container: Container, plan: Plan) -> str:
-    """The units and not the money: the stock is not as planned, the rest is."""
+    """Return the units without the money: only the stock differs from the plan."""
     order = next(o for o in map(plan.trade.order, range(TINY.orders)) if o.state == "fulfilled")
     with container.stores.relational.transaction() as tx:
         tx.stock.return_sold(order.id)

@@ -35,12 +35,12 @@ OPTIONS = [f"--{name}={getattr(TINY, name)}" for name in Sizes.__struct_fields__
 
 
 def settings(urls: dict[str, Any]) -> Settings:
-    """Home timelines are cut in these tests, too."""
+    """Settings whose limits on home timelines take effect even with this little data."""
     return Settings(**urls, backfill_posts=20, feeds_retention_days=3650.0)
 
 
 class Interrupted(Progress):
-    """Ctrl-C after some batches of one step."""
+    """Raises KeyboardInterrupt, like Ctrl-C, after some batches of one step."""
 
     def __init__(self, kind: str, batches: int) -> None:
         self._kind = kind

@@ -1,4 +1,4 @@
-"""The command, and the first start."""
+"""The seed command, and seeding at the first start."""
 
 import shutil
 from collections.abc import Iterator
@@ -86,7 +86,7 @@ def started(directory: Path) -> AbstractContextManager[System]:
 
 @pytest.fixture(scope="module")
 def seeded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SeededLogin]:
-    """A file after a first start, and what that has told."""
+    """The file after a first start, and the login that it returned."""
     directory = tmp_path_factory.mktemp("seeded")
     with started(directory) as system:
         login = seed_small_once(system.container)()

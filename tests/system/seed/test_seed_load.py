@@ -1,4 +1,4 @@
-"""What is loaded is what was planned, whatever came in between."""
+"""The loaded data equals the plan, whatever interrupts the load."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ def test_running_again_writes_nothing(container: Container, plan: Plan) -> None:
     assert differences(container, plan) == []
 
 
-# One for each store; the others are a proof.
+# One step for each store; the other steps are tested as proofs.
 SHORT = {"accounts", "orders", "posts", "home timelines"}
 
 
@@ -86,7 +86,7 @@ def test_a_batch_that_broke_half_way_is_made_whole(
     assert differences(container, plan) == []
 
 
-# Counters of SQLite's own, and the cache, whose values bear random generations.
+# SQLite's own counters, and the cache, whose values have random generations.
 NOT_LOADED = ("sqlite_sequence", "hot_")
 
 

@@ -1,4 +1,4 @@
-"""What is planned: the same every time, skewed as in life."""
+"""The plan of a seed: deterministic, with realistically skewed distributions."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Verifying finds what differs."""
+"""Verification finds every kind of difference."""
 
 import shutil
 import sqlite3
@@ -16,13 +16,13 @@ from tests.system.real import KEYSPACE, real_urls
 from tests.system.seed.damage import PLANTED
 from tests.system.seed.loads import TINY, differences, load, settings
 
-# One for each store; the others on the engines are a proof.
+# One kind of damage for each store; on the engines the others are tested as proofs.
 ON_ENGINES = {"delete_post", "unfollow", "lose_a_delivery", "spend"}
 
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With the data set."""
+    """A database file with the data set."""
     directory = tmp_path_factory.mktemp("loaded")
     with running(settings(embedded(directory))) as system:
         load(system.container, Plan(TINY))
@@ -37,7 +37,7 @@ def on_engines(engines: Shared) -> Iterator[Container]:
 
 @pytest.fixture(params=["embedded", pytest.param("engines", marks=pytest.mark.engines)])
 def loaded(request: pytest.FixtureRequest, number: int, tmp_path: Path) -> Iterator[tuple[Container, Plan]]:
-    """A system with a data set: a copy of the file, or a further one on the engines."""
+    """A system with a data set: a copy of the file, or another data set on the engines."""
     if request.param == "engines":
         container, plan = request.getfixturevalue("on_engines"), Plan(TINY, seed=number)
         load(container, plan)
