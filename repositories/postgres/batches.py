@@ -27,7 +27,7 @@ R = TypeVar("R")
 _ENCODING = "utf-8"
 
 
-class _ServersText(NamedTuple):
+class _NativeStatement(NamedTuple):
     """A statement in the server's syntax. `order` has the names of its parameters."""
 
     query: bytes
@@ -80,7 +80,7 @@ class Batches(Direct):
     def _send(self, connection: Any, calls: Sequence[Call], read: Callable[[Any], R]) -> R:
         driver: BoundedConnection = connection.driver_connection
         results = send(driver, self._statements(driver, calls))
-        _answer(driver, calls, results)
+        _deliver_rows(driver, calls, results)
         last = calls[-1]
         if last.many:
             return read(Summed(sum(result.command_tuples or 0 for result in results[-len(last.values) :])))
@@ -89,7 +89,7 @@ class Batches(Direct):
     def commit(self, driver: BoundedConnection, calls: Sequence[Call], then: bytes) -> list[tuple[Any, ...]]:
         """Send the calls, COMMIT, and a query that runs after the commit, together. Returns the rows of the query."""
         results = send(driver, [*self._statements(driver, calls), _COMMIT, Prepared(then)])
-        _answer(driver, calls, results)
+        _deliver_rows(driver, calls, results)
         return LastResult(results[-1], _transformer(driver)).fetchall()
 
     def _statements(self, driver: BoundedConnection, calls: Sequence[Call]) -> list[Prepared]:
@@ -106,7 +106,7 @@ class Batches(Direct):
         return made
 
 
-def _answer(driver: BoundedConnection, calls: Sequence[Call], results: Sequence[Any]) -> None:
+def _deliver_rows(driver: BoundedConnection, calls: Sequence[Call], results: Sequence[Any]) -> None:
     at = 0
     for call in calls:
         if call.answer:
@@ -122,18 +122,18 @@ def send(driver: BoundedConnection, statements: Sequence[Prepared]) -> list[Any]
     if driver.closed:
         raise psycopg.OperationalError("the connection is closed")
     with driver.lock:
-        if len(statements) == 1 and not _begins(driver):
+        if len(statements) == 1 and not _needs_begin(driver):
             prepare, name = driver._prepared.get(statements[0])  # type: ignore[arg-type]  # noqa: SLF001
             if prepare is Prepare.YES:
-                return _alone(driver, statements[0], name)
-        return _together(driver, statements)
+                return _send_prepared(driver, statements[0], name)
+        return _send_pipeline(driver, statements)
 
 
 @cache
-def _converted(text: str) -> _ServersText:
+def _converted(text: str) -> _NativeStatement:
     """Cached, since statements are constants."""
     query, formats, order, _ = _query2pg_nocache(text.encode(_ENCODING), _ENCODING)
-    return _ServersText(query, formats or (), order or ())
+    return _NativeStatement(query, formats or (), order or ())
 
 
 def _transformer(driver: BoundedConnection) -> Any:
@@ -142,11 +142,11 @@ def _transformer(driver: BoundedConnection) -> Any:
     return driver.transformer
 
 
-def _begins(driver: BoundedConnection) -> bool:
+def _needs_begin(driver: BoundedConnection) -> bool:
     return not driver.autocommit and driver.pgconn.transaction_status == TransactionStatus.IDLE
 
 
-def _alone(driver: BoundedConnection, statement: Prepared, name: bytes) -> list[Any]:
+def _send_prepared(driver: BoundedConnection, statement: Prepared, name: bytes) -> list[Any]:
     driver.pgconn.send_query_prepared(name, statement.params, param_formats=statement.formats)
     driver._prepared.maybe_add_to_cache(statement, Prepare.YES, name)  # type: ignore[arg-type]  # noqa: SLF001
     results = driver.wait(generators.execute(driver.pgconn))
@@ -155,7 +155,7 @@ def _alone(driver: BoundedConnection, statement: Prepared, name: bytes) -> list[
     return list(results)
 
 
-def _together(driver: BoundedConnection, statements: Sequence[Prepared]) -> list[Any]:
+def _send_pipeline(driver: BoundedConnection, statements: Sequence[Prepared]) -> list[Any]:
     pgconn, prepared = driver.pgconn, driver._prepared  # noqa: SLF001
     if prepared._to_flush:  # noqa: SLF001
         driver.wait(prepared.maintain_gen(driver))
@@ -164,7 +164,7 @@ def _together(driver: BoundedConnection, statements: Sequence[Prepared]) -> list
     new: list[tuple[int, Any, Prepare, bytes]] = []
     number = 0
     pgconn.enter_pipeline_mode()
-    if _begins(driver):
+    if _needs_begin(driver):
         pgconn.send_query_params(driver._get_tx_start_command(), None)  # noqa: SLF001
         number += 1
     for statement in statements:

@@ -33,7 +33,7 @@ from repositories.sql import Parameters, Row, SchemaChange, name_of, steps
 from repositories.translation import Outdated
 
 READ_ONLY = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool"
-_THERE = "SELECT to_regclass(?) IS NOT NULL"
+_TABLE_EXISTS = "SELECT to_regclass(?) IS NOT NULL"
 _NOW = "extract(epoch FROM statement_timestamp())::float8"
 # A parameter. Casts and quoted text are matched too, but left as they are.
 _PARAMETER = re.compile(r"'[^']*'|::|(?::(?P<name>\w+)|(?P<mark>\?))(?=(?P<array>::\w+\[\])?)|%")
@@ -114,7 +114,7 @@ class PostgresDatabase:
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[PostgresWork]:
-        with self._long() as work:
+        with self._long_transaction() as work:
             work.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             yield work
 
@@ -139,12 +139,12 @@ class PostgresDatabase:
                 call.trips += work.trips
 
     def migrate(self, statements: Sequence[str], changes: Sequence[SchemaChange], *, dry_run: bool) -> list[str]:
-        with self._long() as work:
+        with self._long_transaction() as work:
             if not dry_run:
                 work.execute("SET LOCAL lock_timeout = '5s'")
                 work.execute("SELECT pg_advisory_xact_lock(hashtextextended(?, 0))", (f"migrate {self._role}",))
             due = [change for change in changes if work.execute(change.needed).fetchone()]
-            missing = [sql for sql in statements if not work.execute(_THERE, (name_of(sql),)).fetchall()[0][0]]
+            missing = [sql for sql in statements if not work.execute(_TABLE_EXISTS, (name_of(sql),)).fetchall()[0][0]]
             for sql in [] if dry_run else [*(sql for change in due for sql in change.statements), *missing]:
                 work.execute(sql)
         return steps(self._role, due, missing)
@@ -190,7 +190,7 @@ class PostgresDatabase:
                 return work.execute(sql, parameters).fetchall()
 
     @contextlib.contextmanager
-    def _long(self) -> Iterator[PostgresWork]:
+    def _long_transaction(self) -> Iterator[PostgresWork]:
         """A transaction that may take as long as a migration, on a connection of its own."""
         with self._translated, migrating_engine(self._hosts).begin() as connection:
             driver = driver_of(connection.connection)

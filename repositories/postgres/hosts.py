@@ -138,7 +138,7 @@ class Hosts(Connector):
     def _writer(self, host: int, keywords: dict[str, Any]) -> BoundedConnection:
         connection = BoundedConnection.connect(**keywords)
         try:
-            role, _ = _asked(connection)
+            role, _ = _read_role(connection)
             self._note(host, role)
             self._require_writer(role)
             self.acknowledged.connected(role.timeline, connection)
@@ -211,7 +211,7 @@ class Hosts(Connector):
             self._looked[host].set()
 
         def ask(connection: BoundedConnection) -> None:
-            role, location = _asked(connection)
+            role, location = _read_role(connection)
             note(role)
             if role.writable:
                 self.acknowledged.looked(role.timeline, location)
@@ -224,7 +224,7 @@ class Hosts(Connector):
         return _WATCH_SECONDS if known else _SEARCH_SECONDS
 
 
-def _asked(connection: BoundedConnection) -> tuple[Role, int]:
+def _read_role(connection: BoundedConnection) -> tuple[Role, int]:
     """The server's role, and the location up to which its log is flushed; 0 if it does not say."""
     try:
         row = connection.row_alone(_ROLE)

@@ -64,7 +64,7 @@ def replicas_of(text: str, url: str) -> list[Conninfo]:
 
 def _replicas(text: str, url: str) -> list[Conninfo]:
     items = re.split(r",(?=\w+://)|\s+", re.sub(r"\s*,\s*", ",", text.strip()))
-    named = [_conninfo(_address(item) if "://" in item else _beside(item, _address(url))) for item in items]
+    named = [_conninfo(_address(item) if "://" in item else _with_hosts(item, _address(url))) for item in items]
     return [replace(one, server=_name(host), hosts=(host,)) for one in named for host in one.hosts]
 
 
@@ -76,7 +76,7 @@ def _address(url: str) -> Address:
     return address
 
 
-def _beside(hosts: str, address: Address) -> Address:
+def _with_hosts(hosts: str, address: Address) -> Address:
     """The address with these hosts instead of its own."""
     found = address_of(f"postgresql://{hosts}")
     if found.user or found.path or not found.hosts:

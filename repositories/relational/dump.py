@@ -32,7 +32,7 @@ from repositories.relational.work import Work
 _DORMANT = {"feed_activity": {"state": literal_column("'dormant'", TEXT).label("state")}}
 _NOT_COPIED = {"feed_activity": {"low_watermark"}, "outbox": {"lease", "lease_until"}}
 # Texts of three capitals, or of lower-case letters: every collation gives them the same order.
-_PLAIN = {"currency", "purpose"}
+_SAME_IN_EVERY_COLLATION = {"currency", "purpose"}
 # A hold comes before the transfer that ends it.
 _hold_id = money_tables.transfers.c.hold_id
 _IN_PASSES: dict[str, tuple[ColumnElement[bool], ...]] = {"transfers": (_hold_id.is_(None), _hold_id.is_not(None))}
@@ -85,7 +85,9 @@ def _copied(of: Table, made: Mapping[str, ColumnElement[Any]], without: Collecti
     copied = [one for one in of.c if one.name not in without]
     names = tuple(str(one.name) for one in copied)
     keys = tuple(str(one.name) for one in of.primary_key)
-    texts = (at for at, key in enumerate(keys) if isinstance(of.c[key].type, Text) and key not in _PLAIN)
+    texts = (
+        at for at, key in enumerate(keys) if isinstance(of.c[key].type, Text) and key not in _SAME_IN_EVERY_COLLATION
+    )
     statement = select(*(made.get(one.name, one) for one in copied))
     passes = [statement.where(where) for where in _IN_PASSES.get(of.name, ())] or [statement]
     return Copied(

@@ -132,7 +132,7 @@ _REWIND = (
     .returning(sinks.c.position, sinks.c.due_at)
 )
 _dead = sink_dead_letters.c
-_UNSET = delete(sink_dead_letters).where(
+_DROP_DEAD_LETTERS = delete(sink_dead_letters).where(
     _dead.sink == _sink, _dead.position > _position, _dead.dead_lettered_at <= bindparam("at", type_=TIME)
 )
 _RETRY = update(sink_dead_letters).where(_dead.sink == _sink).values(again=true())
@@ -230,7 +230,7 @@ class SqlEventLog(RunnerBacked, EventLog):
         if not rows:
             return None
         position, at = rows[0]
-        self._runner.change(_UNSET, {"its_sink": sink, "its_position": position, "at": at})
+        self._runner.change(_DROP_DEAD_LETTERS, {"its_sink": sink, "its_position": position, "at": at})
         return int(position)
 
     def retry(self, sink: str) -> int:

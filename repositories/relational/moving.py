@@ -49,7 +49,7 @@ class RelationalPlace(GatedPlace):
         apart: bool = False,
     ) -> None:
         """`apart`: write each batch in its own transaction, since the engine makes all other writers wait for one."""
-        self._gate = SqlGate(_Texts(runner, working), engine, ROLE, noted_)
+        self._gate = SqlGate(_TextDatabase(runner, working), engine, ROLE, noted_)
         self._runner = runner
         self._snapshot = snapshot
         self._filling = filling or working
@@ -165,7 +165,7 @@ class _Changed(NamedTuple):
     rowcount: int
 
 
-class _Texts:
+class _TextDatabase:
     """The role's database as the gate uses it: SQL as text."""
 
     def __init__(self, runner: Runner, working: Working) -> None:

@@ -51,28 +51,28 @@ class Work(Runner):
         self.seen: datetime | None = None
 
     def rows(self, statement: Executable, values: Values) -> Sequence[AnyRow]:
-        values = _alone(values)
+        values = _unwrapped(values)
         plan = self._direct.plan(statement, values)
         if plan is None:
             with self.connection(operation_of(statement), statement) as connection:
                 return connection.execute(statement, values).all()
         with self._call(operation_of(statement), statement) as connection:
-            return self._direct.send(connection, [*self._taken(), Call(plan, values)], plan.rows)
+            return self._direct.send(connection, [*self._dequeue(), Call(plan, values)], plan.rows)
 
     def change(self, statement: Executable, values: Values) -> int:
-        values = _alone(values)
+        values = _unwrapped(values)
         plan = self._direct.plan(statement, values)
         if plan is None:
             with self.connection(operation_of(statement), statement) as connection:
                 return changed(connection.execute(statement, values))
         with self._call(operation_of(statement), statement) as connection:
-            return self._direct.send(connection, [*self._taken(), Call(plan, values)], changed)
+            return self._direct.send(connection, [*self._dequeue(), Call(plan, values)], changed)
 
     def queue(self, statement: Executable, values: Values) -> None:
         """Make a change whose number of rows is not needed. If the engine can send statements together, it is sent
         with the next statement, in order, or with the commit; that call then raises its error.
         """
-        values = _alone(values)
+        values = _unwrapped(values)
         plan = self._direct.plan(statement, values) if self._direct.sends_together else None
         if plan is None:
             self.change(statement, values)
@@ -94,7 +94,7 @@ class Work(Runner):
 
     def flush(self) -> None:
         """Send what is queued."""
-        if calls := self._taken():
+        if calls := self._dequeue():
             with self._call("queued", None, trips=0) as connection:
                 self._direct.send(connection, calls, changed)
 
@@ -110,7 +110,7 @@ class Work(Runner):
 
     def commit(self) -> None:
         with self._call("commit", None) as connection:
-            self._end(connection, self._taken())
+            self._end(connection, self._dequeue())
         self._open = False
 
     def close(self) -> None:
@@ -133,7 +133,7 @@ class Work(Runner):
         slow = None if statement is None else of(statement, lambda: self._explained(statement))
         return _Call(self, self._connection, asked(STORE, operation, trips + first, slow), self._guard())
 
-    def _taken(self) -> Sequence[Call]:
+    def _dequeue(self) -> Sequence[Call]:
         taken, self._queued = self._queued, []
         return taken
 
@@ -214,6 +214,6 @@ def transaction(engine: Engine, direct: Direct, guard: Guard, end: End = _commit
         work.close()
 
 
-def _alone(values: Values) -> Values:
+def _unwrapped(values: Values) -> Values:
     """Unwrap a list of one row: for a list psycopg enters its pipeline mode, which costs more than one statement."""
     return values if isinstance(values, dict) or len(values) != 1 else values[0]

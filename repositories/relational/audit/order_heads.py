@@ -42,7 +42,7 @@ def audit_heads(runner: Runner, anchored: PartsHead) -> Iterator[Finding]:
             return
         is_met = is_met or one.end == anchored
     if not is_met:
-        yield _other(anchored)
+        yield _not_anchored(anchored)
 
 
 def heads_since(runner: Runner, anchored: PartsHead) -> Iterator[Finding]:
@@ -51,7 +51,7 @@ def heads_since(runner: Runner, anchored: PartsHead) -> Iterator[Finding]:
     if anchored.count:
         first = next(rows, None)
         if first is None or (first.number, bytes(first.digest)) != (anchored.count, anchored.head):
-            yield _other(anchored)
+            yield _not_anchored(anchored)
             return
     yield from _orders(runner, _followed(rows, anchored))
     yield from _orders(runner, _UNNOTED.rows(runner))
@@ -83,5 +83,5 @@ def _orders(runner: Runner, parts: Iterable[_Noted | AnyRow | Finding]) -> Itera
         yield from audit_some_orders(runner, batch)
 
 
-def _other(anchored: PartsHead) -> Finding:
+def _not_anchored(anchored: PartsHead) -> Finding:
     return Finding(_ABOUT, f"its first {anchored.count} heads are not those that were anchored")

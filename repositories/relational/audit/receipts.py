@@ -97,16 +97,16 @@ def chained(
         if through is not None and number == through.receipts:
             is_met = head == through.head
     if through is not None and not is_met:
-        yield _other(through)
+        yield _not_anchored(through)
     if row.received != last:
-        yield _unreceived(row, last)
+        yield _not_last_receipt(row, last)
 
 
-def _other(known: StockHead) -> str:
+def _not_anchored(known: StockHead) -> str:
     return f"its first {known.receipts} receipts are not those that were anchored"
 
 
-def _unreceived(row: AnyRow, last: int) -> str:
+def _not_last_receipt(row: AnyRow, last: int) -> str:
     return f"{row.received} received, its last receipt says {last}"
 
 
@@ -124,9 +124,9 @@ def receipts_since(runner: Runner, stocked: Iterable[StockHead]) -> Iterator[Sto
         if head.receipts > before.receipts:
             changed[product] = (row, before)
         elif head != before:
-            yield from about(product, [_other(before)])
+            yield from about(product, [_not_anchored(before)])
         elif row.received != row.last:
-            yield from about(product, [_unreceived(row, row.last or 0)])
+            yield from about(product, [_not_last_receipt(row, row.last or 0)])
         heads.append(head)
         if len(changed) == TOGETHER or len(heads) == BATCH:
             yield from _newer(runner, changed)

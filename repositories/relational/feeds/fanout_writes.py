@@ -64,7 +64,7 @@ _SAVE = _new_fanout.on_conflict_do_update(
     where=or_(_retracts, _ends, _goes_on),
 )
 _this_fanout = fanouts.c.post_id == bindparam("its_post", type_=ID)
-_LEAVE = update(fanouts).where(_this_fanout, RUNNING).values(state=constant("pulled"))
+_MARK_PULLED = update(fanouts).where(_this_fanout, RUNNING).values(state=constant("pulled"))
 _FORGET = delete(fanouts).where(_this_fanout)
 _swept = (
     select(fanouts.c.post_id)
@@ -86,7 +86,7 @@ _COUNT_PUBLISHED = update(feed_signals).where(_this_shard).values(published=feed
 
 _its_author = pulled_authors.c.author_id == bindparam("its_author", type_=ID)
 _is_pulled = pulled_authors.c.state == constant("pulled")
-_is_this_turn = and_(
+_is_this_return = and_(
     pulled_authors.c.state == constant("returning"),
     pulled_authors.c.changed_at == bindparam("its_change", type_=TIME),
 )
@@ -98,13 +98,13 @@ _PULL = _new_author.on_conflict_do_update(
 )
 _LOCK_AUTHOR = select(pulled_authors.c.author_id).where(_its_author).with_for_update()
 _LOCK_PULLED = _LOCK_AUTHOR.where(_is_pulled)
-_LOCK_TURN = _LOCK_AUTHOR.where(_is_this_turn)
-_RETURNING = (
+_LOCK_RETURN = _LOCK_AUTHOR.where(_is_this_return)
+_BEGIN_RETURN = (
     update(pulled_authors)
     .where(_its_author, _is_pulled)
     .values(state=constant("returning"), changed_at=bindparam("at", type_=TIME))
 )
-_PUSHED = delete(pulled_authors).where(
+_END_PULL = delete(pulled_authors).where(
     _its_author, ~exists().where(PULLED, fanouts.c.author_id == bindparam("its_author", type_=ID))
 )
 
@@ -114,7 +114,7 @@ class SqlFanoutWrites(RunnerBacked, FanoutWrites):
         self._runner.change(_SAVE, fanout_row(fanout))
         if fanout.state == "pulled":
             # If the stored progress was further, the upsert did not apply. Then only the state changes.
-            self._runner.change(_LEAVE, {"its_post": fanout.post_id})
+            self._runner.change(_MARK_PULLED, {"its_post": fanout.post_id})
 
     def pull(self, author_id: UUID, *, at: datetime, reason: PullReason) -> None:
         row = {"author_id": author_id, "state": "pulled", "reason": reason, "changed_at": at}
@@ -127,13 +127,13 @@ class SqlFanoutWrites(RunnerBacked, FanoutWrites):
         return True
 
     def begin_return(self, author_id: UUID, at: datetime) -> bool:
-        return bool(self._runner.change(_RETURNING, {"its_author": author_id, "at": at}))
+        return bool(self._runner.change(_BEGIN_RETURN, {"its_author": author_id, "at": at}))
 
     def end_pull(self, author_id: UUID, *, changed_at: datetime) -> bool:
         # Two statements: the lock may have waited for a transaction that postponed a fan-out; the delete must see it.
-        if not self._runner.rows(_LOCK_TURN, {"its_author": author_id, "its_change": changed_at}):
+        if not self._runner.rows(_LOCK_RETURN, {"its_author": author_id, "its_change": changed_at}):
             return False
-        return bool(self._runner.change(_PUSHED, {"its_author": author_id}))
+        return bool(self._runner.change(_END_PULL, {"its_author": author_id}))
 
     def forget(self, post_id: UUID) -> None:
         self._runner.change(_FORGET, {"its_post": post_id})

@@ -62,7 +62,9 @@ def _stage(condition: ColumnElement[bool]) -> Select[UUID]:
 _STAGES = {stage: _stage(condition) for stage, condition in _seen.items()}
 _AFTER = {stage: page.where(follows.c.follower > bindparam("after", type_=ID)) for stage, page in _STAGES.items()}
 
-_LEFT = select(*_FANOUT).where(PULLED, fanouts.c.author_id == _author).order_by(fanouts.c.post_id.desc()).limit(LIMIT)
+_POSTPONED = (
+    select(*_FANOUT).where(PULLED, fanouts.c.author_id == _author).order_by(fanouts.c.post_id.desc()).limit(LIMIT)
+)
 _PULLED_AUTHORS = select(*_PULLED_AUTHOR).order_by(pulled_authors.c.author_id).limit(LIMIT)
 _PULLED_AUTHORS_AFTER = _PULLED_AUTHORS.where(pulled_authors.c.author_id > bindparam("after", type_=ID))
 _LAG = select(func.count(), func.min(fanouts.c.published_at)).where(RUNNING)
@@ -116,7 +118,7 @@ class SqlFanoutReads(RunnerBacked, FanoutReads):
         return number
 
     def postponed(self, author_id: UUID, *, limit: int) -> list[Fanout]:
-        return [_fanout(row) for row in self._runner.rows(_LEFT, {"author_id": author_id, "limit": limit})]
+        return [_fanout(row) for row in self._runner.rows(_POSTPONED, {"author_id": author_id, "limit": limit})]
 
     def pulled_authors(self, *, after: UUID | None, limit: int) -> list[PulledAuthor]:
         if after is None:

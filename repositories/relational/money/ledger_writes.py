@@ -80,39 +80,39 @@ class SqlLedgerWrites(LedgerWrites):
         self._check(transfer, "single")
         made = self._timed(transfer, {transfer.debit, transfer.credit})
         digest = self._add(made)["digest"]
-        return Created(made) if self._pay(made, digest, held=0) else self._known(made)
+        return Created(made) if self._pay(made, digest, held=0) else self._compare_with_stored(made)
 
     def hold(self, transfer: Transfer) -> Posting:
         self._check(transfer, "hold")
         made = self._timed(transfer, {transfer.debit})
         row = self._add(made)
         if not self._accounts.set_aside(made, row["digest"], made.amount.amount):
-            return self._known(made)
+            return self._compare_with_stored(made)
         self._work.queue(_ADD_HOLD, {column.name: row[column.name] for column in open_holds.c})
         return Created(made)
 
     def post(self, transfer_id: UUID, hold_id: UUID, *, amount: int | None = None, at: datetime) -> Posting:
         hold = self._end(hold_id)
         if hold is None:
-            return self._ended(transfer_id, hold_id, "post", amount)
+            return self._hold_not_open(transfer_id, hold_id, "post", amount)
         if hold.expires_at is not None and hold.expires_at <= at:
             raise self._work.refused(Resolved("expire"))
         paid = hold.amount.amount if amount is None else amount
         if type(paid) is not int or not 0 < paid <= hold.amount.amount:
             raise self._work.refused(Invalid(f"cannot pay {paid} of a hold of {hold.amount.amount}"))
         end, digest = self._record(transfer_id, hold, "post", {hold.debit, hold.credit}, paid)
-        return self._first(end, self._pay(end, digest, held=hold.amount.amount))
+        return self._require_new(end, self._pay(end, digest, held=hold.amount.amount))
 
     def void(self, transfer_id: UUID, hold_id: UUID) -> Posting:
         hold = self._end(hold_id)
         if hold is None:
-            return self._ended(transfer_id, hold_id, "void", None)
+            return self._hold_not_open(transfer_id, hold_id, "void", None)
         return self._free(transfer_id, hold, "void")
 
     def expire(self, transfer_id: UUID, hold_id: UUID, *, at: datetime) -> Posting:
         hold = self._end(hold_id)
         if hold is None:
-            return self._ended(transfer_id, hold_id, "expire", None)
+            return self._hold_not_open(transfer_id, hold_id, "expire", None)
         if hold.expires_at is not None and hold.expires_at > at:
             raise self._work.refused(Invalid("the hold is not due"))
         return self._free(transfer_id, hold, "expire")
@@ -142,7 +142,7 @@ class SqlLedgerWrites(LedgerWrites):
         self._work.queue(_ADD, row)
         return row
 
-    def _known(self, transfer: Transfer) -> Exists | Differs:
+    def _compare_with_stored(self, transfer: Transfer) -> Exists | Differs:
         """Compare the transfer with the stored one of the same id."""
         known = read_transfers(self._work, [transfer.id])[transfer.id]
         for field in _CONTENT:
@@ -150,7 +150,7 @@ class SqlLedgerWrites(LedgerWrites):
                 return Differs(known, field)
         return Exists(known)
 
-    def _first(self, end: Transfer, is_new: bool) -> Created:  # noqa: FBT001 - the answer to the question
+    def _require_new(self, end: Transfer, is_new: bool) -> Created:  # noqa: FBT001 - the answer to the question
         if not is_new:
             raise self._work.refused(Conflict("id"))
         return Created(end)
@@ -168,7 +168,7 @@ class SqlLedgerWrites(LedgerWrites):
 
     def _free(self, transfer_id: UUID, hold: Transfer, phase: Phase) -> Created:
         end, digest = self._record(transfer_id, hold, phase, {hold.debit}, hold.amount.amount)
-        return self._first(end, self._accounts.set_aside(end, digest, -hold.amount.amount))
+        return self._require_new(end, self._accounts.set_aside(end, digest, -hold.amount.amount))
 
     def _timed(self, transfer: Transfer, owners: set[UUID]) -> Transfer:
         """Lock the owners' accounts, and set the database's time or a later one: later than their last entries."""
@@ -183,8 +183,8 @@ class SqlLedgerWrites(LedgerWrites):
         end = self._timed(end, owners)
         return end, self._add(end)["digest"]
 
-    def _ended(self, transfer_id: UUID, hold_id: UUID, phase: Phase, amount: int | None) -> Exists | Differs:
-        """The hold is not open: compare with the stored transfer of this id, which may have ended it."""
+    def _hold_not_open(self, transfer_id: UUID, hold_id: UUID, phase: Phase, amount: int | None) -> Exists | Differs:
+        """Compare with the stored transfer of this id, which may have ended the hold. Raises `NotFound`, `Resolved`."""
         known = read_transfers(self._work, {transfer_id, hold_id})
         end, hold = known.get(transfer_id), known.get(hold_id)
         if end is not None:

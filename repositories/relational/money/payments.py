@@ -42,7 +42,7 @@ _ids = bindparam("ids", type_=IDS)
 _GET = _PAYMENTS.where(among(_its.id, _ids))
 _GET_OF_SANDBOX = _OF_SANDBOX.where(sandbox_payments.c.reference == bindparam("reference", type_=ID))
 # A deleted account has no counters. The lock prevents deletion of their row, but not updates.
-_there = (
+_existing_owner = (
     select(
         account_counters.c.account_id,
         bindparam("its_reference", type_=ID).label("reference"),
@@ -51,7 +51,7 @@ _there = (
     .where(account_counters.c.account_id == bindparam("its_owner", type_=ID))
     .with_for_update(read=True, key_share=True)
 )
-_begun = upsert(open_payments).from_select(["owner", "reference", "since"], _there)
+_begun = upsert(open_payments).from_select(["owner", "reference", "since"], _existing_owner)
 _BEGIN = _begun.on_conflict_do_update(
     index_elements=[open_payments.c.owner, open_payments.c.reference], set_={"since": open_payments.c.since}
 )

@@ -50,7 +50,7 @@ _PAGES = {
 
 _REFUND = ("id", "order_id", "seller_id", "reason", "restock", "created_at", "units")
 _ADD = insert(refunds)
-_BRING_BACK = (
+_ADD_RETURNED = (
     update(order_lines)
     .where(
         order_lines.c.order_id == bindparam("its_order", type_=ID),
@@ -62,10 +62,10 @@ _BRING_BACK = (
 _sum = refunded(sub_orders.c.order_id, transfers.c.debit == sub_orders.c.seller_id)
 _whole = _sum == sub_orders.c.total
 _counted = update(sub_orders).where(*THIS, _sum <= sub_orders.c.total)
-_left = case((_whole, "refunded"), (NOTHING_TO_SEND, "fulfilled"), else_=sub_orders.c.state)
+_state_after = case((_whole, "refunded"), (NOTHING_TO_SEND, "fulfilled"), else_=sub_orders.c.state)
 _COUNT = (
     _counted.where(movable("refunded"))
-    .values(MOVED | {"refunded": _sum, "state": _left})
+    .values(MOVED | {"refunded": _sum, "state": _state_after})
     .returning(sub_orders.c.version)
 )
 _ended = {"ended_at": bindparam("now", type_=TIME), "ended_by": bindparam("by", type_=ID)}
@@ -99,7 +99,7 @@ class SqlRefundWrites(WorkBacked, RefundWrites):
     def add(self, refund: Refund, back: Mapping[int, int] | None = None, *, refuses: bool = False) -> None:
         this = {"its_order": refund.order_id, "its_seller": refund.seller_id}
         if back:
-            self._work.change(_BRING_BACK, [this | {"its_number": one, "units": back[one]} for one in sorted(back)])
+            self._work.change(_ADD_RETURNED, [this | {"its_number": one, "units": back[one]} for one in sorted(back)])
         step = refunded_by(refund.id, refund.reason, restock=refund.restock, units=refund.units, at=refund.created_at)
         moved: dict[str, Any] = this | {"now": refund.created_at, "step": step}
         if refuses:

@@ -89,7 +89,7 @@ _RETURN = (
 )
 
 
-_LEFT = (
+_AVAILABLE = (
     select(stock.c.product_id, (stock.c.on_hand - stock.c.reserved).label("available"), offers.c.digest)
     .outerjoin(offers, offers.c.product_id == stock.c.product_id)
     .where(among(stock.c.product_id, bindparam("ids", type_=IDS)))
@@ -205,16 +205,16 @@ class SqlStockWrites(StockWrites):
         reserved = {row.product_id for row in self._work.rows(_reserve(len(wanted)), values)}
         missing = {product_id: number for product_id, number in wanted if product_id not in reserved}
         if missing:
-            stale = self._changed({one: number for one, number in missing.items() if one in offers}, offers)
+            stale = self._offer_changed({one: number for one, number in missing.items() if one in offers}, offers)
             raise self._work.refused(Stale() if stale else Short(next(iter(missing))))
 
-    def _changed(self, units: Mapping[UUID, int], offers: Mapping[UUID, bytes]) -> bool:
+    def _offer_changed(self, units: Mapping[UUID, int], offers: Mapping[UUID, bytes]) -> bool:
         """Whether one of the products may have been refused for another offer, not for too few units."""
         if not units:
             return False
         short = {
             row.product_id
-            for row in self._work.rows(_LEFT, {"ids": list(units)})
+            for row in self._work.rows(_AVAILABLE, {"ids": list(units)})
             if row.available < units[row.product_id] and bytes(row.digest or b"") == offers[row.product_id]
         }
         return short != units.keys()

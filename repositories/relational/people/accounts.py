@@ -23,8 +23,8 @@ from repositories.relational.work import WorkBacked
 
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
-_there = accounts.c.deleted_at.is_(None)
-_ACCOUNT = select(*(accounts.c[name] for name in Account.__struct_fields__)).where(_there)
+_not_deleted = accounts.c.deleted_at.is_(None)
+_ACCOUNT = select(*(accounts.c[name] for name in Account.__struct_fields__)).where(_not_deleted)
 _GET = _ACCOUNT.where(among(accounts.c.id, bindparam("ids", type_=IDS)))
 _BY_HANDLE = _ACCOUNT.where(accounts.c.handle_key == bindparam("key"))
 _LOGIN = select(*(logins.c[name] for name in Login.__struct_fields__))
@@ -33,14 +33,14 @@ _LOGIN_BY_EMAIL = _LOGIN.where(logins.c.email_key == bindparam("key"))
 _LOGIN_BY_HANDLE = _LOGIN.join(accounts, accounts.c.id == logins.c.account_id).where(
     accounts.c.handle_key == bindparam("key")
 )
-_IDS = select(accounts.c.id).where(_there).order_by(accounts.c.id).limit(LIMIT)
+_IDS = select(accounts.c.id).where(_not_deleted).order_by(accounts.c.id).limit(LIMIT)
 _IDS_AFTER = _IDS.where(accounts.c.id > bindparam("after", type_=ID))
-_EXISTS = select(accounts.c.id).where(accounts.c.id == bindparam("id"), _there)
+_EXISTS = select(accounts.c.id).where(accounts.c.id == bindparam("id"), _not_deleted)
 _ADD, _ADD_LOGIN = insert(accounts), insert(logins)
 _ADD_COUNTERS, _ADD_ACTIVITY = insert(account_counters), insert(feed_activity)
 _REPLACE = (
     update(accounts)
-    .where(accounts.c.id == bindparam("its_id"), accounts.c.version == bindparam("if_version"), _there)
+    .where(accounts.c.id == bindparam("its_id"), accounts.c.version == bindparam("if_version"), _not_deleted)
     .values({column.name: bindparam(column.name) for column in accounts.c if column.name not in {"id", "deleted_at"}})
 )
 _its_login = (logins.c.account_id == bindparam("its_id"), logins.c.password_hash == bindparam("if_hash"))
@@ -52,7 +52,7 @@ _SET_EMAIL = (
 )
 _END_LOGIN = delete(logins).where(*_its_login)
 # `no_handle` is a key that no handle has. The row keeps no personal data.
-_EMPTY = (
+_ANONYMIZE = (
     update(accounts)
     .where(accounts.c.id == bindparam("its_id"))
     .values(
@@ -162,7 +162,7 @@ class SqlAccountWrites(WorkBacked, AccountWrites):
         if not self._work.rows(LOCK_COUNTERS, {"ids": [account_id]}):
             raise NotFound
         self._change_login(_END_LOGIN, account_id, if_hash, {})
-        self._work.change(_EMPTY, {"its_id": account_id, "no_handle": str(account_id), "at": at})
+        self._work.change(_ANONYMIZE, {"its_id": account_id, "no_handle": str(account_id), "at": at})
         for statement in (_END_COUNTERS, _END_ACTIVITY):
             self._work.change(statement, {"its_id": account_id})
 

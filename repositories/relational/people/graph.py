@@ -76,10 +76,10 @@ _ROWS = (
     .order_by(account_counters.c.account_id)
 )
 # Also returns which accounts of the pair exist.
-_THERE = 5
+_EXISTS = 5
 _RELATIONS_OF_PAIR = union_all(
     *_KINDS,
-    select(literal_column(str(_THERE), Integer), account_counters.c.account_id).where(
+    select(literal_column(str(_EXISTS), Integer), account_counters.c.account_id).where(
         among(account_counters.c.account_id, bindparam("ids", type_=IDS))
     ),
 )
@@ -114,10 +114,10 @@ _FILLED = (
 )
 _BLOCK = insert(blocks).on_conflict_do_nothing().returning(true())
 _others = bindparam("others", type_=IDS)
-_gone = bindparam("gone", type_=ID)
-_OF_GONE = union_all(
+_deleted = bindparam("gone", type_=ID)
+_OTHERS_OF_DELETED = union_all(
     *(
-        select(other).where(own == _gone)
+        select(other).where(own == _deleted)
         for own, other in (
             (follows.c.follower, follows.c.followee),
             (follows.c.followee, follows.c.follower),
@@ -127,14 +127,14 @@ _OF_GONE = union_all(
     )
 ).limit(LIMIT)
 _FORGET_FOLLOWS = tuple(
-    delete(follows).where(own == _gone, among(other, _others)).returning(*follows.c["follower", "followee", "since"])
+    delete(follows).where(own == _deleted, among(other, _others)).returning(*follows.c["follower", "followee", "since"])
     for own, other in ((follows.c.follower, follows.c.followee), (follows.c.followee, follows.c.follower))
 )
 _FORGET_BLOCKS = tuple(
-    delete(blocks).where(own == _gone, among(other, _others))
+    delete(blocks).where(own == _deleted, among(other, _others))
     for own, other in ((blocks.c.blocker, blocks.c.blocked), (blocks.c.blocked, blocks.c.blocker))
 )
-_LOSE = tuple(
+_DECREMENT = tuple(
     update(account_counters).where(among(account_counters.c.account_id, _others)).values({counter.name: counter - 1})
     for counter in (account_counters.c.followers, account_counters.c.following)
 )
@@ -200,7 +200,7 @@ class SqlGraphWrites(GraphWrites):
 
         def related() -> Relation:
             rows = begun.rows()
-            found = [row for row in rows if row[0] != _THERE]
+            found = [row for row in rows if row[0] != _EXISTS]
             if len(rows) - len(found) < len(pair):
                 raise NotFound
             self._locked.add(pair)
@@ -213,7 +213,7 @@ class SqlGraphWrites(GraphWrites):
         return lambda: {there for (there,) in begun.rows()}
 
     def follow(self, follow: Follow) -> bool:
-        self._hold(follow.follower, follow.followee)
+        self._lock_pair(follow.follower, follow.followee)
         edge = {"follower": follow.follower, "followee": follow.followee}
         new = bool(self._runner.rows(_FOLLOW, {**edge, "since": follow.since, "filled": False}))
         if new:
@@ -221,7 +221,7 @@ class SqlGraphWrites(GraphWrites):
         return new
 
     def unfollow(self, follower: UUID, followee: UUID) -> datetime | None:
-        self._hold(follower, followee)
+        self._lock_pair(follower, followee)
         gone = self._runner.rows(_UNFOLLOW, {"follower": follower, "followee": followee})
         if not gone:
             return None
@@ -236,27 +236,27 @@ class SqlGraphWrites(GraphWrites):
         return filled
 
     def block(self, blocker: UUID, blocked: UUID, at: datetime) -> bool:
-        self._hold(blocker, blocked)
+        self._lock_pair(blocker, blocked)
         return bool(self._runner.rows(_BLOCK, {"blocker": blocker, "blocked": blocked, "at": at}))
 
     def unblock(self, blocker: UUID, blocked: UUID) -> bool:
-        self._hold(blocker, blocked)
+        self._lock_pair(blocker, blocked)
         return bool(self._runner.change(_UNBLOCK, {"blocker": blocker, "blocked": blocked}))
 
     def forget(self, account_id: UUID, *, limit: int) -> Forgotten:
-        found = [other for (other,) in self._runner.rows(_OF_GONE, {"gone": account_id, "limit": limit})]
+        found = [other for (other,) in self._runner.rows(_OTHERS_OF_DELETED, {"gone": account_id, "limit": limit})]
         if not found:
             return Forgotten([], more=False)
         values = {"gone": account_id, "others": list(set(found))}
         self._runner.rows(LOCK_COUNTERS, {"ids": values["others"]})
         followed, following = ([Follow(*row) for row in self._runner.rows(each, values)] for each in _FORGET_FOLLOWS)
-        self._runner.change(_LOSE[0], {"others": [edge.followee for edge in followed]})
-        self._runner.change(_LOSE[1], {"others": [edge.follower for edge in following]})
+        self._runner.change(_DECREMENT[0], {"others": [edge.followee for edge in followed]})
+        self._runner.change(_DECREMENT[1], {"others": [edge.follower for edge in following]})
         for each in _FORGET_BLOCKS:
             self._runner.change(each, values)
         return Forgotten(followed + following, more=len(found) == limit)
 
-    def _hold(self, one: UUID, other: UUID) -> None:
+    def _lock_pair(self, one: UUID, other: UUID) -> None:
         pair = frozenset((one, other))
         if pair in self._locked:
             return

@@ -103,7 +103,7 @@ class SqlLikeWrites(RunnerBacked, LikeWrites):
         return new
 
     def unlike(self, account_id: UUID, post_id: UUID) -> datetime | None:
-        if not self._hold(post_id):
+        if not self._lock_counter(post_id):
             return None
         gone = self._runner.rows(_UNLIKE, {"account_id": account_id, "post_id": post_id})
         if not gone:
@@ -114,7 +114,7 @@ class SqlLikeWrites(RunnerBacked, LikeWrites):
         return at
 
     def forget_post(self, post_id: UUID) -> None:
-        if self._hold(post_id):
+        if self._lock_counter(post_id):
             self._runner.change(_FORGET_LIKES, {"post_id": post_id})
             self._runner.change(_FORGET_COUNT, {"post_id": post_id})
 
@@ -128,6 +128,6 @@ class SqlLikeWrites(RunnerBacked, LikeWrites):
         self._runner.change(_UNCOUNT_EACH, {"post_ids": [like.post_id for like in gone]})
         return gone
 
-    def _hold(self, post_id: UUID) -> bool:
+    def _lock_counter(self, post_id: UUID) -> bool:
         """Lock the counter before removing likes, or two removals could deadlock. False without a counter: no likes."""
         return bool(self._runner.rows(_LOCK, {"post_id": post_id}))

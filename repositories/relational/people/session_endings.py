@@ -15,19 +15,21 @@ from repositories.relational.session_endings_port import EndingReads, EndingWrit
 from repositories.relational.statement_runner import RunnerBacked
 
 _LOWEST = UUID(int=0)
-_place = (endings.c.noted_at, endings.c.id)
+_position = (endings.c.noted_at, endings.c.id)
 _SINCE = (
     select(*(endings.c[name] for name in Ending.__struct_fields__))
-    .where(tuple_(*_place) > tuple_(bindparam("at", type_=TIME), bindparam("after", type_=ID)))
-    .order_by(*_place)
+    .where(tuple_(*_position) > tuple_(bindparam("at", type_=TIME), bindparam("after", type_=ID)))
+    .order_by(*_position)
     .limit(LIMIT)
 )
 _GET = select(*(endings.c[name] for name in Ending.__struct_fields__)).where(
     endings.c.account_id == bindparam("account_id", type_=ID), endings.c.id == bindparam("id", type_=ID)
 )
 _ADD = insert(endings).inline()
-_over = select(endings.c.id).where(endings.c.over_at <= bindparam("before", type_=TIME))
-_SWEEP = delete(endings).where(one_of(endings.c.id, _over.order_by(endings.c.over_at).limit(LIMIT).scalar_subquery()))
+_expired = select(endings.c.id).where(endings.c.over_at <= bindparam("before", type_=TIME))
+_SWEEP = delete(endings).where(
+    one_of(endings.c.id, _expired.order_by(endings.c.over_at).limit(LIMIT).scalar_subquery())
+)
 
 
 class SqlEndingReads(RunnerBacked, EndingReads):

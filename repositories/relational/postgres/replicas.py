@@ -143,7 +143,7 @@ class Replicas:
         """
         self._check_lost(mine)
         position = mine.positions.get(ROLE, "")
-        node, state = self._choice(position, kind)
+        node, state = self._choose(position, kind)
         slow = False
         try:
             if not state.has(position):
@@ -175,7 +175,7 @@ class Replicas:
 
     def states(self) -> list[ReplicaState]:
         self.begin()
-        return [self._judged(node) for node in self._nodes]
+        return [self._state_of(node) for node in self._nodes]
 
     def begin(self) -> None:
         if self._threads:
@@ -203,17 +203,19 @@ class Replicas:
         for node in self._nodes:
             node.close()
 
-    def _choice(self, position: str, kind: str) -> tuple[Replica, LogState]:
+    def _choose(self, position: str, kind: str) -> tuple[Replica, LogState]:
         """Choose a replica that has the position, or else any, in turn. Raises `Elsewhere`."""
         self.begin()
-        serving = [(node, state) for node in self._nodes if (state := node.answers(kind)) and self._judged(node).serves]
+        serving = [
+            (node, state) for node in self._nodes if (state := node.answers(kind)) and self._state_of(node).serves
+        ]
         if not serving:
             raise Elsewhere("away")
         first = next(self._turns) % len(serving)
         turned = serving[first:] + serving[:first]
         return next((one for one in turned if one[1].has(position)), turned[0])
 
-    def _judged(self, node: Replica) -> ReplicaState:
+    def _state_of(self, node: Replica) -> ReplicaState:
         """The replica's state. It does not serve if its history is not the writer's: locations are not comparable."""
         state = node.answers()
         if state is None or state.timeline < self._writer.highest or not state.shares(self.log.state):
