@@ -37,7 +37,6 @@ ALLOWED = {
     "repositories/documents/mongo/schema.py": "drops the index of earlier versions",
     "repositories/feeds/cassandra/migrate.py": "drops the table of earlier versions",
     "repositories/feeds/embedded/schema.py": "drops the table of earlier versions",
-    "app/http/resources/notifications.py": "a sentence of the OpenAPI document",
 }
 READ = ("app/**/*.py", "repositories/**/*.py", "config/**/*.py", "docs/**/*.md", "docs/*.toml", "README.md")
 

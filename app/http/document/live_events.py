@@ -9,7 +9,12 @@ from app.http.resources.notifications import KINDS
 
 ID = {"type": "string", "format": "uuid"}
 # Only present if the trace is recorded: the work that caused the event, as the parent of requests that follow from it.
-TRACE = {"traceparent": {"type": "string", "description": "a parent of W3C Trace Context"}}
+TRACE = {
+    "traceparent": {
+        "type": "string",
+        "description": "the parent for requests that follow from this event (W3C Trace Context)",
+    }
+}
 # Schemas of `data`; `EVENTS` names the one of each event.
 PAYLOADS: dict[str, dict[str, Any]] = {
     "FeedChange": {"post_id": ID, "author_id": ID} | TRACE,

@@ -19,31 +19,36 @@ from app.http.edge.shapes import MoneyShape
 from app.http.edge.status_names import component, phrase
 from app.services.pages.whole_pages import WholePage, unversioned
 
-ABOUT = """Errors are RFC 9457 problems, each `code` with a page at `/problems/CODE`; new codes may be added.
-Lists are keyset-paged. Integers are written without a fraction or an exponent. A change of a versioned thing needs
-If-Match. Requests that the server itself refuses (414, 431, and 400 for what is not HTTP) have no body."""
+ABOUT = """Errors are RFC 9457 problems; each `code` is explained at `/problems/CODE`, and new codes may be added.
+Lists use keyset pagination. Integers are written without a fraction or an exponent. Changing a versioned resource
+requires If-Match. Responses to requests that the server refuses before routing (414, 431, and 400 for malformed HTTP)
+have no body."""
 INFO = {"title": "Quartet", "version": "1", "openapi_version": "3.1.0", "info": {"description": ABOUT}}
 SECURITY = {"bearer": {"type": "http", "scheme": "bearer"}}
 blp = Blueprint("openapi", __name__)
 
 
 class FieldProblemSchema(ma.Schema):
-    pointer = ma.fields.String(required=True, metadata={"description": "JSON pointer into the body"})
+    pointer = ma.fields.String(required=True, metadata={"description": "JSON pointer into the request body"})
     detail = ma.fields.String(required=True)
 
 
 class ProblemSchema(ma.Schema):
     """An error (RFC 9457). `code` is stable; `detail` is for people."""
 
-    type = ma.fields.String(required=True, metadata={"description": "the URL of a page about the code"})
+    type = ma.fields.String(required=True, metadata={"description": "URL of the page that explains the code"})
     title = ma.fields.String(required=True)
     status = ma.fields.Integer(required=True)
     code = ma.fields.String(required=True, metadata={"enum": sorted(PROBLEMS)})
     detail = ma.fields.String(required=True)
     request_id = ma.fields.String(required=True)
     errors = ma.fields.List(ma.fields.Nested(FieldProblemSchema))
-    expected_total = ma.fields.Nested(MoneyShape, metadata={"description": "of `price_changed`: as it was sent"})
-    total = ma.fields.Nested(MoneyShape, metadata={"description": "of `price_changed`: what the order costs now"})
+    expected_total = ma.fields.Nested(
+        MoneyShape, metadata={"description": "with `price_changed`: the total in the request"}
+    )
+    total = ma.fields.Nested(
+        MoneyShape, metadata={"description": "with `price_changed`: the current total of the order"}
+    )
 
 
 class Api(flask_smorest.Api):

@@ -10,15 +10,15 @@ from app.http.edge.status_names import component
 
 Operation = dict[str, Any]
 HEADERS = {
-    "ETag": "the entity tag of the answer, for `If-None-Match`, and for `If-Match` of a change",
-    "Location": "where the new thing is",
-    "Retry-After": "seconds after which the request may succeed",
-    "Idempotent-Replayed": "`true` where the answer is that of an earlier request with the same `Idempotency-Key`",
-    "WWW-Authenticate": "`Bearer`, with `error` where a token was sent (RFC 6750)",
-    "RateLimit": "what is left of the rate limit, where there is one (draft-ietf-httpapi-ratelimit-headers)",
-    "X-Request-Id": "names the request in the log",
-    "Quartet-Seen": "where reads go to replicas: what was written. Sent along with later requests of somebody who is "
-    "not signed in, it lets them see it; who is signed in does without",
+    "ETag": "entity tag of the response, for `If-None-Match`, and for `If-Match` of changes",
+    "Location": "URL of the created resource",
+    "Retry-After": "seconds after which to retry",
+    "Idempotent-Replayed": "`true` if the response is that of an earlier request with the same `Idempotency-Key`",
+    "WWW-Authenticate": "`Bearer`, with `error` if a token was sent (RFC 6750)",
+    "RateLimit": "remaining quota, if requests are limited (draft-ietf-httpapi-ratelimit-headers)",
+    "X-Request-Id": "id of the request in the log",
+    "Quartet-Seen": "present if reads go to replicas: the position of the write. Later requests without a session that "
+    "send this header see the write; requests with a session do not need it",
 }
 OF_ERRORS = {401: ["WWW-Authenticate"], 409: ["Retry-After"], 429: ["Retry-After"], 503: ["Retry-After"]}
 # Operations whose JSON has no entity tag, since clients do not request it again.
@@ -102,7 +102,7 @@ def _currencies() -> dict[str, Any]:
     few = sorted(set(known.values()) - {2})
     named = {places: ", ".join(sorted(code for code in known if known[code] == places)) for places in few}
     others = "; ".join(f"{places} for {codes}" for places, codes in named.items())
-    about = f"An ISO 4217 code. The minor unit, in which amounts are, has 2 decimals; {others}."
+    about = f"ISO 4217 code. Amounts are in the minor unit, which has 2 decimals; {others}."
     return {"type": "string", "enum": sorted(known), "description": about}
 
 

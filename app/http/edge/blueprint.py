@@ -42,7 +42,7 @@ class Blueprint(flask_smorest.Blueprint):
             "in": "header",
             "required": True,
             "schema": {"type": "string"},
-            "description": "The entity tag the change is based on, or `*`.",
+            "description": "The entity tag of the version that the change is based on, or `*`.",
         }
         return documented_errors(described(view, parameters=[header]), (412, 428))
 

@@ -100,7 +100,7 @@ class MailAddress(ma.fields.Email):
 class NewPassword(Text):
     """A password of 8 to 256 characters. The other rules are in `app/services/people/password_rules.py`."""
 
-    ABOUT: ClassVar = "at least three different characters, none of the frequent passwords, no name of the account"
+    ABOUT: ClassVar = "at least three different characters; not a common password or a name of the account"
 
     def __init__(self) -> None:
         super().__init__(

@@ -151,8 +151,9 @@ def _documented(view: Callable[..., Any], *, required: bool) -> Any:
         "in": "header",
         "required": required,
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-+--~]{1,255}$"},
-        "description": "1 to 255 visible ASCII characters without commas. The same key with the same body within 24 "
-        f"hours has one effect and one answer, which is repeated with `{REPLAYED}: true`. Refusals are not kept.",
+        "description": "1 to 255 visible ASCII characters without commas. Repeating a request with the same key and "
+        f"body within 24 hours has no further effect and returns the first response, with `{REPLAYED}: true`. "
+        "Refusals are not stored.",
     }
     documented: Any = described(view, parameters=[header])
     documented.idempotency = "required" if required else "optional"

@@ -99,12 +99,14 @@ def _serializer(scope: str, secret: str) -> itsdangerous.URLSafeSerializer:
 
 class PageQuery(ma.Schema):
     limit = Int(
-        load_default=USUAL_LIMIT, validate=ma.validate.Range(1, 100), metadata={"description": "how many items"}
+        load_default=USUAL_LIMIT,
+        validate=ma.validate.Range(1, 100),
+        metadata={"description": "maximum number of items"},
     )
     cursor = Text(
         load_default=None,
         validate=ma.validate.Length(1, 1000),
-        metadata={"description": "`next` of the page before"},
+        metadata={"description": "`next` of the previous page"},
     )
 
 

@@ -24,7 +24,7 @@ from app.services.pages.whole_pages import WholePage
 from app.services.people.accounts import ProfileChanges, Registration
 from repositories.records import Edge
 
-blp = Blueprint("accounts", "People: profiles, follows and blocks")
+blp = Blueprint("accounts", "Accounts: profiles, follows and blocks")
 
 HANDLE = ma.validate.Regexp(r"^[A-Za-z0-9_]{3,30}(?!\n)$", error="Must be 3 to 30 of A-Za-z0-9_.")
 # A URL with a host and without characters that a URL cannot have (RFC 3986; other letters are allowed as in RFC 3987).
@@ -99,7 +99,7 @@ def create_account(wanted: dict[str, Any]) -> Response:
 @budget(relational=4, documents=1, sessions=1, cache=3)
 @blp.response(200, OwnAccountCardSchema)
 def get_own_account() -> Response:
-    """Read one's own account, with its e-mail address."""
+    """Get your own account, with its e-mail address."""
     return _own_card()
 
 
@@ -111,7 +111,7 @@ def get_own_account() -> Response:
 @blp.conditional
 @blp.raises(409)
 def update_own_account(changes: dict[str, Any]) -> Response:
-    """Change one's own account. Needs If-Match."""
+    """Change your own account. Requires If-Match."""
     container().people.accounts.edit(caller(), cast("ProfileChanges", changes), if_match())
     return _own_card()
 
@@ -122,7 +122,7 @@ def update_own_account(changes: dict[str, Any]) -> Response:
 @blp.arguments(PageQuery, location="query")
 @blp.response(200, AccountPage)
 def list_blocks(query: dict[str, Any]) -> Response:
-    """List whom one blocks, newest block first."""
+    """List the accounts you block, the most recent block first."""
     scope, before, limit = _edge_window("blocks", caller(), query)
     edges = container().stores.relational.graph.blocked(caller(), before=before, limit=limit + 1)
     return _edge_page(scope, edges, limit)
@@ -135,7 +135,7 @@ def list_blocks(query: dict[str, Any]) -> Response:
 @blp.response(200, AccountCardSchema)
 @blp.raises(404)
 def get_account(handle: str) -> Response:
-    """Read an account."""
+    """Get an account."""
     return hot(lambda used: kept_thing(container().pages.cards.profile(handle, used)))
 
 
@@ -165,7 +165,7 @@ def list_account_posts(query: dict[str, Any], handle: str) -> Response:
 @blp.response(200, AccountPage)
 @blp.raises(404)
 def list_followers(query: dict[str, Any], handle: str) -> Response:
-    """List who follows an account, newest follow first."""
+    """List the followers of an account, the most recent follow first."""
     account = account_id(handle)
     scope, before, limit = _edge_window("followers", account, query)
     edges = container().stores.relational.graph.followers(account, before=before, limit=limit + 1)
@@ -180,7 +180,7 @@ def list_followers(query: dict[str, Any], handle: str) -> Response:
 @blp.response(200, AccountPage)
 @blp.raises(404)
 def list_following(query: dict[str, Any], handle: str) -> Response:
-    """List whom an account follows, newest follow first."""
+    """List the accounts that an account follows, the most recent follow first."""
     account = account_id(handle)
     scope, before, limit = _edge_window("following", account, query)
     edges = container().stores.relational.graph.following(account, before=before, limit=limit + 1)
@@ -204,7 +204,7 @@ def follow_account(handle: str) -> Response:
 @blp.response(204)
 @blp.raises(404, 409)
 def unfollow_account(handle: str) -> Response:
-    """Stop following an account."""
+    """Unfollow an account."""
     container().people.graph.unfollow(caller(), container().people.accounts.by_handle(handle).id)
     return answers.nothing()
 
@@ -215,7 +215,7 @@ def unfollow_account(handle: str) -> Response:
 @blp.response(204)
 @blp.raises(404, 409)
 def block_account(handle: str) -> Response:
-    """Block an account: ends both follows and keeps each out of the other's feed."""
+    """Block an account. Ends the follows in both directions and keeps each account's posts out of the other's feed."""
     container().people.graph.block(caller(), container().people.accounts.by_handle(handle).id)
     return answers.nothing()
 
@@ -226,7 +226,7 @@ def block_account(handle: str) -> Response:
 @blp.response(204)
 @blp.raises(404, 409)
 def unblock_account(handle: str) -> Response:
-    """Take back a block."""
+    """Unblock an account."""
     container().people.graph.unblock(caller(), container().people.accounts.by_handle(handle).id)
     return answers.nothing()
 

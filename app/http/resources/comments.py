@@ -46,7 +46,7 @@ CommentPage = page_of(CommentCardSchema, "CommentPage")
 @blp.response(200, CommentPage)
 @blp.raises(404)
 def list_comments(query: dict[str, Any], post_id: UUID) -> Response:
-    """List a post's comments by number, oldest first."""
+    """List the comments on a post by number, oldest first."""
     author = container().content.posts.author_of(post_id)
     scope, limit = f"comments:{post_id}", query["limit"]
     after = cursors().read(scope, query["cursor"])[0] if query["cursor"] else None
@@ -76,7 +76,7 @@ def create_comment(draft: dict[str, Any], post_id: UUID) -> Response:
 @blp.response(200, CommentCardSchema)
 @blp.raises(404)
 def get_comment(post_id: UUID, number: int) -> Response:
-    """Read a comment."""
+    """Get a comment."""
     author = container().content.posts.author_of(post_id)
     cards = container().pages.cards.comments(author, [container().content.comments.get(post_id, number)])
     if not cards:
@@ -90,6 +90,6 @@ def get_comment(post_id: UUID, number: int) -> Response:
 @blp.response(204)
 @blp.raises(403, 404)
 def delete_comment(post_id: UUID, number: int) -> Response:
-    """Delete one's own comment."""
+    """Delete your own comment."""
     container().content.comments.delete(caller(), post_id, number)
     return answers.nothing()

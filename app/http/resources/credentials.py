@@ -30,7 +30,7 @@ class EmailChangeSchema(ma.Schema):
 @blp.response(204)
 @blp.raises(403, 429, 503)
 def change_password(wanted: dict[str, Any]) -> Response:
-    """Change one's own password, and sign out every device but this one.
+    """Change your password, and sign out every other device.
 
     A wrong current password counts as a failed sign-in.
     """
@@ -47,7 +47,7 @@ def change_password(wanted: dict[str, Any]) -> Response:
 @blp.response(204)
 @blp.raises(403, 409, 429, 503)
 def change_email(wanted: dict[str, Any]) -> Response:
-    """Change one's own e-mail address. The new one is not verified, and the former one gets a mail.
+    """Change your e-mail address. The new address is unverified; the previous address is notified by mail.
 
     Tokens that were mailed before do not work any more. A wrong password counts as a failed sign-in, and each change as
     a request for mail.

@@ -15,7 +15,9 @@ from app.http.resources.sessions import blp
 
 class AccountDeletionSchema(ma.Schema):
     password = Text(required=True, validate=ma.validate.Length(1, 256))
-    forfeit = JsonBoolean(load_default=False, metadata={"description": "leave behind what is in the wallet"})
+    forfeit = JsonBoolean(
+        load_default=False, metadata={"description": "give up the money in the wallet and in open payments"}
+    )
 
 
 @blp.delete("/accounts/me")
@@ -25,16 +27,16 @@ class AccountDeletionSchema(ma.Schema):
 @blp.response(204)
 @blp.raises(403, 409, 429, 503)
 def delete_account(wanted: dict[str, Any]) -> Response:
-    """Delete one's own account, for good. The body has the password.
+    """Delete your own account permanently. The body must contain the password.
 
-    Profile, posts, comments, likes, follows, blocks, products and sessions are gone with the answer. Orders and entries
-    of wallets stay, and name an id that nobody has any more. For 30 days nobody gets the handle. A wrong password is
-    counted as a failed sign-in.
+    Profile, posts, comments, likes, follows, blocks, products and sessions have disappeared when the response arrives.
+    Orders and wallet entries remain and refer to an id that no longer has an account. The handle cannot be registered
+    for 30 days. A wrong password counts as a failed sign-in.
 
-    Refused while orders with one's products are placed or paid (`orders_unfinished`: fulfil or refund them), while the
-    payment provider has not said what became of a deposit or a payout (`payments_open`: ask again in a moment, or
-    `forfeit` what may come of it), and while there is money in the wallet, held or not (`money_left`: send it to
-    somebody, or `forfeit` it).
+    Refused while orders for your products are placed or paid (`orders_unfinished`: fulfil or refund them), while the
+    payment provider has not confirmed the outcome of a deposit or a payout (`payments_open`: retry in a moment, or
+    `forfeit` the money), and while there is money in the wallet, held or not (`money_left`: send it to another account,
+    or `forfeit` it).
     """
     people, current = container().people, session()
     with people.throttle.guess(str(current.account_id), caller_address()):

@@ -12,11 +12,11 @@ from app.http.edge.fields import Moment
 from app.services.content.deliveries import Deliveries, Delivery
 from app.services.pages.fragments import moment
 
-blp = Blueprint("delivery", "How posts reach feeds")
+blp = Blueprint("delivery", "Delivery of posts to home feeds")
 
 STATES = ("in_flight", "running", "delivered", "pulled")
-STATE = "`pulled`: the remaining followers read the post from where it is kept; every other state ends as `delivered`"
-LAG = "milliseconds from publishing, within 2 %; null before the first delivery"
+STATE = "`pulled`: the remaining followers pull the post when they read; other states end as `delivered`"
+LAG = "milliseconds since publication, accurate to 2 %; null before the first delivery"
 
 
 class LagSchema(ma.Schema):
@@ -29,14 +29,16 @@ class DeliverySchema(ma.Schema):
 
     post_id = ma.fields.UUID(required=True)
     state = ma.fields.String(required=True, validate=ma.validate.OneOf(STATES), metadata={"description": STATE})
-    audience = ma.fields.Integer(required=True, allow_none=True, metadata={"description": "followers not dormant"})
+    audience = ma.fields.Integer(
+        required=True, allow_none=True, metadata={"description": "followers that are not dormant"}
+    )
     delivered = ma.fields.Integer(required=True, allow_none=True)
     remaining = ma.fields.Integer(required=True, allow_none=True)
     lag = ma.fields.Nested(LagSchema, required=True)
     published_at = Moment(required=True)
     finished_at = Moment(required=True, allow_none=True)
     trace_id = ma.fields.String(
-        required=True, allow_none=True, metadata={"description": "X-Request-Id of the request that published"}
+        required=True, allow_none=True, metadata={"description": "X-Request-Id of the request that published the post"}
     )
 
 
@@ -46,7 +48,7 @@ class DeliverySchema(ma.Schema):
 @blp.response(200, DeliverySchema)
 @blp.raises(403, 404)
 def get_post_delivery(post_id: UUID) -> Response:
-    """See how far one's own post has been delivered."""
+    """Get the progress of the delivery of your own post to its followers."""
     stores = container().stores
     found = Deliveries(stores.relational, stores.documents, container().content.posts).of(caller(), post_id)
     return answers.plain(_body(found))

@@ -26,7 +26,7 @@ from app.services.pages.fragments import assembled, comment_part, encode, moment
 from repositories.money_records import Order
 from repositories.records import Comment, Edge, Session, TimeCursor
 
-blp = Blueprint("export", "One's own data")
+blp = Blueprint("export", "Export of your own data")
 T = TypeVar("T")
 Read = Callable[[Any], Sequence[T]]
 # JSON lines have no registered media type. Client generators treat every `text/` type as text.
@@ -35,13 +35,14 @@ PAGE = 100
 # Files that one process sends at once. Bounded, because each reads the stores as fast as its client receives.
 MOST = 2
 _places = threading.BoundedSemaphore(MOST)
-ABOUT = """Get everything that belongs to one's own account, as JSON lines.
+ABOUT = """Download all data of your account as JSON lines.
 
-Each line is `{"kind": KIND, "value": {...}}`, with values as elsewhere in this API. Kinds, in this order: `account`,
-`session`, `post`, `comment`, `like`, `following`, `follower`, `block`, `product`, `order` (as a buyer, then as a
-seller), `balance`, `entry`, `notification`; and at the end one `end`, with the number of lines before it. A stream
-without it is not whole: ask again. What changes meanwhile may be in it or not. While two files are being sent by the
-same server process, exports or statements as CSV, it is a 503: ask again when `Retry-After` has passed."""
+Each line is `{"kind": KIND, "value": {...}}`; values have the same form as elsewhere in this API. The kinds, in this
+order: `account`, `session`, `post`, `comment`, `like`, `following`, `follower`, `block`, `product`, `order` (as a
+buyer, then as a seller), `balance`, `entry`, `notification`. The last line is of kind `end` and has the number of lines
+before it; a stream without it is incomplete and must be requested again. Changes made during the export may or may not
+be included. A server process sends at most two files (exports and CSV statements) at once and answers others with 503:
+retry after `Retry-After` seconds."""
 
 
 class Export:
@@ -89,10 +90,10 @@ class Export:
 @private
 @budget(relational=4, documents=1, sessions=1, cache=3)
 @blp.doc(description=ABOUT)
-@blp.response(200, {"type": "string"}, content_type=LINES, description="lines, until all are sent")
+@blp.response(200, {"type": "string"}, content_type=LINES, description="JSON lines; the last one is of kind `end`")
 @blp.raises(503)
 def export_account() -> Response:
-    """Export one's own data."""
+    """Export your own data."""
     return download(_lines(container(), session()), LINES, "quartet-export.jsonl", often=PAGE)
 
 

@@ -23,7 +23,7 @@ class FeedQuery(PageQuery):
     after = Text(
         load_default=None,
         validate=ma.validate.Length(1, 1000 + 20 * MAX_SEEN),
-        metadata={"description": "page upward: the posts right above this cursor, newest first"},
+        metadata={"description": "page towards newer posts: the posts directly above this cursor, newest first"},
     )
 
 
@@ -31,7 +31,7 @@ class FeedCardSchema(PostCardSchema):
     reason = ma.fields.String(
         required=True,
         validate=ma.validate.OneOf(["followed", "own"]),
-        metadata={"description": "why it is in the feed; other reasons may come"},
+        metadata={"description": "why the post is in the feed; more reasons may be added"},
     )
 
 
@@ -44,10 +44,11 @@ FeedPage = page_of(FeedCardSchema, "FeedPage", prev=ma.fields.String(required=Tr
 @blp.arguments(FeedQuery, location="query")
 @blp.response(200, FeedPage)
 def get_feed(query: dict[str, Any]) -> Response:
-    """Read one's home feed: own posts and those of whom one follows, newest first.
+    """Get your home feed: your own posts and those of the accounts you follow, newest first.
 
-    `next` continues in the direction of travel: below the page after `cursor`, above it after `after`, and is null
-    when there is nothing further. `prev` is the place of the newest post shown: ask for what came since with `after`.
+    `next` continues in the same direction: towards older posts if the page was requested with `cursor` or without
+    either, towards newer posts if it was requested with `after`; it is null when there are no more. `prev` is the
+    position of the newest post shown: pass it as `after` to get the posts published since.
     """
     if query["cursor"] and query["after"]:
         raise BadRequest("a page starts below `cursor` or above `after`, not both", code="bad_query")

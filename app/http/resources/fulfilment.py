@@ -18,7 +18,7 @@ from app.services.money.fulfilment import WantedShipment
 from app.services.pages.fragments import encode, moment
 from repositories.money_records import Answer, OrderStep, Shipment
 
-blp = Blueprint("fulfilment", "Parts of orders: sent or refused by their sellers")
+blp = Blueprint("fulfilment", "Sub-orders: shipped or refused by their sellers")
 
 KINDS = ("placed", "paid", "shipped", "refused", "cancelled", "refunded")
 
@@ -35,14 +35,14 @@ class ShipmentDraftSchema(ma.Schema):
         allow_none=True,
         validate=ma.validate.Length(1, 100),
         metadata={
-            "description": "units by the number of the order's line, which may be named more than once; "
-            "left out: all that is left to send"
+            "description": "units by line number of the order; a number may occur more than once; "
+            "default: all units not sent yet"
         },
     )
     reference = Prose(
         load_default="",
         validate=ma.validate.Length(max=200),
-        metadata={"description": "of the carrier, for the buyer to see"},
+        metadata={"description": "the carrier's reference, shown to the buyer"},
     )
 
 
@@ -80,7 +80,7 @@ HistoryPage = page_of(StepSchema, "HistoryPage")
 @blp.raises(403, 404, 503)
 @idempotent(required=True)
 def fulfil_order(order_id: UUID) -> Answer:
-    """Say as a seller that all of one's part is sent: a shipment of all units that are left."""
+    """Mark your sub-order as sent completely: creates a shipment of all remaining units. For sellers."""
     return container().money.fulfilment.fulfil(caller(), order_id, receipt(order_answer))
 
 
@@ -92,7 +92,7 @@ def fulfil_order(order_id: UUID) -> Answer:
 @blp.raises(403, 404, 503)
 @idempotent(required=True)
 def refuse_order(wanted: dict[str, Any], order_id: UUID) -> Answer:
-    """Refuse to sell, before anything is sent: one's units are free again, and the buyer has the money back."""
+    """Refuse your sub-order before anything is sent: frees its units and returns the buyer's money. For sellers."""
     return container().money.fulfilment.refuse(caller(), order_id, wanted["reason"], receipt(order_answer))
 
 
@@ -104,7 +104,7 @@ def refuse_order(wanted: dict[str, Any], order_id: UUID) -> Answer:
 @blp.raises(403, 404, 503)
 @idempotent(required=True)
 def create_shipment(wanted: dict[str, Any], order_id: UUID) -> Answer:
-    """Say as a seller what was sent. A part of which nothing is left to send is `fulfilled`."""
+    """Record units you have sent. When no units remain, your sub-order becomes `fulfilled`. For sellers."""
     shipment = WantedShipment(_units(wanted["lines"]), wanted["reference"])
     return container().money.fulfilment.ship(caller(), order_id, shipment, receipt(_created))
 
@@ -125,7 +125,7 @@ def _units(lines: list[dict[str, int]] | None) -> dict[int, int] | None:
 @blp.response(200, ShipmentPage)
 @blp.raises(404)
 def list_shipments(query: dict[str, Any], order_id: UUID) -> Response:
-    """List the shipments of an order, newest first: all of them for its buyer, one's own for a seller."""
+    """List the shipments of an order, newest first. The buyer sees all of them, a seller only their own."""
     return of_order("shipments", order_id, query, container().money.fulfilment.of_order, shipment_body)
 
 
@@ -135,7 +135,7 @@ def list_shipments(query: dict[str, Any], order_id: UUID) -> Response:
 @blp.response(200, ShipmentSchema)
 @blp.raises(404)
 def get_shipment(order_id: UUID, shipment_id: UUID) -> Response:
-    """Read a shipment, as the buyer of the order or as the seller who sent it."""
+    """Get a shipment. For the buyer of the order and the seller who sent it."""
     return answers.thing(shipment_body(container().money.fulfilment.read(caller(), order_id, shipment_id)), 1)
 
 
@@ -146,7 +146,7 @@ def get_shipment(order_id: UUID, shipment_id: UUID) -> Response:
 @blp.response(200, HistoryPage)
 @blp.raises(404)
 def list_order_history(query: dict[str, Any], order_id: UUID) -> Response:
-    """List what happened to an order, oldest first: all of it for its buyer, to one's own part for a seller."""
+    """List the steps of an order, oldest first. The buyer sees all of them, a seller those of their own sub-order."""
     account, limit = caller(), query["limit"]
     scope = f"history:{order_id}:{account}"
     after = cursors().time(scope, query["cursor"])

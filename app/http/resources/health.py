@@ -22,7 +22,7 @@ class LiveSchema(ma.Schema):
 
 
 class ReplicaSchema(ma.Schema):
-    serves = ma.fields.Boolean(required=True, metadata={"description": "whether reads go there"})
+    serves = ma.fields.Boolean(required=True, metadata={"description": "whether this replica serves reads"})
     lag_seconds = ma.fields.Float(required=True, allow_none=True)
     lag_bytes = ma.fields.Integer(required=True, allow_none=True)
 
@@ -31,19 +31,20 @@ class StoreHealthSchema(ma.Schema):
     status = ma.fields.String(
         required=True,
         validate=ma.validate.OneOf(["ok", "degraded", "read_only", "unavailable"]),
-        metadata={"description": "`degraded` serves, and says in `notes` what is amiss; `read_only` takes no writes"},
+        metadata={"description": "`degraded`: works, see `notes`; `read_only`: refuses writes"},
     )
     ms = ma.fields.Float(required=True)
-    notes = ma.fields.List(ma.fields.String(), metadata={"description": "what is amiss, such as hosts that are away"})
+    notes = ma.fields.List(ma.fields.String(), metadata={"description": "problems, such as unavailable hosts"})
     replicas = ma.fields.List(
         ma.fields.Nested(ReplicaSchema),
-        metadata={"description": "where reads go to replicas: what this process has seen of them last"},
+        metadata={"description": "present if reads go to replicas: their state when this process last checked"},
     )
 
 
 class ReadySchema(LiveSchema):
     lost_threads = ma.fields.Integer(
-        required=True, metadata={"description": "threads of this process that wait for a body past its deadline"}
+        required=True,
+        metadata={"description": "threads of this process still waiting for a request body after its deadline"},
     )
     stores = ma.fields.Dict(keys=ma.fields.String(), values=ma.fields.Nested(StoreHealthSchema), required=True)
 
@@ -52,7 +53,7 @@ class ReadySchema(LiveSchema):
 @budget()
 @blp.response(200, LiveSchema)
 def get_liveness() -> Response:
-    """Say that the process runs. Asks no store: a restart would not mend one."""
+    """Check that the process runs. Does not check the stores, since a restart would not repair them."""
     return answers.plain({"status": "ok"})
 
 
@@ -61,9 +62,9 @@ def get_liveness() -> Response:
 @blp.response(200, ReadySchema)
 @blp.alt_response(503, schema=ReadySchema)
 def get_readiness() -> Response:
-    """Ask every store whether it takes writes, each within its deadline; and whether threads of this process were lost.
+    """Check that every store accepts writes within its deadline, and that few threads of this process are lost.
 
-    200 while all of them do, also where one is degraded. 503 once the server was asked to end, whatever they say.
+    200 if they do, even if a store is degraded; otherwise 503. Always 503 once the server has been asked to stop.
     """
     lost, ending = request.environ.get(LOST, 0), ENDING in request.environ
     found = {role: _item(answer) for role, answer in ask_all(container().stores.by_role()).items()}

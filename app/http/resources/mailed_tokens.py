@@ -12,7 +12,7 @@ from app.http.edge.fields import NewPassword, Text
 from app.http.edge.idempotency import idempotent
 from app.http.edge.limiting import caller_address
 
-blp = Blueprint("mailed-tokens", "Tokens by mail: a new password, the proof of an e-mail address")
+blp = Blueprint("mailed-tokens", "Tokens sent by mail: password resets and e-mail verification")
 TOKEN = ma.validate.Length(1, 256)
 
 
@@ -38,10 +38,10 @@ class EmailVerificationSchema(ma.Schema):
 @blp.raises(429, 501, 503)
 @idempotent()
 def request_password_reset(wanted: dict[str, Any]) -> Response:
-    """Ask for a mail with a token that sets a new password, once, within an hour.
+    """Request a mail with a token to set a new password. The token can be used once, within an hour.
 
-    The answer is the same whether or not an account has this address, and comes before anything is sent. A later mail
-    makes the token of an earlier one worthless.
+    The response is the same whether or not an account has this address, and is given before a mail is sent. A later
+    mail invalidates the token of an earlier one.
     """
     people = container().people
     people.throttle.mail(wanted["email"], caller_address())
@@ -57,7 +57,7 @@ def request_password_reset(wanted: dict[str, Any]) -> Response:
 @blp.raises(403, 429, 503)
 @idempotent()
 def reset_password(wanted: dict[str, Any]) -> Response:
-    """Set a new password with a token that came by mail. It ends every session, and proves the e-mail address.
+    """Set a new password with a token from a mail. Ends all sessions and marks the e-mail address as verified.
 
     A wrong token counts as a failed sign-in.
     """
@@ -74,9 +74,9 @@ def reset_password(wanted: dict[str, Any]) -> Response:
 @blp.raises(429, 501, 503)
 @idempotent()
 def request_email_verification() -> Response:
-    """Ask for a mail to one's own address with a token that proves it, once, within two days.
+    """Request a mail with a token to verify your address. The token can be used once, within two days.
 
-    None is sent for an address that is verified: `email_verified` of one's own account says so.
+    No mail is sent if the address is already verified (`email_verified` of your own account).
     """
     people = container().people
     people.throttle.mail(str(caller()), caller_address())
@@ -92,7 +92,7 @@ def request_email_verification() -> Response:
 @blp.raises(403, 429, 503)
 @idempotent()
 def verify_email(wanted: dict[str, Any]) -> Response:
-    """Prove an e-mail address with a token that came by mail. It needs no session.
+    """Verify an e-mail address with a token from a mail. Needs no session.
 
     A wrong token counts as a failed sign-in.
     """

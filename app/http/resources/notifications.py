@@ -22,7 +22,7 @@ from app.services.pages.fragments import moment
 from app.services.pages.kinds import Used
 from app.services.pages.whole_pages import WholePage, unversioned
 
-blp = Blueprint("notifications", "What one is told of")
+blp = Blueprint("notifications", "Notifications of follows, likes, comments and orders")
 
 KINDS = ("follow", "like", "comment", "order")
 ORDER_NEWS = ("sold", "paid", "fulfilled", "cancelled", "refunded", "shipped", "refused")
@@ -32,31 +32,35 @@ class NotificationQuery(PageQuery):
     cursor = Text(
         load_default=None,
         validate=ma.validate.Length(1, 1000 + 8 * CARRIED),
-        metadata={"description": "`next` of the page before"},
+        metadata={"description": "`next` of the previous page"},
     )
 
 
 class NotificationSchema(ma.Schema):
     id = ma.fields.UUID(required=True)
     kind = ma.fields.String(required=True, validate=ma.validate.OneOf(KINDS))
-    post_id = ma.fields.UUID(required=True, allow_none=True, metadata={"description": "what was liked or commented on"})
+    post_id = ma.fields.UUID(
+        required=True, allow_none=True, metadata={"description": "the post that was liked or commented on"}
+    )
     order_id = ma.fields.UUID(required=True, allow_none=True)
     state = ma.fields.String(
         required=True,
         allow_none=True,
         validate=ma.validate.OneOf([*ORDER_NEWS, None]),
-        metadata={"description": "what became of the order: `sold` for its sellers, the others for its buyer"},
+        metadata={"description": "the change of the order: `sold` is sent to its sellers, the others to its buyer"},
     )
     actors = ma.fields.List(
-        ma.fields.Nested(AccountSchema), required=True, metadata={"description": "up to three, newest first"}
+        ma.fields.Nested(AccountSchema),
+        required=True,
+        metadata={"description": "up to three of the accounts, newest first"},
     )
-    others = ma.fields.Integer(required=True, metadata={"description": "how many more than `actors`"})
-    count = ma.fields.Integer(required=True, metadata={"description": "how many different people"})
+    others = ma.fields.Integer(required=True, metadata={"description": "number of accounts beyond `actors`"})
+    count = ma.fields.Integer(required=True, metadata={"description": "number of different accounts"})
     at = Moment(required=True)
     read = ma.fields.Boolean(required=True)
 
 
-UNREAD = {"description": f"items that are not read; {MOST_UNREAD} means that many or more"}
+UNREAD = {"description": f"number of unread items; {MOST_UNREAD} means that many or more"}
 NotificationPage = page_of(
     NotificationSchema,
     "NotificationPage",
@@ -64,7 +68,9 @@ NotificationPage = page_of(
     newest=ma.fields.UUID(
         required=True,
         allow_none=True,
-        metadata={"description": "where the list began, as `up_to` when it is read; null for an empty list"},
+        metadata={
+            "description": "the newest item of the list, to send as `up_to` when marking it as read; null if empty"
+        },
     ),
 )
 
@@ -76,7 +82,7 @@ class ReadSchema(ma.Schema):
     up_to = ma.fields.UUID(
         load_default=None,
         allow_none=True,
-        metadata={"description": "a notification's id, or a page's `newest`; without it all there is"},
+        metadata={"description": "a notification's id, or a page's `newest`; default: all"},
     )
 
 
@@ -91,10 +97,11 @@ class UnreadSchema(ma.Schema):
 @blp.response(200, NotificationPage)
 @blp.raises(503)
 def list_notifications(query: dict[str, Any]) -> Response:
-    """List what one is told of, newest activity first.
+    """List your notifications, those with the newest activity first.
 
-    What happened of one kind to one thing on one UTC day is one item: `actors[0]` and `count - 1` others. The pages of
-    a list show what there was when its first page was read. A page may be short while `next` is not null.
+    Activities of one kind about one subject on one UTC day form one item: `actors[0]` and `count - 1` others. All pages
+    of a list show the state at which its first page was read. A page may have fewer items than `limit` although `next`
+    is not null.
     """
     owner, limit = caller(), query["limit"]
     if query["cursor"]:
@@ -110,7 +117,7 @@ def list_notifications(query: dict[str, Any]) -> Response:
 @blp.raises(503)
 @idempotent()
 def mark_notifications_read(wanted: dict[str, Any]) -> Response:
-    """Mark notifications as read. What was read stays so."""
+    """Mark notifications as read. Read notifications cannot become unread again."""
     return answers.plain({"unread_count": container().notifications.inbox.read(caller(), wanted["up_to"])})
 
 

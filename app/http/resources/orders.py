@@ -31,7 +31,7 @@ from repositories.order_choice import OrderChoice
 from repositories.records import Money
 
 A = TypeVar("A", Refund, Shipment)
-blp = Blueprint("orders", "Orders, each with one part per seller")
+blp = Blueprint("orders", "Orders, each with one sub-order per seller")
 
 STATES = get_args(SubOrderState)
 
@@ -47,7 +47,7 @@ class BasketSchema(ma.Schema):
         MoneySchema,
         load_default=None,
         allow_none=True,
-        metadata={"description": "an order that costs something else is refused (409 `price_changed`)"},
+        metadata={"description": "an order with a different total is refused (409 `price_changed`)"},
     )
 
 
@@ -95,21 +95,23 @@ class OrderQuery(PageQuery):
     role = Text(
         load_default="buyer",
         validate=ma.validate.OneOf(["buyer", "seller"]),
-        metadata={"description": "as whom one looks: orders one has placed, or orders with a product of one's own"},
+        metadata={"description": "`buyer`: orders you have placed; `seller`: orders that contain your products"},
     )
     state = Text(
         load_default=None,
         validate=ma.validate.OneOf(STATES),
-        metadata={"description": "of the order, or as a seller of one's part"},
+        metadata={"description": "state of the order; with the role `seller`, state of your sub-order"},
     )
     currency = Text(load_default=None, validate=CODE_LIKE)
     seller_id = ma.fields.UUID(
         load_default=None,
-        metadata={"description": "with a part of this seller; as a seller one sees one's own parts only"},
+        metadata={
+            "description": "orders with a sub-order of this seller; with the role `seller`, only your own id finds any"
+        },
     )
     product_id = ma.fields.UUID(load_default=None)
-    since = Instant(data_key="from", load_default=None, metadata={"description": "placed at this moment or later"})
-    until = Instant(data_key="to", load_default=None, metadata={"description": "placed before this moment"})
+    since = Instant(data_key="from", load_default=None, metadata={"description": "placed at this time or later"})
+    until = Instant(data_key="to", load_default=None, metadata={"description": "placed before this time"})
 
 
 OrderPage = page_of(OrderSchema, "OrderPage")
@@ -123,7 +125,7 @@ OrderPage = page_of(OrderSchema, "OrderPage")
 @blp.raises(403, 503)
 @idempotent(required=True)
 def create_order(basket: dict[str, Any]) -> Answer:
-    """Place an order: units are reserved and the money is set aside. It is paid shortly after, unless cancelled."""
+    """Place an order: reserves the units and holds the money. It is paid shortly after, unless cancelled."""
     wanted = [Wanted(**line) for line in basket["lines"]]
     return container().money.orders.place(caller(), wanted, receipt(_placed), expected=basket["expected_total"])
 
@@ -134,7 +136,7 @@ def create_order(basket: dict[str, Any]) -> Answer:
 @blp.arguments(OrderQuery, location="query")
 @blp.response(200, OrderPage)
 def list_orders(query: dict[str, Any]) -> Response:
-    """List one's orders as a buyer, or one's parts of orders as a seller, newest first."""
+    """List your orders as a buyer, or your sub-orders as a seller, newest first."""
     account, role, limit = caller(), query["role"], query["limit"]
     only = OrderChoice(**{name: query[name] for name in OrderChoice.__struct_fields__})
     scope, orders = f"orders:{role}:{account}:{only}", container().stores.relational.orders
@@ -154,7 +156,7 @@ def list_orders(query: dict[str, Any]) -> Response:
 @blp.response(200, OrderSchema)
 @blp.raises(404)
 def get_order(order_id: UUID) -> Response:
-    """Read an order, as its buyer or one of its sellers."""
+    """Get an order. For its buyer and its sellers."""
     return order_answer(container().money.orders.read(caller(), order_id))
 
 
@@ -165,7 +167,7 @@ def get_order(order_id: UUID) -> Response:
 @blp.raises(403, 404, 503)
 @idempotent(required=True)
 def cancel_order(order_id: UUID) -> Answer:
-    """Cancel one's own order before it is paid: what its sellers have not refused."""
+    """Cancel your own order before it is paid. Sub-orders that their sellers have refused stay refused."""
     return container().money.orders.cancel(caller(), order_id, receipt(order_answer))
 
 

@@ -45,11 +45,11 @@ PayoutPage = page_of(PayoutSchema, "PayoutPage")
 @blp.raises(402, 404, 503)
 @idempotent(required=True)
 def create_payout(wanted: dict[str, Any]) -> Answer:
-    """Pay money out of one's wallet by the payment provider.
+    """Pay money out of your wallet through the payment provider.
 
-    The money is held before the provider is asked. When it declines (402), the money is free again. After a 503 nobody
-    knows whether it was paid out: the money stays held, and the same key finds out. The sandbox answers to amounts as
-    it does for deposits. The key is of this payment for ever, also of one that was declined.
+    The money is held before the provider is called. If the provider declines (402), the hold is released. After a 503
+    the outcome is unknown: the money stays held, and a retry with the same key returns the outcome. The sandbox treats
+    amounts as for deposits. The key is bound to this payment permanently, even if the payment was declined.
     """
     return container().money.payments.pay_out(caller(), wanted["amount"], receipt(_created))
 

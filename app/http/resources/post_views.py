@@ -12,7 +12,7 @@ from app.http.edge.deps import container
 from app.services.pages.fragments import encode
 
 blp = Blueprint("views", "How often posts are viewed")
-LATE = "counted within seconds, not at once; views may be lost when a server or the cache dies, never counted twice"
+LATE = "updated within seconds; views may be lost when a server or the cache fails, but are never counted twice"
 
 
 class PostViewsSchema(ma.Schema):
@@ -33,7 +33,7 @@ def note_view(post_id: UUID) -> None:
 @blp.response(200, PostViewsSchema)
 @blp.raises(404)
 def get_post_views(post_id: UUID) -> Response:
-    """See how often a post was viewed. Each `GET` of the post that is served is a view, a 304 too."""
+    """Get the number of views of a post. Each successful `GET` of the post counts, including a 304."""
     post = container().content.posts.read(post_id)
     container().pages.cards.person(post.author_id)
     return answers.thing(encode({"post_id": post.id, "views": container().content.views.of(post.id)}), 0)

@@ -96,7 +96,7 @@ TagPage = page_of(TagSchema, "TagPage")
 @blp.response(201, PostCardSchema, headers=LOCATION)
 @idempotent()
 def create_post(draft: dict[str, Any]) -> Response:
-    """Publish a post: with the answer it is in every follower's feed."""
+    """Publish a post. When the response arrives, the post is in the feed of every follower."""
     post = container().content.posts.publish(caller(), PostDraft(**_tuples(draft)), reserved())
     card = container().pages.cards.new_post(post)
     return answers.thing(card.body, card.version, 201, f"{BASE}/posts/{post.id}")
@@ -110,7 +110,7 @@ def create_post(draft: dict[str, Any]) -> Response:
 @blp.response(200, PostPage)
 @blp.raises(404)
 def list_posts(query: dict[str, Any]) -> Response:
-    """List posts, newest first, of one author or with one tag or both."""
+    """List posts, newest first, optionally only those of an author, with a tag, or both."""
     tag, limit = query["tag"], query["limit"]
     if query["cursor"] is None:
         return hot(lambda used: _first_posts(limit, query["author"], tag, used))
@@ -129,7 +129,7 @@ def list_posts(query: dict[str, Any]) -> Response:
 @blp.response(200, PostCardSchema)
 @blp.raises(404)
 def get_post(post_id: UUID) -> Response:
-    """Read a post. Counts as a view of it."""
+    """Get a post. Counts as a view."""
     answer = hot(lambda used: _made(post_id, used))
     note_view(post_id)
     return answer
@@ -143,7 +143,7 @@ def get_post(post_id: UUID) -> Response:
 @blp.conditional
 @blp.raises(403, 404)
 def update_post(changes: dict[str, Any], post_id: UUID) -> Response:
-    """Change one's own post. Needs If-Match."""
+    """Change your own post. Requires If-Match."""
     post = container().content.posts.edit(caller(), post_id, cast("PostChanges", _tuples(changes)), if_match())
     (card,) = container().pages.cards.posts_read([post], caller())
     return answers.thing(card.body, card.version)
@@ -156,7 +156,7 @@ def update_post(changes: dict[str, Any], post_id: UUID) -> Response:
 @blp.conditional
 @blp.raises(403, 404)
 def delete_post(post_id: UUID) -> Response:
-    """Delete one's own post. Needs If-Match."""
+    """Delete your own post. Requires If-Match."""
     container().content.posts.delete(caller(), post_id, if_match())
     return answers.nothing()
 
@@ -178,7 +178,7 @@ def like_post(post_id: UUID) -> Response:
 @blp.response(204)
 @blp.raises(404)
 def unlike_post(post_id: UUID) -> Response:
-    """Take back a like."""
+    """Remove your like from a post."""
     container().content.posts.unlike(caller(), post_id)
     return answers.nothing()
 
@@ -190,7 +190,7 @@ def unlike_post(post_id: UUID) -> Response:
 @blp.arguments(PageQuery, location="query")
 @blp.response(200, TagPage)
 def list_tags(query: dict[str, Any]) -> Response:
-    """List the tags in use, by name, with how many posts bear each."""
+    """List the tags in use by name, each with its number of posts."""
     cursor, limit = query["cursor"], query["limit"]
     if cursor is None:
         return hot(lambda used: _first_tags(limit, used))

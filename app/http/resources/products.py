@@ -98,7 +98,7 @@ class ProductQuery(PageQuery):
         truthy={"true"},
         falsy={"false"},
         load_default=False,
-        metadata={"description": "count categories and attributes too"},
+        metadata={"description": "whether to include counts by category and attribute"},
     )
     attributes = Attributes(load_default=dict, metadata={"description": "`attr[NAME]=value` or `attr.NAME=value`"})
 
@@ -120,7 +120,7 @@ class ProductQuery(PageQuery):
 @blp.response(201, ProductCardSchema, headers=LOCATION)
 @idempotent()
 def create_product(draft: dict[str, Any]) -> Response:
-    """Offer a product."""
+    """Create a product and offer it for sale."""
     product = container().content.products.offer(caller(), ProductDraft(**draft), reserved())
     card = container().pages.cards.new_product(product)
     return answers.thing(card.body, card.version, 201, f"{BASE}/products/{product.id}")
@@ -133,7 +133,7 @@ def create_product(draft: dict[str, Any]) -> Response:
 @blp.arguments(ProductQuery, location="query")
 @blp.response(200, ProductPage)
 def list_products(query: dict[str, Any]) -> Response:
-    """List products, newest first. Filters combine; `attr.NAME=value` filters by an attribute."""
+    """List products, newest first. All filters must match; `attr.NAME=value` filters by an attribute."""
     where = ProductFilter(
         query["category"], tuple(sorted(query["attributes"].items())), query["price_min"], query["price_max"]
     )
@@ -158,7 +158,7 @@ def list_products(query: dict[str, Any]) -> Response:
 @blp.response(200, ProductCardSchema)
 @blp.raises(404)
 def get_product(product_id: UUID) -> Response:
-    """Read a product."""
+    """Get a product."""
     return hot(lambda used: _made(product_id, used))
 
 
@@ -170,7 +170,7 @@ def get_product(product_id: UUID) -> Response:
 @blp.conditional
 @blp.raises(403, 404)
 def update_product(changes: dict[str, Any], product_id: UUID) -> Response:
-    """Change one's own product. Needs If-Match."""
+    """Change your own product. Requires If-Match."""
     return _card(container().content.products.edit(caller(), product_id, cast("ProductChanges", changes), if_match()))
 
 
@@ -181,7 +181,7 @@ def update_product(changes: dict[str, Any], product_id: UUID) -> Response:
 @blp.conditional
 @blp.raises(403, 404)
 def delete_product(product_id: UUID) -> Response:
-    """Withdraw one's own product. Needs If-Match."""
+    """Withdraw your own product from sale. Requires If-Match."""
     container().content.products.withdraw(caller(), product_id, if_match())
     return answers.nothing()
 

@@ -26,13 +26,13 @@ class RefundDraftSchema(ma.Schema):
         MovedMoneySchema,
         load_default=None,
         allow_none=True,
-        metadata={"description": "left out: all that is left of one's share"},
+        metadata={"description": "default: all that is left of your share"},
     )
     reason = Prose(load_default="", validate=ma.validate.Length(max=500))
     restock = JsonBoolean(
         load_default=None,
         allow_none=True,
-        metadata={"description": "whether units come back to stock; left out: with the last of the share"},
+        metadata={"description": "whether to return units to stock; default: only if nothing is left of your share"},
     )
 
 
@@ -60,10 +60,10 @@ RefundPage = page_of(RefundSchema, "RefundPage")
 @blp.raises(403, 404, 503)
 @idempotent(required=True)
 def create_refund(wanted: dict[str, Any], order_id: UUID) -> Answer:
-    """Give back one's share of an order, or so much of it, with or without the units.
+    """Refund your share of an order, or a part of it, with or without returning units to stock. For sellers.
 
-    A part that is given back as a whole is `refunded`. What comes back to stock are the units that were not sent; once
-    all were sent, those.
+    When the whole share is refunded, the sub-order becomes `refunded`. Restocking returns the units that were not sent
+    or, if all units were sent, the sent units.
     """
     return container().money.refunds.refund(caller(), order_id, WantedRefund(**wanted), receipt(_created))
 
@@ -75,7 +75,7 @@ def create_refund(wanted: dict[str, Any], order_id: UUID) -> Answer:
 @blp.response(200, RefundPage)
 @blp.raises(404)
 def list_refunds(query: dict[str, Any], order_id: UUID) -> Response:
-    """List the refunds of an order, newest first: all of them for its buyer, one's own for a seller."""
+    """List the refunds of an order, newest first. The buyer sees all of them, a seller only their own."""
     return of_order("refunds", order_id, query, container().money.refunds.of_order, refund_body)
 
 
@@ -85,7 +85,7 @@ def list_refunds(query: dict[str, Any], order_id: UUID) -> Response:
 @blp.response(200, RefundSchema)
 @blp.raises(404)
 def get_refund(order_id: UUID, refund_id: UUID) -> Response:
-    """Read a refund, as the buyer of the order or as the seller who gave it."""
+    """Get a refund. For the buyer of the order and the seller who made the refund."""
     return answers.thing(refund_body(container().money.refunds.read(caller(), order_id, refund_id)), 1)
 
 

@@ -21,7 +21,7 @@ class SearchQuery(PageQuery):
     q = Line(
         required=True,
         validate=ma.validate.Length(1, 200),
-        metadata={"description": "words, all of which are in the title or the text; the last may be a beginning"},
+        metadata={"description": "words that the title or text must all contain; the last one may be a prefix"},
     )
     kind = Line(load_default=None, validate=ma.validate.OneOf(["post", "product"]))
 
@@ -43,9 +43,9 @@ SearchPage = page_of(SearchItemSchema, "SearchPage")
 @blp.response(200, SearchPage)
 @blp.raises(501, 503)
 def search_content(query: dict[str, Any]) -> Response:
-    """Find posts and products by their words, newest first.
+    """Search posts and products by words, newest first.
 
-    What was written a moment ago may be missing. A page has fewer items than `limit` where some are gone meanwhile.
+    Very recent changes may be missing. A page has fewer items than `limit` if some were deleted in the meantime.
     """
     words, kind, limit = query["q"], query["kind"], query["limit"]
     scope = f"search:{kind}:{words}"

@@ -23,7 +23,9 @@ blp = Blueprint("sessions", "Signing in and out")
 
 
 class LoginSchema(ma.Schema):
-    login = Text(required=True, validate=ma.validate.Length(1, 254), metadata={"description": "handle or e-mail"})
+    login = Text(
+        required=True, validate=ma.validate.Length(1, 254), metadata={"description": "handle or e-mail address"}
+    )
     password = Text(required=True, validate=ma.validate.Length(1, 256))
     device = Text(load_default=None, allow_none=True, validate=ma.validate.Length(max=200))
 
@@ -39,9 +41,11 @@ class SessionSchema(ma.Schema):
     device = ma.fields.String(required=True, allow_none=True)
     created_at = Moment(required=True)
     expires_at = Moment(required=True)
-    last_used_at = Moment("noted at most once in five minutes", required=True)
+    last_used_at = Moment("updated at most once every five minutes", required=True)
     last_address = ma.fields.String(
-        required=True, allow_none=True, metadata={"description": "where it was used last; of IPv6 the network (/64)"}
+        required=True,
+        allow_none=True,
+        metadata={"description": "address of the last use; for IPv6 only the network (/64)"},
     )
     current = ma.fields.Boolean(required=True)
 
@@ -57,9 +61,9 @@ SessionPage = page_of(SessionSchema, "SessionPage")
 @blp.raises(401, 429, 503)
 @idempotent(kept=False)
 def create_session(wanted: dict[str, Any]) -> Response:
-    """Sign in by handle or e-mail address.
+    """Sign in with a handle or an e-mail address.
 
-    An Idempotency-Key is taken and not kept, for the answer holds a secret: every sign-in is a session of its own.
+    An Idempotency-Key is accepted but not stored, since the response contains a secret: each sign-in creates a session.
     """
     people = container().people
     found = people.sessions.known(wanted["login"])
@@ -83,7 +87,7 @@ def create_session(wanted: dict[str, Any]) -> Response:
 @blp.arguments(PageQuery, location="query")
 @blp.response(200, SessionPage)
 def list_sessions(query: dict[str, Any]) -> Response:
-    """List one's signed-in devices, newest first, each with when and from where it was used last."""
+    """List your signed-in devices, newest first, with the time and address of their last use."""
     current = session()
     scope, limit = f"sessions:{current.account_id}", query["limit"]
     found = container().people.sessions.devices(current.account_id, before=cursors().id(scope, query["cursor"]))
@@ -97,7 +101,7 @@ def list_sessions(query: dict[str, Any]) -> Response:
 @blp.response(200, SessionSchema)
 @blp.raises(404)
 def get_session(session_id: UUID) -> Response:
-    """Read one of one's signed-in devices."""
+    """Get one of your signed-in devices."""
     current = session()
     found = container().people.sessions.device(current.account_id, session_id)
     return answers.checked(unversioned(session_item(found, current)))
@@ -120,7 +124,7 @@ def delete_current_session() -> Response:
 @blp.response(204)
 @blp.raises(404)
 def delete_session(session_id: UUID) -> Response:
-    """Sign out one of one's devices."""
+    """Sign out one of your devices."""
     sessions = container().people.sessions
     sessions.end(sessions.device(session().account_id, session_id))
     return answers.nothing()
@@ -131,7 +135,7 @@ def delete_session(session_id: UUID) -> Response:
 @budget(relational=3, sessions=2)
 @blp.response(204)
 def delete_other_sessions() -> Response:
-    """Sign out every device but this one."""
+    """Sign out every other device."""
     container().people.sessions.end_others(session())
     return answers.nothing()
 

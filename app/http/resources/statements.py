@@ -36,9 +36,9 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 class PeriodQuery(CurrencyQuery):
     since = Instant(
-        data_key="from", load_default=None, metadata={"description": "inclusive; left out: from the beginning"}
+        data_key="from", load_default=None, metadata={"description": "inclusive; default: from the beginning"}
     )
-    until = Instant(data_key="to", load_default=None, metadata={"description": "exclusive; left out: until now"})
+    until = Instant(data_key="to", load_default=None, metadata={"description": "exclusive; default: now"})
 
 
 class StatementQuery(PeriodQuery, PageQuery): ...
@@ -59,9 +59,9 @@ StatementPage = page_of(
 @blp.arguments(StatementQuery, location="query")
 @blp.response(200, StatementPage)
 def get_statement(query: dict[str, Any]) -> Response:
-    """Read the statement of a period: its entries, oldest first, and what was owned before and after them.
+    """Get the statement of a period: its entries, oldest first, and the opening and closing balance.
 
-    A statement is final. An end to come is refused.
+    A statement never changes. A period that ends in the future is refused.
     """
     owner, limit = caller(), query["limit"]
     scope = f"statement:{owner}:{query['currency']}:{query['since']}:{query['until']}"
@@ -82,14 +82,14 @@ def get_statement(query: dict[str, Any]) -> Response:
 @private
 @budget(relational=7, sessions=1)
 @blp.arguments(PeriodQuery, location="query")
-@blp.response(200, {"type": "string"}, content_type=CSV, description="one row for each entry, between two balances")
+@blp.response(200, {"type": "string"}, content_type=CSV, description="one row per entry, between two rows of balances")
 @blp.raises(503)
 def get_statement_csv(query: dict[str, Any]) -> Response:
-    """Download the statement of a period, as CSV with a header. Amounts are in minor units.
+    """Download the statement of a period as CSV with a header. Amounts are in minor units.
 
-    The first and the last row are of kind `opening` and `closing`. A text that a spreadsheet would take for a formula
-    has an apostrophe before it. While two files are being sent by the same server process, exports or statements, it is
-    a 503: ask again when `Retry-After` has passed.
+    The first and the last row are of kind `opening` and `closing`. A text that a spreadsheet would read as a formula is
+    prefixed with an apostrophe. A server process sends at most two files (exports and CSV statements) at once and
+    answers others with 503: retry after `Retry-After` seconds.
     """
     period = Period(container(), caller(), query)
     return download(map(_lines, period.rows()), CSV, f"statement-{period.currency}.csv", often=2)

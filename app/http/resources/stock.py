@@ -42,7 +42,7 @@ class StockLevelSchema(ma.Schema):
 @blp.response(200, StockLevelSchema)
 @blp.raises(403, 404)
 def get_stock(product_id: UUID) -> Response:
-    """Read the stock of one's own product. Its entity tag is the one that changes of it are based on."""
+    """Get the stock of your own product. Use its entity tag as If-Match when changing the stock."""
     return _stock(container().content.products.stock(caller(), product_id))
 
 
@@ -54,7 +54,7 @@ def get_stock(product_id: UUID) -> Response:
 @blp.conditional
 @blp.raises(403, 404, 409)
 def set_stock(stock: dict[str, Any], product_id: UUID) -> Response:
-    """Set the units on hand of one's own product, reserved ones included. Needs If-Match with the stock's tag."""
+    """Set the units on hand of your own product, including reserved ones. Requires the stock's tag as If-Match."""
     before, condition = _expected(product_id)
     version = None if condition.any else before.version
     return _stock(container().content.products.put_stock(before, stock["on_hand"], if_version=version))
@@ -68,9 +68,9 @@ def set_stock(stock: dict[str, Any], product_id: UUID) -> Response:
 @blp.conditional
 @blp.raises(403, 404, 409, 503)
 def adjust_stock(stock: dict[str, Any], product_id: UUID) -> Response:
-    """Add units to one's own product, or take some away. Needs If-Match with the stock's entity tag.
+    """Add units to the stock of your own product, or remove some. Requires the stock's entity tag as If-Match.
 
-    With `*` the units are added to those there are, so the same request twice adds twice.
+    With `*` the units are added to the current stock, so repeating the request adds them twice.
     """
     before, condition = _expected(product_id)
     return _stock(container().content.products.add_stock(before, stock["delta"], anyhow=condition.any))

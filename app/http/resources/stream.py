@@ -22,9 +22,10 @@ LONGEST_ID = 1000
 EVENT = {"$ref": "#/components/schemas/LiveEvent"}
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _BREAKS = re.compile(rb"[\r\n]+")
-ABOUT = """Events of the own feed and notifications, as they happen. `id` is the place in the stream, `event` the kind
-(`post`, `gone`, `notification`, `resync`), `data` one line of JSON. Who comes back with the last id gets all that
-came since, or one `resync`: some of it is no longer there, so read the feed and the notifications anew."""
+ABOUT = """Sends events about your feed and notifications as they happen (Server-Sent Events). `id` is the position in
+the stream, `event` the kind (`post`, `gone`, `notification`, `resync`), `data` one line of JSON. A client that
+reconnects with the last id gets all events since then, or one `resync` if some are no longer available: then read the
+feed and the notifications again."""
 
 
 class StreamQuery(ma.Schema):
@@ -73,23 +74,23 @@ class Events:
             "name": "Last-Event-ID",
             "in": "header",
             "schema": {"type": "string"},
-            "description": "the last `id` that was received; an unknown one leads to a `resync`",
+            "description": "the last `id` received; an unknown id causes a `resync`",
         },
         {
             "name": "last_event_id",
             "in": "query",
             "schema": {"type": "string", "maxLength": LONGEST_ID, "pattern": Text.PATTERN},
-            "description": "for clients that cannot send `Last-Event-ID`, which comes first",
+            "description": "for clients that cannot send `Last-Event-ID`; ignored if that header is present",
         },
     ],
 )
 @blp.arguments(StreamQuery, location="query")
 @blp.response(
-    200, EVENT, content_type=EVENT_STREAM, description="one such event after the other, until either side ends it"
+    200, EVENT, content_type=EVENT_STREAM, description="these events, until either side closes the connection"
 )
 @blp.raises(503)
 def stream_feed(query: dict[str, Any]) -> Response:
-    """Follow the own feed and notifications live."""
+    """Stream your feed and notifications live."""
     if request.method == "HEAD":
         # An iterator and not bytes, so that there is no `Content-Length`, as in the answer to a GET.
         return Response(iter(()), content_type=EVENT_STREAM, headers=HEADERS)

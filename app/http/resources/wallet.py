@@ -24,14 +24,14 @@ from repositories.records import Account, Money
 
 blp = Blueprint("wallet", "Money: balances, entries, deposits and transfers")
 
-REFERENCE = {"description": "the sender's own, null for everybody else"}
+REFERENCE = {"description": "the sender's own reference; null for everyone else"}
 
 
 class BalanceSchema(ma.Schema):
     currency = ma.fields.String(required=True)
-    posted = ma.fields.Nested(MoneyShape, required=True, metadata={"description": "what is owned"})
-    held = ma.fields.Nested(MoneyShape, required=True, metadata={"description": "how much of it is set aside"})
-    available = ma.fields.Nested(MoneyShape, required=True, metadata={"description": "the rest"})
+    posted = ma.fields.Nested(MoneyShape, required=True, metadata={"description": "the balance"})
+    held = ma.fields.Nested(MoneyShape, required=True, metadata={"description": "the reserved part of `posted`"})
+    available = ma.fields.Nested(MoneyShape, required=True, metadata={"description": "`posted` minus `held`"})
 
 
 class EntrySchema(ma.Schema):
@@ -39,11 +39,13 @@ class EntrySchema(ma.Schema):
     transfer_id = ma.fields.UUID(required=True)
     kind = ma.fields.String(required=True)
     other = ma.fields.Nested(
-        AccountSchema, required=True, allow_none=True, metadata={"description": "null is the payment provider"}
+        AccountSchema, required=True, allow_none=True, metadata={"description": "null: the payment provider"}
     )
     order_id = ma.fields.UUID(required=True, allow_none=True)
-    amount = ma.fields.Nested(MoneyShape, required=True, metadata={"description": "below 0 for money that left"})
-    balance = ma.fields.Nested(MoneyShape, required=True, metadata={"description": "what was owned right after"})
+    amount = ma.fields.Nested(
+        MoneyShape, required=True, metadata={"description": "negative for money that left the wallet"}
+    )
+    balance = ma.fields.Nested(MoneyShape, required=True, metadata={"description": "the balance after this entry"})
     memo = ma.fields.String(required=True, allow_none=True)
     reference = ma.fields.String(required=True, allow_none=True, metadata=REFERENCE)
     at = Moment(required=True)
@@ -52,8 +54,8 @@ class EntrySchema(ma.Schema):
 class TransferSchema(ma.Schema):
     id = ma.fields.UUID(required=True)
     kind = ma.fields.String(required=True)
-    from_id = ma.fields.UUID(required=True, allow_none=True, metadata={"description": "null is the payment provider"})
-    to_id = ma.fields.UUID(required=True, allow_none=True, metadata={"description": "null is the payment provider"})
+    from_id = ma.fields.UUID(required=True, allow_none=True, metadata={"description": "null: the payment provider"})
+    to_id = ma.fields.UUID(required=True, allow_none=True, metadata={"description": "null: the payment provider"})
     amount = ma.fields.Nested(MoneyShape, required=True)
     order_id = ma.fields.UUID(required=True, allow_none=True)
     memo = ma.fields.String(required=True, allow_none=True)
@@ -66,7 +68,7 @@ class DepositSchema(ma.Schema):
 
 
 class SendingSchema(ma.Schema):
-    to = Text(required=True, validate=ma.validate.Length(1, 30), metadata={"description": "a handle"})
+    to = Text(required=True, validate=ma.validate.Length(1, 30), metadata={"description": "the recipient's handle"})
     amount = ma.fields.Nested(MovedMoneySchema, required=True)
     memo = Prose(
         load_default=None,
@@ -78,7 +80,7 @@ class SendingSchema(ma.Schema):
         load_default=None,
         allow_none=True,
         validate=ma.validate.Length(1, 64),
-        metadata={"description": "one's own name for it, shown to nobody else"},
+        metadata={"description": "your own reference, shown to nobody else"},
     )
 
 
@@ -86,14 +88,12 @@ class CurrencyQuery(ma.Schema):
     currency = Text(
         load_default=None,
         validate=CODE_LIKE,
-        metadata={"description": "needed when the wallet has more than one"},
+        metadata={"description": "required if the wallet has more than one currency"},
     )
 
 
 class EntryQuery(CurrencyQuery, PageQuery):
-    at = Instant(
-        load_default=None, metadata={"description": "as of this moment (RFC 3339): later entries are left out"}
-    )
+    at = Instant(load_default=None, metadata={"description": "as of this time (RFC 3339): without later entries"})
 
 
 BalancePage = page_of(BalanceSchema, "BalancePage")
@@ -105,7 +105,7 @@ EntryPage = page_of(EntrySchema, "EntryPage", balance=ma.fields.Nested(MoneyShap
 @budget(relational=1, sessions=1)
 @blp.response(200, BalancePage)
 def list_balances() -> Response:
-    """Read one's balances, by currency. Empty before the first deposit."""
+    """List your balances by currency. Empty before the first deposit."""
     found = container().stores.relational.ledger.wallet(caller())
     return answers.page(map(balance_item, found), None)
 
@@ -116,10 +116,10 @@ def list_balances() -> Response:
 @blp.arguments(EntryQuery, location="query")
 @blp.response(200, EntryPage)
 def list_wallet_entries(query: dict[str, Any]) -> Response:
-    """List what moved one's money in a currency, newest first, with the balance right after each.
+    """List the entries of your wallet in a currency, newest first, each with the balance after it.
 
-    `balance` is what is owned, or with `at` what was owned then. Times are the database's. What is answered for a
-    moment never changes: a movement that is under way is waited for, and a moment to come is refused.
+    `balance` is the current balance or, with `at`, the balance at that time. Times are those of the database's clock.
+    The response for a given `at` never changes: transfers in progress are awaited, and a time in the future is refused.
     """
     owner, at, limit = caller(), query["at"], query["limit"]
     currency = query["currency"] or only_currency()
@@ -142,12 +142,12 @@ def list_wallet_entries(query: dict[str, Any]) -> Response:
 @blp.raises(402, 404, 503)
 @idempotent(required=True)
 def create_deposit(wanted: dict[str, Any]) -> Answer:
-    """Deposit money from the payment provider.
+    """Deposit money through the payment provider.
 
-    The provider is a sandbox that approves, but for these amounts in any currency: 40402, and any above
-    1000000000000, is declined (402); 40503 times out (503) and is approved when tried again with the same key; 40504
-    times out always. After a 503 nobody knows whether the money was taken: the same key finds out, and takes it once.
-    The key is of this payment for ever, also of one that was declined.
+    The provider is a sandbox that approves all amounts except these, in any currency: 40402 and any amount above
+    1000000000000 are declined (402); 40503 times out (503) and is approved when retried with the same key; 40504 always
+    times out. After a 503 the outcome is unknown: a retry with the same key returns it and never charges twice. The key
+    is bound to this payment permanently, even if the payment was declined.
     """
     return container().money.payments.deposit(caller(), wanted["amount"], receipt(_deposited))
 
@@ -160,7 +160,7 @@ def create_deposit(wanted: dict[str, Any]) -> Answer:
 @blp.raises(403, 404, 503)
 @idempotent(required=True)
 def create_transfer(wanted: dict[str, Any]) -> Answer:
-    """Send money to somebody."""
+    """Send money to another account."""
     return container().money.wallets.send(caller(), Sending(**wanted), receipt(_created))
 
 
@@ -170,7 +170,7 @@ def create_transfer(wanted: dict[str, Any]) -> Answer:
 @blp.response(200, TransferSchema)
 @blp.raises(404)
 def get_transfer(transfer_id: UUID) -> Response:
-    """Read a transfer to or from one's own wallet: a deposit, money sent, a payment of an order, a refund."""
+    """Get a transfer to or from your wallet: a deposit, money sent, a payment of an order, a refund."""
     return answers.thing(transfer_body(container().money.wallets.read(caller(), transfer_id), caller()), 1)
 
 

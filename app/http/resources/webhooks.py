@@ -41,7 +41,7 @@ class ReplaySchema(ma.Schema):
 @operator
 @blp.arguments(WebhookDraftSchema)
 def add_webhook(wanted: dict[str, Any]) -> Response:
-    """Send events from now on to a URL. Without types it gets all. The secret is in this answer alone."""
+    """Add a receiver of events, of all types if `types` is empty. Only this response contains the secret."""
     made = container().webhooks.add(wanted["url"], wanted["types"])
     answer = answers.created(encode(_own(made) | {"secret": made.secret}), f"{OPERATOR}/webhooks/{made.id}")
     answer.headers["Cache-Control"] = "private, no-store"
@@ -71,14 +71,14 @@ def remove_webhook(webhook_id: UUID) -> Response:
 @operator
 @blp.arguments(WebhookStateSchema)
 def switch_webhook(wanted: dict[str, Any], webhook_id: UUID) -> Response:
-    """Enable it again, or disable it."""
+    """Enable or disable a receiver."""
     return answers.plain(_item(container().webhooks.switch(webhook_id, on=wanted["enabled"])))
 
 
 @blp.post("/webhooks/<uuid:webhook_id>/secret")
 @operator
 def rotate_webhook(webhook_id: UUID) -> Response:
-    """Give it a new secret. The former one signs as well until `former_until`."""
+    """Give a receiver a new secret. Posts are signed with the previous one too until `former_until`."""
     made = container().webhooks.rotate(webhook_id)
     answer = answers.plain(_own(made) | {"secret": made.secret})
     answer.headers["Cache-Control"] = "private, no-store"
@@ -89,7 +89,7 @@ def rotate_webhook(webhook_id: UUID) -> Response:
 @operator
 @blp.arguments(ReplaySchema)
 def replay_webhook(wanted: dict[str, Any], webhook_id: UUID) -> Response:
-    """Send again what was logged at `since` or later, in order; without `since` each dead letter once."""
+    """Send again all events logged at `since` or later, in order; without `since`, each dead letter once."""
     return answers.plain({"events": container().webhooks.replay(webhook_id, wanted["since"])})
 
 
@@ -97,7 +97,7 @@ def replay_webhook(wanted: dict[str, Any], webhook_id: UUID) -> Response:
 @operator
 @blp.arguments(PageQuery, location="query")
 def list_dead_letters(query: dict[str, Any], webhook_id: UUID) -> Response:
-    """List what it did not take, in order."""
+    """List the events that a receiver did not accept, in order."""
     scope, limit, cursor = f"dead-letters:{webhook_id}", query["limit"], query["cursor"]
     after = int(cursors().read(scope, cursor)[0]) if cursor else 0
     found = container().webhooks.dead_letters(webhook_id, after=after, limit=limit + 1)
