@@ -33,18 +33,19 @@ class Settings(Derived):
         validate.Length(min=SHORTEST_SECRET),
     )
     previous_secret_keys: str = setting(
-        "", "secrets that signed before `QUARTET_SECRET_KEY`, separated by commas: what they signed still counts"
+        "", "former values of `QUARTET_SECRET_KEY`, separated by commas: what they signed is still accepted"
     )
     anchor_key: str = setting(
         "",
-        "signs anchors of the ledger, at least 32 characters; more of them, separated by commas, verify. "
-        "Empty: `QUARTET_SECRET_KEY` and the former ones",
+        "signs anchors of the ledger, at least 32 characters; further keys, separated by commas, only verify. "
+        "Empty: `QUARTET_SECRET_KEY` and its former values",
     )
-    anchor_folder: str = setting("", "where the relay writes anchors of the ledger; empty: nowhere")
-    anchor_seconds: float = setting(3600.0, "how often it does so", at_least(1))
+    anchor_folder: str = setting("", "folder to which the relay writes anchors of the ledger; empty: none are written")
+    anchor_seconds: float = setting(3600.0, "seconds between anchors", at_least(1))
     relational_url: str = setting(EMBEDDED, "accounts, follows, likes, stock: `postgresql://` or `sqlite:///`")
     relational_replicas: str = setting(
-        "", "standbys that reads may go to: `host:port,host:port`, all else as in the URL, or URLs of their own"
+        "",
+        "standbys that reads may go to: `host:port,host:port`, with all other parts as in the URL, or complete URLs",
     )
     documents_url: str = setting(
         EMBEDDED, "posts, comments, products: `mongodb://` (a replica set), `postgresql://` or `sqlite:///`"
@@ -58,83 +59,95 @@ class Settings(Derived):
     host: str = setting("127.0.0.1", "address to serve on")
     port: int = setting(8000, "port to serve on; `PORT` overrides it", validate.Range(min=1, max=65535))
     workers: int = setting(2, "server processes", at_least(1))
-    threads: int = setting(4, "requests that each process works on at once, and connections to each store", at_least(1))
+    threads: int = setting(4, "requests that each process runs at once, and connections to each store", at_least(1))
     queue_seconds: float = setting(
         0.2,
-        "how long requests wait for a thread while more come than are answered; others get a 503. 0: no bound",
+        "seconds that requests may wait for a thread under overload; further ones get a 503. 0: no limit",
         at_least(0),
     )
-    body_seconds: float = setting(10.0, "how long the body of a request may take to arrive", at_least(0.1))
+    body_seconds: float = setting(10.0, "seconds that the body of a request may take to arrive", at_least(0.1))
     drain_seconds: float = setting(
-        1.0, "how long a server goes on after SIGTERM, while `/health/ready` is a 503 and connections end", at_least(0)
+        1.0,
+        "seconds that a server continues after SIGTERM, while `/health/ready` is a 503 and connections are closed",
+        at_least(0),
     )
-    streams: int = setting(256, "live streams that each process holds at most", at_least(0))
+    streams: int = setting(256, "maximum of live streams in each process", at_least(0))
     relay: str = setting(
         "auto",
         "`inline`: a thread of the server; `external`: `quartet relay`; `auto`: inline when every store is embedded",
         validate.OneOf(["auto", "inline", "external"]),
     )
-    relay_poll_seconds: float = setting(0.2, "how often an idle relay looks for events", at_least(0.01))
-    relay_lease_seconds: float = setting(30.0, "how long a relay holds the events it claimed", at_least(1))
+    relay_poll_seconds: float = setting(0.2, "seconds between polls of an idle relay", at_least(0.01))
+    relay_lease_seconds: float = setting(30.0, "seconds that a relay's lease on claimed events lasts", at_least(1))
     relay_attempts: int = setting(8, "failed tries after which an event is dead-lettered", at_least(1))
-    sinks: str = setting("", "brokers that events go to: `amqp://`, `amqps://`, `kafka://`, separated by commas")
-    sinks_source: str = setting("/quartet", "the `source` of events, of this system alone", validate.Length(min=1))
+    sinks: str = setting("", "brokers that events are sent to: `amqp://`, `amqps://`, `kafka://`, separated by commas")
+    sinks_source: str = setting("/quartet", "the `source` of events, unique to this system", validate.Length(min=1))
     sinks_timeout: float = setting(10.0, "seconds that a sink may take to acknowledge a batch", at_least(0.1))
-    sinks_lease_seconds: float = setting(60.0, "how long a relay that died keeps others from its sinks", at_least(1))
-    sinks_kept_days: float = setting(7.0, "how long events are kept that every sink has sent", at_least(0))
+    sinks_lease_seconds: float = setting(
+        60.0, "seconds until another relay takes over the sinks of one that died", at_least(1)
+    )
+    sinks_kept_days: float = setting(7.0, "days that events are kept after every sink has sent them", at_least(0))
     webhooks_token: str = setting(
         "", "bearer token of `/operator/webhooks`, at least 32 characters; empty: no webhooks"
     )
     webhooks_networks: str = setting(
         "",
-        "networks such as `10.0.0.0/8` that webhooks may go to beside public addresses, also without TLS, separated "
+        "networks such as `10.0.0.0/8` that webhooks may go to besides public addresses, also without TLS, separated "
         "by commas",
     )
     webhooks_timeout: float = setting(10.0, "seconds that a receiver may take to answer", at_least(0.1))
-    webhooks_wait_seconds: float = setting(900.0, "a receiver that fails is tried at least so often", at_least(0.01))
-    webhooks_event_hours: float = setting(
-        3.0, "how long a receiver is tried with one event, before that is dead-lettered", at_least(0)
+    webhooks_wait_seconds: float = setting(
+        900.0, "maximum of seconds between two attempts at a failing receiver", at_least(0.01)
     )
+    webhooks_event_hours: float = setting(3.0, "hours of attempts at one event before it is dead-lettered", at_least(0))
     webhooks_receiver_hours: float = setting(
-        120.0, "how long a receiver is tried that takes nothing, before it is disabled", at_least(0)
+        120.0, "hours after which a receiver that accepts nothing is disabled", at_least(0)
     )
-    webhooks_overlap_hours: float = setting(24.0, "how long a secret that was replaced signs as well", at_least(0))
+    webhooks_overlap_hours: float = setting(
+        24.0, "hours for which messages are also signed with a replaced secret", at_least(0)
+    )
     search_url: str = setting(
-        "", "service that finds posts and products by their words, `http://` or `https://`; empty: no search"
+        "", "full-text search service for posts and products, `http://` or `https://`; empty: no search"
     )
     search_timeout: float = setting(1.0, "seconds that the search service may take", at_least(0.05))
     fanout_chunk: int = setting(2500, "followers per step of a fan-out, at most", at_least(1))
-    fanout_slice_seconds: float = setting(0.5, "after this long a fan-out is interrupted for other events", at_least(0))
+    fanout_slice_seconds: float = setting(0.5, "seconds after which a fan-out yields to other events", at_least(0))
     pull_threshold: int = setting(
         500_000,
-        "deliveries a day (followers x posts) above which an author's posts are pulled by readers instead",
+        "deliveries a day (followers x posts) above which readers pull an author's posts",
         at_least(1),
     )
-    pull_seconds: float = setting(60.0, "an author who is pulled stays so at least this long", at_least(0))
+    pull_seconds: float = setting(60.0, "minimum of seconds that an author stays pulled", at_least(0))
     deliveries_per_second: int = setting(
-        20_000, "deliveries one relay makes; what is above is pulled. 0: no limit", at_least(0)
+        20_000, "deliveries a second that one relay makes; posts above that are pulled. 0: no limit", at_least(0)
     )
     dormant_days: float = setting(
-        30.0, "days after which a silent reader's feed is no longer kept, but filled anew on return", at_least(0.00001)
+        30.0,
+        "days after which an inactive reader becomes dormant: the feed is dropped, and refilled on return",
+        at_least(0.00001),
     )
-    rebuild_posts: int = setting(1000, "newest posts that a feed is filled with when it is built anew", at_least(1))
+    rebuild_posts: int = setting(1000, "newest posts with which a feed is refilled", at_least(1))
     backfill_posts: int = setting(500, "newest posts of an account copied into a new follower's feed", at_least(1))
     home_top_entries: int = setting(240, "newest entries of a reader's home feed that the cache holds", at_least(1))
     feeds_retention_days: float = setting(
-        90.0, "how long home timelines keep entries; older pages are pulled", at_least(1)
+        90.0, "days that home timelines keep entries; older pages are pulled", at_least(1)
     )
     feeds_author_bucket_days: int = setting(90, "days of an author's timeline in one Cassandra partition", at_least(1))
     feeds_home_bucket_days: int = setting(
         10, "days of home timelines, or of notifications, in one partition", at_least(1)
     )
     feeds_peak_per_day: int = setting(
-        20_000, "most entries a day in one timeline; with the widths it keeps partitions below 100 MB", at_least(1)
+        20_000,
+        "expected maximum of entries a day in one timeline; with the bucket widths it keeps partitions below 100 MB",
+        at_least(1),
     )
     feeds_replication: str = setting("1", "keyspace replication: `3`, or `dc1:3,dc2:3`")
     feeds_read_consistency: str = setting("LOCAL_QUORUM", "Cassandra consistency level of reads")
     feeds_write_consistency: str = setting("LOCAL_QUORUM", "Cassandra consistency level of writes")
     boot_seconds: float = setting(
-        5.0, "how long a command waits at its start for stores that do not answer, or take no writes, yet", at_least(0)
+        5.0,
+        "seconds that a command waits at its start for stores that do not answer or take no writes yet",
+        at_least(0),
     )
     request_timeout: float = setting(
         5.0, "seconds that all calls of a request to the stores may take together", at_least(0.05)
@@ -145,77 +158,76 @@ class Settings(Derived):
     sessions_timeout: float = setting(0.5, "seconds a call to the session store may take", at_least(0.01))
     cache_timeout: float = setting(0.1, "seconds a call to the cache may take", at_least(0.01))
     views_seconds: float = setting(
-        5.0, "how often view counts are carried from the cache to the documents", at_least(0)
+        5.0, "seconds between flushes of view counts from the cache to the documents", at_least(0)
     )
     source_concurrency: int = setting(
         0,
-        "reads that the stores get at once from one process, when the cache misses or is away; 0: as many as threads",
+        "concurrent reads of the stores by one process when the cache misses or is away; 0: as many as threads",
         at_least(0),
     )
-    cache_seconds: int = setting(3600, "time to live of cached reads", at_least(1))
-    fast_path: bool = setting(True, "answers anonymous reads that are kept whole without going through Flask")
+    cache_seconds: int = setting(3600, "seconds that cached reads live", at_least(1))
+    fast_path: bool = setting(True, "answers kept pages without going through Flask")
     shared_seconds: int = setting(
-        5, "how long shared caches may serve an anonymous answer without asking; 0: not at all", at_least(0)
+        5, "seconds that shared caches may serve an anonymous answer without revalidation; 0: not at all", at_least(0)
     )
     rate_per_second: float = setting(
-        0.0, "requests a second of one account, or of one address without one; 0: no limit", at_least(0)
+        0.0, "requests a second per account, or per address without one; 0: no limit", at_least(0)
     )
-    rate_burst: int = setting(100, "requests that may come at once within that limit", at_least(1))
+    rate_burst: int = setting(100, "burst of requests that this limit allows", at_least(1))
     login_failures: int = setting(
         10, "failed sign-ins a minute to one account from one address; 0: no limit at all", at_least(0)
     )
     address_login_failures: int = setting(
-        20, "failed sign-ins a minute from one address, to whatever accounts; 0: no limit", at_least(0)
+        20, "failed sign-ins a minute from one address, to any accounts; 0: no limit", at_least(0)
     )
     registrations: int = setting(200, "registrations an hour from one address; 0: no limit", at_least(0))
     mail_url: str = setting(
         "",
-        "what sends mail: `smtp://user:password@host:587`, `smtps://`, `print://` or `none://`; "
+        "mail transport: `smtp://user:password@host:587`, `smtps://`, `print://` or `none://`; "
         "empty: printed in development, none sent in production",
     )
     mail_from: str = setting("quartet@localhost", "the sender of mail")
-    mail_app_url: str = setting("", "the app's URL, below which links in mails lead; empty: mails have the bare token")
+    mail_app_url: str = setting("", "base URL of the app for links in mails; empty: mails contain the bare token")
     mail_timeout: float = setting(5.0, "seconds that sending one mail may take", at_least(0.1))
     mails: int = setting(5, "mails an hour to one account; 0: no limit", at_least(0))
-    proxies: int = setting(0, "own proxies in front that append to `QUARTET_PROXY_HEADER`", at_least(0))
+    proxies: int = setting(0, "number of your own proxies in front that append to `QUARTET_PROXY_HEADER`", at_least(0))
     proxy_header: str = setting(
         "X-Forwarded-For",
-        "`X-Forwarded-For`, or `Forwarded` (RFC 7239), which no other name can pass for",
+        "`X-Forwarded-For`, or `Forwarded` (RFC 7239), for which no other header name can be mistaken",
         validate.OneOf(["X-Forwarded-For", "Forwarded"]),
     )
     cors_origins: str = setting(
         "", "origins of browser apps that may use the API, separated by commas, such as `https://app.example.com`"
     )
-    session_days: float = setting(30.0, "days until a session ends by itself", at_least(0.001))
-    hash_concurrency: int = setting(2, "password hashes computed at the same time in one process", at_least(1))
+    session_days: float = setting(30.0, "days until a session expires", at_least(0.001))
+    hash_concurrency: int = setting(2, "password hashes that one process computes at once", at_least(1))
     console_token: str = setting(
         "",
         "signs operators in at `/console`, at least 32 characters. Empty: in development the console is open to this "
         "machine, in production it is off",
         nothing_or(validate.Length(min=SHORTEST_SECRET)),
     )
-    console_relays: str = setting(
-        "", "where the console reads the figures of relays that are processes of their own: `host:port,host:port`"
-    )
+    console_relays: str = setting("", "metrics addresses of external relays, for the console: `host:port,host:port`")
     metrics: bool = setting(True, "serves metrics for Prometheus at `/metrics`")
     metrics_address: str = setting(
-        "", "`host:port` that serves them in place of the server's port; empty: the server's port does"
+        "", "`host:port` that serves metrics in place of the server's port; empty: the server's port"
     )
     relay_metrics_port: int = setting(
         0, "port on which `quartet relay` serves its metrics; 0: none", validate.Range(min=0, max=65535)
     )
     traces_url: str = setting(
         "",
-        "where spans are sent by OTLP over HTTP, such as `http://127.0.0.1:4318`; empty: nowhere. "
-        "It needs `quartet[traces]`",
+        "receiver of spans by OTLP over HTTP, such as `http://127.0.0.1:4318`; empty: none. Needs `quartet[traces]`",
     )
     traces_sampled: float = setting(
         1.0,
-        "share of the traces that begin here which are recorded; of others their caller decides",
+        "recorded share of the traces that begin here; for other traces the caller decides",
         validate.Range(min=0, max=1),
     )
     slow_seconds: float = setting(
-        0.0, "calls to a store that take so long are logged, with the statement and its plan; 0: none", at_least(0)
+        0.0,
+        "store calls that take at least this many seconds are logged, with statement and plan; 0: none",
+        at_least(0),
     )
     log_level: str = setting(
         "info",
