@@ -40,7 +40,7 @@ class Dialler:
         for number, (family, kind, protocol, _, address) in enumerate(found):
             share = time.monotonic() + left(until) / (len(found) - number)
             try:
-                opened = self._opened(socket.socket(family, kind, protocol), address, share)
+                opened = self._connected(socket.socket(family, kind, protocol), address, share)
             except OSError as error:
                 failure = error
             else:
@@ -48,7 +48,7 @@ class Dialler:
                 return opened
         raise failure
 
-    def _opened(self, sock: socket.socket, address: Address, until: float) -> socket.socket:
+    def _connected(self, sock: socket.socket, address: Address, until: float) -> socket.socket:
         """Connect, including the TLS handshake: an address may accept connections and never answer."""
         try:
             sock.settimeout(left(until))

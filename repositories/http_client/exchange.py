@@ -21,7 +21,7 @@ from repositories.http_client.origin import Origin
 _MOST_HEAD = 16 * 1024
 _CHUNK = 64 * 1024
 # The errors on a connection that the server has closed.
-_OVER = (ConnectionError, ssl.SSLEOFError)
+_CLOSED = (ConnectionError, ssl.SSLEOFError)
 Headers = Sequence[tuple[str, str]]
 Request = tuple[h11.Request, h11.Data, h11.EndOfMessage]
 
@@ -63,10 +63,10 @@ class HttpConnection:
             request = (head, h11.Data(data=body), h11.EndOfMessage())
             if self._is_kept():
                 self._again = request
-                with contextlib.suppress(*_OVER):
+                with contextlib.suppress(*_CLOSED):
                     self._write(request, until)
                     return
-            self._ask_anew(request, until)
+            self._send_anew(request, until)
 
     def receive(self, until: float) -> HttpAnswer:
         """The answer, as soon as there is a head: a failure after that only cuts off the body."""
@@ -121,10 +121,10 @@ class HttpConnection:
         again, self._again = self._again, None
         if again is None:
             return self._read(until)
-        with contextlib.suppress(*_OVER):
+        with contextlib.suppress(*_CLOSED):
             if came := self._read(until):
                 return came
-        self._ask_anew(again, until)
+        self._send_anew(again, until)
         return self._read(until)
 
     def _is_kept(self) -> bool:
@@ -137,7 +137,7 @@ class HttpConnection:
                 self.close()
         return self._socket is not None
 
-    def _ask_anew(self, request: Request, until: float) -> None:
+    def _send_anew(self, request: Request, until: float) -> None:
         self.close()
         self._socket = self._dialler.open(until)
         self._write(request, until)
@@ -145,12 +145,12 @@ class HttpConnection:
     def _write(self, request: Request, until: float) -> None:
         rest = memoryview(b"".join(self._state.send(part) or b"" for part in request))
         while rest:
-            rest = rest[self._opened(until).send(rest) :]
+            rest = rest[self._socket_until(until).send(rest) :]
 
     def _read(self, until: float) -> bytes:
-        return self._opened(until).recv(_CHUNK)
+        return self._socket_until(until).recv(_CHUNK)
 
-    def _opened(self, until: float) -> socket.socket:
+    def _socket_until(self, until: float) -> socket.socket:
         """The socket, for one call, which ends by `until`."""
         if self._socket is None:
             raise BrokenExchange("there is no connection")

@@ -91,8 +91,8 @@ class GatedLink(Link):
             return
         every = list(rows)
         self._through(
-            lambda: self._each(name, *self._directly(name, every)),
-            lambda: self._each(name, ((batch, None) for batch in self._noted(name, every, 1))),
+            lambda: self._execute_all(name, *self._directly(name, every)),
+            lambda: self._execute_all(name, ((batch, None) for batch in self._noted(name, every, 1))),
         )
 
     def write_together(self, name: str, rows: Iterable[Values], *, key: int, loading: bool = False) -> None:
@@ -101,8 +101,8 @@ class GatedLink(Link):
             return
         partitions = list(together(rows, key))
         self._through(
-            lambda: self._each(name, ((self._batch(name, some), None) for some in partitions), loading=loading),
-            lambda: self._each(
+            lambda: self._execute_all(name, ((self._batch(name, some), None) for some in partitions), loading=loading),
+            lambda: self._execute_all(
                 name, ((batch, None) for some in partitions for batch in self._noted(name, some, TOGETHER))
             ),
         )
@@ -155,13 +155,13 @@ class GatedLink(Link):
             except Unavailable as error:
                 if not _is_refusal(error):
                     raise
-                noting = self._look(noting=noting)
+                noting = self._after_refusal(noting=noting)
                 if time.monotonic() > deadline:
                     raise
             else:
                 return
 
-    def _look(self, *, noting: bool) -> bool:
+    def _after_refusal(self, *, noting: bool) -> bool:
         """After a refusal: whether writes have to be noted. Waits a little if neither way may be possible yet."""
         mark = self.mark()
         state = mark[0] if mark else "open"
@@ -169,14 +169,14 @@ class GatedLink(Link):
             raise MovedAway(STORE, "this role has moved to another place")
         if noting:
             if mark and mark[4] and state == "leaving":
-                self._watch(mark[4])
+                self._watch_switch(mark[4])
             time.sleep(WAIT_SECONDS)
             self._noting_until = 0.0
             return state == "leaving"
         self._noting_until = time.monotonic() + NOTING_SECONDS
         return True
 
-    def _watch(self, closing: str) -> None:
+    def _watch_switch(self, closing: str) -> None:
         """Watch the switch of this name, and end it if it has been in progress for too long: its mover has died."""
         now = time.monotonic()
         if self._closing[0] != closing:
@@ -248,7 +248,7 @@ class GatedLink(Link):
                 )
             yield batch
 
-    def _each(
+    def _execute_all(
         self,
         name: str,
         calls: Iterable[tuple[Any, Values | None]],

@@ -110,7 +110,7 @@ class CassandraFeedsPlace(StorePlace):
         leaving = mark is not None and mark.state == "leaving"
         if mark and leaving and mark.move != self._move:
             raise overtaken()
-        if leaving and self._look() and not self._is_switching:
+        if leaving and self._read_notes() and not self._is_switching:
             time.sleep(IN_FLIGHT_SECONDS)
         until = self._first + len(self._notes)
         changed: dict[str, set[Key]] = defaultdict(set)
@@ -209,7 +209,7 @@ class CassandraFeedsPlace(StorePlace):
             high = min(low + width, HIGHEST_TOKEN)
             every = [MAKE[kind](*row) for row in self._mark.rows(RANGES[kind], (low, high))]
             if leaving:
-                self._look()
+                self._read_notes()
             for note in self._notes[max(0, since - self._first) :]:
                 if note.kind == kind and low < self._rows.token(kind, note.key) <= high:
                     unsure.add(note.key)
@@ -238,7 +238,7 @@ class CassandraFeedsPlace(StorePlace):
                 made += [one] if one else [] if stamp is None else [removal(kind, key, stamp)]
         return [one for one in made if is_kept(one, self._retention)]
 
-    def _look(self) -> bool:
+    def _read_notes(self) -> bool:
         """Read the notes since the last call. Returns whether there were any."""
         since, before = min_uuid_from_time(max(self._newest - LATE_SECONDS, 0.0)), len(self._notes)
         for _, number, kind, ids, bucket, stamp in self._link.changes(since):

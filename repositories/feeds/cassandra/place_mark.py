@@ -37,7 +37,7 @@ class PlaceMark:
 
         With `open_only` also if the place was left.
         """
-        before = self._untouched()
+        before = self._after_tidying()
         if before and open_only and before[0] in CLOSED:
             raise overtaken()
         self.put(mark, before)
@@ -115,7 +115,7 @@ class PlaceMark:
     def _has_gate(self, table: str) -> bool:
         return bool(self._link.schema(GATE_COLUMN, (self._keyspace, table)))
 
-    def _untouched(self) -> Row | None:
+    def _after_tidying(self) -> Row | None:
         """The mark's row, once no process puts gates back any more."""
         row, since = self._link.mark(), time.monotonic()
         while row and row[4].startswith(TIDYING) and time.monotonic() - since < HELD_SECONDS:

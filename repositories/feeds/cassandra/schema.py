@@ -168,7 +168,7 @@ def statements(keyspace: str) -> dict[str, str]:
     return {name: text.format(keyspace=keyspace) for name, text in STATEMENTS.items()}
 
 
-_NOBODY = UUID(int=0)
+_NIL = UUID(int=0)
 
 
 @functools.cache
@@ -181,6 +181,6 @@ def gated(text: str) -> str:
     if text.startswith("DELETE"):
         mention = text.replace("DELETE FROM", "DELETE gate FROM")
         if "bucket" in mention and "post_id" not in mention and "activity_id" not in mention:
-            mention += f" AND post_id = {_NOBODY}"
+            mention += f" AND post_id = {_NIL}"
         return mention
     return re.sub(r"\((.*?VALUES )\(", r"(gate, \1(?, ", text, count=1, flags=re.DOTALL)

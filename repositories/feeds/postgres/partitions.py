@@ -29,7 +29,7 @@ _BOUND = re.compile(r"(?:FROM|TO) \((?:'([0-9a-f-]{36})'|MINVALUE|MAXVALUE)\)")
 _PARTITIONS = """SELECT c.oid::regclass::text, pg_get_expr(c.relpartbound, c.oid), i.inhdetachpending
 FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = to_regclass(?)"""
 # Lets one process at a time create partitions.
-_ALONE = "SELECT pg_advisory_xact_lock(hashtextextended('partitions of feeds', 0))"
+_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('partitions of feeds', 0))"
 
 
 def width_ms(days: int, retention: Retention) -> int:
@@ -107,7 +107,7 @@ class Partitions:
     def _made(self, bucket: int) -> list[str]:
         with self._database.write() as work:
             work.execute(f"SET LOCAL lock_timeout = '{_MAKE_SECONDS}'")
-            work.execute(_ALONE)
+            work.execute(_LOCK)
             for one in self._there():
                 if one.pending:
                     # Until this is done, nothing can be written to its range. Then it is attached again, with its rows.

@@ -33,7 +33,7 @@ class HotDatabase(PostgresDatabase):
 
     def __init__(self, url: str, role: str, settings: dict[str, str], *, timeout: timedelta, pool: int) -> None:
         super().__init__(url, role, timeout=timeout, pool=pool, fields=_FIELDS, settings=_SETTINGS | settings)
-        self._patience = Translation((Contention,), lambda error: Unavailable(role, str(error)))
+        self._contention_as_unavailable = Translation((Contention,), lambda error: Unavailable(role, str(error)))
         # The share of the server's notification queue in use, when last read.
         self.queue_usage = 0.0
 
@@ -45,10 +45,10 @@ class HotDatabase(PostgresDatabase):
         return found
 
     def _rows(self, operation: str, sql: str, parameters: Parameters) -> list[Row]:
-        with self._patience:
+        with self._contention_as_unavailable:
             return super()._rows(operation, sql, parameters)
 
     @contextlib.contextmanager
     def write(self) -> Iterator[PostgresWork]:
-        with self._patience, super().write() as work:
+        with self._contention_as_unavailable, super().write() as work:
             yield work

@@ -97,14 +97,14 @@ class ClusterLink(RedisWay):
         Raises `Unavailable`, even if some nodes have answered.
         """
         deadline = deadline_of(self._timeout.total_seconds())
-        return self._spread(commands, deadline, functools.partial(self._from, deadline, again=again))
+        return self._spread(commands, deadline, functools.partial(self._exchange_with_node, deadline, again=again))
 
     def ping(self) -> None:
         """Write to the master of each tag."""
         self.exchange(*(("SET", f"quartet:ping:{tag}", 1, "PX", 1000) for tag in TAGS), again=True)
 
     def masters(self) -> list[Place]:
-        return list(dict.fromkeys(self._learnt(None, deadline_of(self._timeout.total_seconds())).places))
+        return list(dict.fromkeys(self._current_slots(None, deadline_of(self._timeout.total_seconds())).places))
 
     def hosts(self) -> list[HostState]:
         slots = self._slots
@@ -120,7 +120,7 @@ class ClusterLink(RedisWay):
         """Call `ask` for each node with its commands. Returns the replies in the order of the commands."""
         slots = self._slots
         if slots is None or slots is self._doubted:
-            slots = self._learnt(slots, deadline)
+            slots = self._current_slots(slots, deadline)
         groups: defaultdict[Place, list[int]] = defaultdict(list)
         for index, command in enumerate(commands):
             groups[slots.place(_key(command))].append(index)
@@ -130,7 +130,9 @@ class ClusterLink(RedisWay):
                 replies[index] = reply
         return replies
 
-    def _from(self, deadline: float, place: Place, commands: Sequence[Command], *, again: bool) -> list[Any]:
+    def _exchange_with_node(
+        self, deadline: float, place: Place, commands: Sequence[Command], *, again: bool
+    ) -> list[Any]:
         before = self._slots
         try:
             return self._link(place).exchange_until(deadline, commands, again=again)
@@ -143,12 +145,12 @@ class ClusterLink(RedisWay):
             if not (again or (refusal and len(commands) == 1)):
                 raise
             if asked:
-                return self._asking_of(Place(asked[1] or place.host, int(asked[2])), commands, deadline)
+                return self._exchange_asking(Place(asked[1] or place.host, int(asked[2])), commands, deadline)
         return self._spread(
             commands, deadline, lambda other, some: self._link(other).exchange_until(deadline, some, again=again)
         )
 
-    def _asking_of(self, place: Place, commands: Sequence[Command], deadline: float) -> list[Any]:
+    def _exchange_asking(self, place: Place, commands: Sequence[Command], deadline: float) -> list[Any]:
         """The replies of a node to which the slot is being moved."""
         asked = [one for command in commands for one in (("ASKING",), command)]
         return self._link(place).exchange_until(deadline, asked, again=False)[1::2]
@@ -167,30 +169,30 @@ class ClusterLink(RedisWay):
     def _has(self, place: Place, key: bytes) -> bool:
         return self._slots is not None and self._slots.place(key) == place
 
-    def _learnt(self, before: Slots | None, deadline: float) -> Slots:
+    def _current_slots(self, before: Slots | None, deadline: float) -> Slots:
         """The map, read again unless another thread has replaced the map `before` since."""
         if not self._asking.acquire(timeout=max(deadline - time.monotonic(), 0)):
             raise Unavailable(self._role, "the cluster's map is being asked for")
         try:
             if self._slots is None or self._slots is before:
-                self._slots = self._asked(deadline)
+                self._slots = self._read_slots(deadline)
                 self._known = [*dict.fromkeys([*self._slots.places, *self._known])]
             return self._slots
         finally:
             self._asking.release()
 
-    def _asked(self, deadline: float) -> Slots:
+    def _read_slots(self, deadline: float) -> Slots:
         """The map, from the first node that returns it. The node that failed last is tried last."""
         reasons = []
         for place in sorted(self._known, key=lambda known: known == self._last):
             now = time.monotonic()
             try:
-                return self._map(place, now + max(deadline - now, 0) * _SHARE)
+                return self._read_slots_of(place, now + max(deadline - now, 0) * _SHARE)
             except RedisError as error:
                 reasons.append(str(error))
         raise Unavailable(self._role, f"no node tells of the cluster: {'; '.join(reasons)}")
 
-    def _map(self, place: Place, deadline: float) -> Slots:
+    def _read_slots_of(self, place: Place, deadline: float) -> Slots:
         """The map as one node has it. Does not use a link, which refuses replicas: these return the map as well."""
         options = self._target.options | {"host": place.host, "port": place.port}
         wire = Wire(self._target.scheme, options, self._timeout.total_seconds())

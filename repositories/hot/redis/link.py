@@ -30,7 +30,7 @@ from repositories.slow_statements import Explained, Statement
 _ROLE: Command = ("INFO", "replication")
 _PING: Command = ("SET", "quartet:ping", 1, "PX", 1000)
 # Commands that need no greeting: a process sends them before the tables exist that a greeting reads.
-_FIRST: tuple[Command, ...] = (_PING, ("GET", MARK))
+_UNGREETED: tuple[Command, ...] = (_PING, ("GET", MARK))
 _ROLE_SECONDS = 1.0
 # The least time of a call, even after the request's deadline: what it has written must still be dropped from the cache.
 _SHORTEST = 0.1
@@ -87,7 +87,7 @@ class RedisLink:
     def exchange_until(self, deadline: float, commands: Sequence[Command], *, again: bool) -> list[Any]:
         """Like `exchange`, with a deadline of the monotonic clock."""
         try:
-            replies = self._on_a_wire(commands, deadline, again=again)
+            replies = self._exchange_on_wire(commands, deadline, again=again)
             for reply in replies:
                 if isinstance(reply, ResponseError):
                     if isinstance(reply, NoScriptError):
@@ -127,17 +127,17 @@ class RedisLink:
             self._sentinels.close()
 
     def _with_scripts(self, commands: Sequence[Command], deadline: float, *, again: bool) -> list[Any]:
-        replies = self._on_a_wire([*self._loads, *commands], deadline, again=again)
+        replies = self._exchange_on_wire([*self._loads, *commands], deadline, again=again)
         for reply in replies:
             if isinstance(reply, ResponseError):
                 raise reply
         return replies[len(self._loads) :]
 
-    def _on_a_wire(self, commands: Sequence[Command], deadline: float, *, again: bool) -> list[Any]:
+    def _exchange_on_wire(self, commands: Sequence[Command], deadline: float, *, again: bool) -> list[Any]:
         try:
             wire = self._idle.pop()
         except IndexError:
-            wire = self._awaited(deadline)
+            wire = self._wait_for_wire(deadline)
         try:
             return self._converse(wire, commands, deadline, again=again)
         except BaseException:
@@ -150,7 +150,7 @@ class RedisLink:
                 with self._returned:
                     self._returned.notify()
 
-    def _awaited(self, deadline: float) -> Wire:
+    def _wait_for_wire(self, deadline: float) -> Wire:
         """Wait for an idle connection. Another thread, which has not waited, may take it first."""
         began = time.monotonic()
         with self._returned:
@@ -173,7 +173,7 @@ class RedisLink:
         try:
             replies = self._talk(wire, commands, deadline, again=again)
         except NotServing:
-            self._leave(wire)
+            self._abandon_server(wire)
         except ConnectionLost:
             if not (used and again):
                 raise
@@ -181,13 +181,13 @@ class RedisLink:
             refused = [isinstance(reply, NotServing) for reply in replies] if wire.refused else []
             if not any(refused):
                 return replies
-            self._leave(wire)
+            self._abandon_server(wire)
             if not (again or all(refused)):
                 return replies
         wire.disconnect()
         return self._talk(wire, commands, deadline, again=again)
 
-    def _leave(self, wire: Wire) -> None:
+    def _abandon_server(self, wire: Wire) -> None:
         """Abandon the server: every connection to it is replaced before its next use."""
         if wire.era == self._era:
             self._era += 1
@@ -198,13 +198,13 @@ class RedisLink:
             now = time.monotonic()
             due = wire.is_connected and now - wire.asked >= _ROLE_SECONDS
             if due and self._sentinels:
-                self._follow(deadline)
+                self._ask_sentinels(deadline)
                 if wire.era != self._era:
                     wire.disconnect()
             if not wire.is_connected:
                 self._connect(wire, deadline)
                 due = False
-            if self._greet is not None and not wire.greeted and commands[0] not in _FIRST:
+            if self._greet is not None and not wire.greeted and commands[0] not in _UNGREETED:
                 self._greet(wire, deadline)
                 wire.greeted = True
             if not due:
@@ -214,19 +214,19 @@ class RedisLink:
                 # It was a replica for a while. A new connection greets it again.
                 if again:
                     raise NotServing("READONLY the server was a replica")
-                self._leave(wire)
+                self._abandon_server(wire)
             wire.asked = now
             return replies
 
     def _connect(self, wire: Wire, deadline: float) -> None:
         if self._sentinels:
-            self._follow(deadline)
+            self._ask_sentinels(deadline)
         wire.era = self._era
         wire.connect(deadline, self._place)
         [role] = wire.talk([_ROLE], deadline)
         wire.asked, wire.history, wire.greeted = time.monotonic(), _history(role), self._greet is None
 
-    def _follow(self, deadline: float) -> None:
+    def _ask_sentinels(self, deadline: float) -> None:
         """Ask the Sentinels for the master. If none answers, the last known master remains in use."""
         if self._sentinels is None:
             return

@@ -44,7 +44,7 @@ class RedisCachePlace(CachePlace):
         mark = self.mark()
         if mark and mark.state in CLOSED and mark.epoch <= epoch:
             self._set(Mark("open", epoch, "", mark.move))
-            self._have_epochs(None)
+            self._set_epochs(None)
 
     def capture(self, mark: Mark) -> None:
         self._set(mark, "open", "leaving")
@@ -55,24 +55,24 @@ class RedisCachePlace(CachePlace):
         found = self.mark()
         if found is None or (found.state, found.move) != ("leaving", self._move):
             raise Overtaken("another move of cache has begun or ended meanwhile")
-        self._have_epochs(scripts.CLOSED)
+        self._set_epochs(scripts.CLOSED)
         try:
             self._outwait()
             yield
             self._set(mark, f"leaving {found.epoch} {self._move} ")
         except BaseException:
-            self._have_epochs(None)
+            self._set_epochs(None)
             raise
 
     def release(self) -> None:
         mark = self.mark()
         if mark and (mark.state, mark.move) == ("leaving", self._move):
             self._give_up(mark)
-            self._have_epochs(None)
+            self._set_epochs(None)
 
     def receive(self, mark: Mark) -> None:
         self._set(mark)
-        self._have_epochs(scripts.CLOSED)
+        self._set_epochs(scripts.CLOSED)
 
     def tidy(self, move: str = "") -> None:
         mark = self.mark()
@@ -81,7 +81,7 @@ class RedisCachePlace(CachePlace):
         super().tidy(move)
 
     def _void(self) -> None:
-        self._have_epochs(None)
+        self._set_epochs(None)
         self._outwait()
 
     def _give_up(self, mark: Mark) -> None:
@@ -95,6 +95,6 @@ class RedisCachePlace(CachePlace):
         if self._link.exchange(("EVAL", _SET, 1, self._name, text, *before), again=True) == [0]:
             raise Overtaken("another move of cache has begun or ended meanwhile")
 
-    def _have_epochs(self, epoch: str | None) -> None:
+    def _set_epochs(self, epoch: str | None) -> None:
         """Set the epoch, a new one for None. Either way all stored values are of another epoch, and so are gone."""
         self._link.exchange(*(("SET", one.epoch_name, epoch or new_token()) for one in self._shards), again=True)

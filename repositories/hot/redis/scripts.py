@@ -36,7 +36,7 @@ end
 """
 
 # In a cluster the parts are on other nodes; clients compare their stamps when they read the whole.
-_UNSEEN = "local function unchanged() return true end"
+_UNCHECKED = "local function unchanged() return true end"
 # One `MGET` of all parts is no faster, because of the garbage collection that it causes.
 _UNCHANGED = """
 local function unchanged(parts)
@@ -136,7 +136,7 @@ for i = 2, #KEYS, 2 do
 end
 return stored
 """
-FILL, LONE_FILL = _UNCHANGED + _FILL, _UNSEEN + _FILL
+FILL, LONE_FILL = _UNCHANGED + _FILL, _UNCHECKED + _FILL
 
 # KEYS: the epoch, then names. ARGV: what to add, the most that may be added, a token for the new stamps.
 EXTEND = """

@@ -78,7 +78,7 @@ _SHA = {script: hashlib.sha1(script.encode()).hexdigest() for script in (_LISTEN
 _PLACE = "quartet:1:live:"
 _MS = int(LISTENING.total_seconds() * 1000)
 _CHUNK = 1000
-_ALONE = "{listeners}"
+_SINGLE_TAG = "{listeners}"
 # This many scripts take about as long as one exchange may block the server.
 _AT_ONCE = 250
 # For up to this many accounts the scripts are sent without asking first who listens.
@@ -115,7 +115,10 @@ class RedisStreams(RedisBacked, Streams):
         while len(found) < limit:
             above, most = f"({after.hex}" if after else "-", min(limit, _CHUNK)
             pages = self._link.exchange(
-                *(("ZRANGEBYLEX", _index(tag)[0], above, "+", "LIMIT", 0, most) for tag in self._tags or (_ALONE,)),
+                *(
+                    ("ZRANGEBYLEX", _index(tag)[0], above, "+", "LIMIT", 0, most)
+                    for tag in self._tags or (_SINGLE_TAG,)
+                ),
                 again=True,
             )
             ids = [UUID(raw.decode()) for raw in sorted(raw for page in pages for raw in page)[:most]]
@@ -146,8 +149,8 @@ class RedisStreams(RedisBacked, Streams):
         return [delta for delta in deltas if delta is not None]
 
     def _greet(self, owns: Owns, wire: Wire, deadline: float) -> None:
-        tags = [tag for tag in self._tags or (_ALONE,) if owns(_index(tag)[0].encode())]
-        commands = [("EVAL", _GREET, 3, f"{_PLACE}{tag}:server", *_index(tag), *self._around(tag)) for tag in tags]
+        tags = [tag for tag in self._tags or (_SINGLE_TAG,) if owns(_index(tag)[0].encode())]
+        commands = [("EVAL", _GREET, 3, f"{_PLACE}{tag}:server", *_index(tag), *self._affixes(tag)) for tag in tags]
         for reply in wire.talk(commands, deadline):
             if isinstance(reply, ResponseError):
                 raise reply
@@ -165,14 +168,14 @@ class RedisStreams(RedisBacked, Streams):
         return list(heads)
 
     def _tag(self, account_id: UUID) -> str:
-        return self._tags[account_id.int % len(self._tags)] if self._tags else _ALONE
+        return self._tags[account_id.int % len(self._tags)] if self._tags else _SINGLE_TAG
 
     def _keys(self, account_id: UUID) -> tuple[str, str, str]:
-        before, behind = self._around(self._tag(account_id))
+        before, behind = self._affixes(self._tag(account_id))
         slot = f"{before}{account_id.hex}{behind}".removesuffix("head")
         return f"{slot}head", f"{slot}events", f"{slot}keys"
 
-    def _around(self, tag: str) -> tuple[str, str]:
+    def _affixes(self, tag: str) -> tuple[str, str]:
         """Prefix and suffix of an account's id in the name of its head. On one server each account has its own tag."""
         return (f"{_PLACE}{tag}:", ":head") if self._tags else (f"{_PLACE}{{", "}:head")
 

@@ -49,7 +49,7 @@ class SqlSessions(SessionStore):
             work.execute(_ADD, (digest, account, own, record, session_seconds(session)))
 
     def find(self, digest: bytes, *, now: datetime) -> Session | None:
-        rows = self._true(self._database.rows(_FIND_SEEN if self._seen else _FIND, (digest,)))
+        rows = self._unless_moved(self._database.rows(_FIND_SEEN if self._seen else _FIND, (digest,)))
         seen = [(store, position) for _, _, store, position in rows if store] if self._seen else ()
         return live_session(rows[0][0], now, seen) if rows else None
 
@@ -65,7 +65,7 @@ class SqlSessions(SessionStore):
         self._database.change(_NOTE_USE, (session_bytes(session), digest))
 
     def of_account(self, account_id: UUID, *, now: datetime) -> list[Session]:
-        rows = self._true(self._database.rows(_OF_ACCOUNT, (account_id.bytes,)))
+        rows = self._unless_moved(self._database.rows(_OF_ACCOUNT, (account_id.bytes,)))
         return live_sessions([record for record, _ in rows], now)
 
     def end(self, account_id: UUID, session_id: UUID) -> bool:
@@ -74,7 +74,7 @@ class SqlSessions(SessionStore):
     def end_all(self, account_id: UUID, *, keep: UUID | None) -> None:
         self._database.change(_END_ALL, (account_id.bytes, keep.bytes if keep else b""))
 
-    def _true(self, rows: list[Row]) -> list[Row]:
+    def _unless_moved(self, rows: list[Row]) -> list[Row]:
         """Check rows with `_STATE` in the second column. Raises `MovedAway`: sessions may have changed elsewhere."""
         if (rows[0][1] if rows else self._database.rows(f"SELECT {_STATE}")[0][0]) in CLOSED:
             raise MovedAway("sessions", REFUSAL)

@@ -19,7 +19,7 @@ _LISTEN = """INSERT INTO hot_streams VALUES (:account, :epoch, 0, now_seconds() 
         WHEN hot_streams.expires_at > excluded.expires_at - :step THEN hot_streams.expires_at
         ELSE excluded.expires_at END
     RETURNING epoch, number"""
-_OVER = "DELETE FROM hot_streams WHERE account_id = ? AND expires_at <= now_seconds() RETURNING account_id"
+_REMOVE_ENDED = "DELETE FROM hot_streams WHERE account_id = ? AND expires_at <= now_seconds() RETURNING account_id"
 _SWEEP = f"""DELETE FROM hot_streams WHERE expires_at <= now_seconds() AND account_id IN
     (SELECT account_id FROM hot_streams WHERE expires_at <= now_seconds() LIMIT {_SWEPT} FOR UPDATE SKIP LOCKED)
     RETURNING account_id"""  # noqa: S608  our own text
@@ -38,7 +38,7 @@ class SqlStreams(Streams):
         own, lasts = account_id.bytes, LISTENING.total_seconds() + self._step
         asked = {"account": own, "epoch": new_epoch(), "lasts": lasts, "step": self._step}
         with self._database.write() as work:
-            over = [*work.execute(_OVER, (own,)), *work.execute(_SWEEP)]
+            over = [*work.execute(_REMOVE_ENDED, (own,)), *work.execute(_SWEEP)]
             work.executemany("DELETE FROM hot_stream_events WHERE account_id = ?", over)
             epoch, number = work.execute(_LISTEN, asked).fetchone()
         return Position(epoch, number)
