@@ -1,1 +1,1 @@
-"""What every route answers while a store is refused, frozen, slow, cut off in the middle of answers, or read-only."""
+"""What every route answers while a store refuses connections, is frozen, slow, cut off during answers, or read-only."""

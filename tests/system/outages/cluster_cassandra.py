@@ -1,4 +1,4 @@
-"""Three Cassandra nodes, each with all of the data, below the whole application: people publish and read feeds.
+"""The whole application on three Cassandra nodes, each with all of the data, while people publish and read feeds.
 
 Run by `make test-clusters`, which writes the rows to `docs/outages.md`.
 """
@@ -26,8 +26,8 @@ Nodes = list[Server]
 
 
 class Feeds(Kind):
-    """Posts, each of which is in its author's own feed at once, and there once in the end. Before each, a write that
-    Cassandra itself has to acknowledge: posts go on without it.
+    """Posts: each must be in its author's own feed at once, and there exactly once in the end. Before each post comes a
+    write that needs Cassandra's acknowledgement, since posts do not.
     """
 
     again = True
@@ -58,7 +58,7 @@ def killed(nodes: Nodes, traffic: Traffic) -> float:
 
 
 def frozen(nodes: Nodes, traffic: Traffic) -> float:
-    """Each once, and so the one that is asked first for most."""
+    """Freeze each node once, and so also the one that most requests go to."""
     struck = monotonic()
     for node in nodes:
         node.pause()
@@ -68,7 +68,7 @@ def frozen(nodes: Nodes, traffic: Traffic) -> float:
 
 
 def two_frozen(nodes: Nodes, traffic: Traffic) -> float:
-    """The time is that from when there is a quorum again."""
+    """Freeze two nodes. The time is measured from when there is a quorum again."""
     for node in nodes[:2]:
         node.pause()
     traffic.is_refused()
@@ -107,7 +107,7 @@ def rows() -> Iterator[dict[str, Row]]:
 
 @pytest.fixture
 def nodes(ring: Nodes) -> Iterator[Nodes]:
-    """All of them are there, and are again afterwards."""
+    """The nodes, all running; restored after the test."""
     yield ring
     for node in ring:
         if not node.running:
@@ -119,7 +119,7 @@ def nodes(ring: Nodes) -> Iterator[Nodes]:
 
 @contextmanager
 def relaying(system: System) -> Iterator[None]:
-    """Deliver until the block ends, and then all that is left."""
+    """Run the relay until the block ends, and then until no event waits."""
     stop, outbox = threading.Event(), system.container.stores.documents.outbox
 
     def drained() -> bool:
@@ -143,7 +143,7 @@ def relaying(system: System) -> Iterator[None]:
 
 @pytest.fixture
 def settings(nodes: Nodes, tmp_path: Path) -> Settings:
-    """With tables in the keyspace that all tests of the ring share."""
+    """Settings with migrated tables, in the keyspace that all tests of the ring share."""
     made = Settings(
         **embedded(tmp_path) | {"feeds_url": nodes[0].url, "feeds_replication": "3", "threads": 2 * WRITERS}
     )

@@ -1,5 +1,5 @@
-"""Three members of a replica set of MongoDB below the whole application, with writers and readers, while members die,
-freeze, step down and come back. Run by `make test-clusters`, which writes the rows to `docs/outages.md`.
+"""The whole application on a MongoDB replica set of three, with writers and readers, while members die, freeze, step
+down and come back. Run by `make test-clusters`, which writes the rows to `docs/outages.md`.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from tests.engines.kernel import wait_until
 from tests.engines.slack import SLACK
 from tests.system.outages.traffic import AFTER, DEADLINE, PATIENCE, WRITERS, Posts, Row, Traffic, rows_of
 
-# Of `launch_set`; the goal is one second more.
+# Seconds: the election timeout that `launch_set` sets. The goal is one second more.
 ELECTION = 3.0
 Members = list[Server]
 
@@ -45,7 +45,7 @@ def frozen(members: Members, traffic: Traffic) -> float:
 
 def stepped_down(members: Members, traffic: Traffic) -> float:
     host = urlsplit(members[0].url).netloc.split(",")[members.index(mongo.primary(members))]
-    # It may say so by hanging up.
+    # The server may close the connection instead of answering.
     with MongoClient[Any](f"mongodb://{host}", directConnection=True) as client, contextlib.suppress(AutoReconnect):
         client.admin.command("replSetStepDown", 10)
     struck = monotonic()
@@ -54,7 +54,7 @@ def stepped_down(members: Members, traffic: Traffic) -> float:
 
 
 def without_majority(members: Members, traffic: Traffic) -> float:
-    """Both secondaries are killed; they are back when the primary has noticed that it is none any more."""
+    """Kill both secondaries, and restart them once the primary has stepped down for lack of a majority."""
     writer = mongo.primary(members)
     others = [member for member in members if member is not writer]
     for member in others:

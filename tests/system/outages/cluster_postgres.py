@@ -1,4 +1,4 @@
-"""A primary of PostgreSQL and its standby below the whole application, with people who pay in and look.
+"""The whole application on a PostgreSQL primary and its standby, with people who make deposits and read them.
 
 Run by `make test-clusters`, which writes the rows to `docs/outages.md`.
 """
@@ -26,7 +26,7 @@ PARTS = 1 << 30
 
 
 class Deposits(Kind):
-    """Each is told by its amount."""
+    """Deposits, identified by their amounts."""
 
     again = True
 
@@ -55,7 +55,7 @@ def amount_of(write: Write) -> int:
 
 
 class Pair(NamedTuple):
-    """Two servers, and the URL that names both of them, the primary first."""
+    """Two servers, and the URL that names both, the primary first."""
 
     primary: Server
     standby: Server
@@ -70,14 +70,14 @@ class Pair(NamedTuple):
             return found.fetchone() if found.description else None
 
     def synchronize(self) -> None:
-        """From now on what is acknowledged is on the standby too."""
+        """Make replication synchronous: from now on acknowledged writes are also on the standby."""
         self.on(self.primary, "ALTER SYSTEM SET synchronous_standby_names = '*'")
         self.on(self.primary, "SELECT pg_reload_conf()")
         state = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"
         assert wait_until(lambda: self.on(self.primary, state) == (1,), PATIENCE)
 
     def cut(self) -> None:
-        """The standby hears nothing more of the primary."""
+        """Stop replication to the standby."""
         self.on(self.standby, "ALTER SYSTEM SET primary_conninfo = ''")
         self.on(self.standby, "SELECT pg_reload_conf()")
         gone = "SELECT count(*) FROM pg_stat_wal_receiver"
@@ -103,7 +103,7 @@ def killed(pair: Pair, traffic: Traffic, system: System) -> float:
 
 
 def frozen(pair: Pair, traffic: Traffic, system: System) -> float:
-    """And let go later, when it takes writes again, which would be lost."""
+    """Freeze the primary, promote the standby, and resume the old primary, whose further writes will be lost."""
     pair.primary.pause()
     struck = promoted(pair, traffic, system)
     pair.primary.resume()
@@ -113,14 +113,14 @@ def frozen(pair: Pair, traffic: Traffic, system: System) -> float:
 
 
 def cut_off(pair: Pair, traffic: Traffic, system: System) -> float:
-    """What is acknowledged from now on is lost."""
+    """Stop replication before the primary is killed: what is acknowledged after that is lost."""
     pair.cut()
     traffic.goes_on(monotonic(), AFTER)
     return killed(pair, traffic, system)
 
 
 def both(pair: Pair, traffic: Traffic, system: System) -> float:
-    """The standby dies first, then the primary freezes, and the standby comes back to be promoted."""
+    """Kill the standby and restart it; then freeze the primary, and promote the standby."""
     pair.standby.kill()
     traffic.goes_on(monotonic())
     pair.standby.restart()
@@ -130,7 +130,7 @@ def both(pair: Pair, traffic: Traffic, system: System) -> float:
 
 
 def alone(pair: Pair, traffic: Traffic, _system: System) -> float:
-    """The only synchronous standby is away, so that no COMMIT is answered, and comes back."""
+    """Kill the only synchronous standby, so that no COMMIT is answered, and restart it."""
     pair.standby.kill()
     traffic.is_refused()
     used = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'quartet'"
@@ -140,7 +140,7 @@ def alone(pair: Pair, traffic: Traffic, _system: System) -> float:
 
 
 def promoted(pair: Pair, traffic: Traffic, _system: System) -> float:
-    """When the standby was."""
+    """Promote the standby; returns when it accepted writes."""
     traffic.is_refused()
     postgres.promote(pair.standby)
     writable = "SELECT pg_is_in_recovery()"
@@ -153,7 +153,7 @@ SYNCHRONOUS: dict[str, Callable[[Pair, Traffic, System], float]] = {
     "primary frozen, standby promoted, primary let go": frozen,
     "the only synchronous standby killed, then back": alone,
 }
-# Where the primary waits for nobody, the end of what it has acknowledged may be lost, and is counted.
+# With asynchronous replication the last acknowledged writes may be lost; they are counted.
 ASYNCHRONOUS: dict[str, Callable[[Pair, Traffic, System], float]] = {
     "asynchronous: primary killed, standby promoted": killed,
     "asynchronous: standby killed and back, primary frozen, standby promoted": both,
@@ -181,7 +181,7 @@ def test_what_was_acknowledged_is_there_or_its_loss_is_counted(
             struck = FAULTS[fault](pair, traffic, system)
             traffic.goes_on(struck, AFTER)
         row = rows[fault] = traffic.row(struck, lost=0 if fault in SYNCHRONOUS else len(traffic.writes))
-        # What nobody has acknowledged may be among it.
+        # The count may include writes that were not acknowledged.
         assert counted.reads.get("lost_tail", 0) >= row.lost, (counted.reads, row)
         assert row.lost > 0 or FAULTS[fault] is not cut_off
 

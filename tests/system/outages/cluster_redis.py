@@ -1,4 +1,4 @@
-"""Redis with a replica below the whole application, for sessions; and a Redis Cluster of six, for the cache.
+"""The whole application with sessions in Redis with a replica, and with the cache in a Redis Cluster of six nodes.
 
 Run by `make test-clusters`, which writes the rows to `docs/outages.md`.
 """
@@ -23,7 +23,7 @@ __all__ = ["counted"]
 
 
 class SignIns(Kind):
-    """Each second one is signed out at once, and is never to work again."""
+    """Sign-ins. Every second one is signed out at once, and must never work again."""
 
     again = False
 
@@ -51,7 +51,7 @@ class SignIns(Kind):
                 write.revived |= self._status(write, self._ended[write.name]) != 401
                 yield write.name
             elif write.name not in self._tokens or self._status(write, self._tokens[write.name]) == 200:
-                # Or of which a 503 left open whether it is signed out.
+                # Or a 503 left it unknown whether it is signed out.
                 yield write.name
 
     def _status(self, write: Write, token: str) -> int:
@@ -62,7 +62,7 @@ class SignIns(Kind):
 
 
 class Profiles(Kind):
-    """Each changes the profile that everybody reads out of the cache."""
+    """Changes of a profile that is read from the cache."""
 
     again = False
 
@@ -82,7 +82,7 @@ class Profiles(Kind):
         return self._read(write.person) not in (write.name, None)
 
     def found(self, person: Person, writes: Collection[Write]) -> Iterable[str]:
-        """Each but the last was written over."""
+        """Checks the last change only, since each overwrites the one before."""
         assert self._read(person) == self._last[person.handle]
         return [write.name for write in writes]
 
@@ -92,7 +92,7 @@ class Profiles(Kind):
 
 
 class Pair(NamedTuple):
-    """`address` leads to the master, as a name does that is moved to whichever is one."""
+    """`address` is a link to the master's socket. `move` points it to the replica, like a DNS name after a failover."""
 
     home: Home
     master: Server
@@ -121,7 +121,7 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
 
 
 def switched(pair: Pair, _traffic: Traffic) -> float:
-    """As planned: nothing is written for a moment, and the old master lives on with its connections open."""
+    """A planned switch: writes are paused for a moment, and the old master stays up with its connections open."""
     with redis.client(pair.master) as old, redis.client(pair.replica) as new:
         old.execute_command("CLIENT", "PAUSE", 60_000, "WRITE")
         written = old.info("replication")["master_repl_offset"]
@@ -134,7 +134,7 @@ def switched(pair: Pair, _traffic: Traffic) -> float:
 
 
 def cut_off(pair: Pair, traffic: Traffic) -> float:
-    """What is acknowledged from now on is not on the replica, which takes over."""
+    """Stop replication, and then kill the master: the replica that takes over lacks the last acknowledged writes."""
     with redis.client(pair.replica) as there:
         there.execute_command("REPLICAOF", "127.0.0.1", free_port())
         traffic.goes_on(monotonic(), AFTER)
@@ -201,7 +201,7 @@ def url_of(sentinels: list[Server]) -> str:
 
 
 def before(traffic: Traffic, fault: float) -> int:
-    """Redis acknowledges before its replica has heard: the sign-ins of the last second before a fault may be gone."""
+    """The number of sign-ins in the second before a fault, which may be lost: Redis replicates asynchronously."""
     return sum(fault - 1 < write.ended <= fault for write in traffic.acknowledged())
 
 
@@ -235,7 +235,7 @@ def test_a_majority_of_sentinels_that_comes_back_is_followed(
             struck = monotonic()
             traffic.goes_on(struck, AFTER)
         assert [write for write in traffic.acknowledged(down) if write.ended < struck] == []
-        # From the master's death, since Sentinels that were stopped promote nobody for 30 s.
+        # Measured from the master's death, since Sentinels that were stopped promote no replica for 30 s.
         rows[MAJORITY] = traffic.row(down, lost=before(traffic, down))
 
 

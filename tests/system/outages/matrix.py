@@ -1,4 +1,4 @@
-"""Every route while one store has one fault: what it answers, and after how long."""
+"""The answer of every route, and its duration, while one store has one fault."""
 
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,9 +23,9 @@ from tests.system.outages.read_only import READ_ONLY, move_member
 
 Trouble = Literal[Fault, "read-only"]
 TROUBLES: tuple[Trouble, ...] = (*get_args(Fault), "read-only")
-# Requests at once, each of which has a thread and a connection to each store.
+# Concurrent requests, each with a thread and a connection to each store.
 AT_ONCE = 12
-# Their bodies are read while they are sent: the deadline is that of their heads.
+# Routes whose bodies are read while they are sent: the deadline only applies to their heads.
 STREAMED = {"/accounts/me/export", "/wallet/statement.csv", "/feed/stream"}
 WARMING = 4
 READY_SECONDS = 30.0
@@ -33,7 +33,7 @@ RECOVERY_SECONDS = 60
 
 
 class Cell(Struct, frozen=True):
-    """One answer, `seconds` after its request. `amiss` says in what it is not as promised; empty for nothing."""
+    """One answer, `seconds` after its request. `amiss` says how it violates the contract; empty if it does not."""
 
     route: Route
     status: int
@@ -50,17 +50,17 @@ class Town:
         self.proxies = proxies
 
     def warm(self) -> None:
-        """Use every pool by many at once: one that has been in use has its connections."""
+        """Use every connection pool concurrently, so that the connections are open."""
         with ThreadPoolExecutor(AT_ONCE) as pool:
             list(pool.map(used, self.world.people(AT_ONCE)))
 
     def cells(self, role: str, trouble: Trouble, routes: Collection[Route] = DRIVES.keys()) -> list[Cell]:
-        """Of each route: what a request of it is answered that was made ready before the fault."""
-        # What is made ready has time, whatever the deadline of a request is.
+        """The answer of each route to a request that was prepared before the fault."""
+        # Preparation has its own, long deadline.
         with patch("app.http.edge.deadline.within", lambda _seconds: within(READY_SECONDS)):
             calls = {route: DRIVES[route](self.world, 1) for route in sorted(routes, key=in_turn)}
         with self.struck(role, trouble), ThreadPoolExecutor(AT_ONCE) as pool:
-            # Who is signed out, or deleted, asks for nothing else.
+            # Each call has its own person, so a sign-out or a deletion does not affect the others.
             return list(pool.map(lambda route: answered(route, calls[route]), calls))
 
     @contextmanager
@@ -84,8 +84,9 @@ class Town:
 
 @contextmanager
 def town(urls: dict[str, str], *, own: bool, **changes: Any) -> Iterator[Town]:
-    """`urls` by their settings. Clients of a set of MongoDB go to where it says that its members are: so one's own set
-    is told the proxy's address, and of another it is not asked.
+    """A system on the stores at `urls` (by setting), each behind a proxy. A MongoDB client connects to the addresses
+    that the replica set reports. So with `own` the set is reconfigured to report the proxy's address; otherwise the
+    client connects directly, without asking for the members.
     """
     with closing(Proxies()) as proxies:
         ways = {role: proxies.before(urls[f"{role}_url"]) for role in ROLES}
@@ -108,7 +109,7 @@ def used(person: Person) -> None:
 
 
 def in_turn(route: Route) -> bool:
-    """What is placed can be cancelled until later drives let time pass."""
+    """A sort key that puts cancellations first: an order can only be cancelled until other calls advance the clock."""
     return route[1].endswith("/cancel")
 
 

@@ -1,4 +1,4 @@
-"""Makes a server take no writes while it answers, by its own means."""
+"""Makes a server read-only by its own means."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ Mend = Callable[[], None]
 
 
 def postgres(url: str) -> Mend:
-    """As a provider does whose disk is nearly full."""
+    """Like a hosting provider does when the disk is nearly full."""
     database = urlsplit(url).path.lstrip("/")
 
     def alter(change: str) -> None:
@@ -33,7 +33,7 @@ def postgres(url: str) -> Mend:
 
 
 def mongo(url: str) -> Mend:
-    """Without a majority, or before it is elected, a member is a secondary."""
+    """Make the only member a secondary, as it would be without a majority or before an election."""
     with _member(url) as member:
         member.admin.command({"replSetStepDown": 600, "force": True})
 
@@ -46,7 +46,7 @@ def mongo(url: str) -> Mend:
 
 
 def redis(url: str) -> Mend:
-    """As a master without its replicas."""
+    """Make the master require a replica, which it does not have."""
 
     def demand(replicas: int) -> None:
         with Redis.from_url(url) as server:
@@ -56,7 +56,7 @@ def redis(url: str) -> Mend:
     return lambda: demand(0)
 
 
-# Cassandra has no such state: a node takes writes or is away.
+# Cassandra has no such state: a node accepts writes or is away.
 READ_ONLY: dict[str, Callable[[str], Mend]] = {
     "relational": postgres,
     "documents": mongo,
@@ -66,7 +66,7 @@ READ_ONLY: dict[str, Callable[[str], Mend]] = {
 
 
 def move_member(proxy: Proxy) -> None:
-    """Tell the only member of a set that its address is the proxy's."""
+    """Reconfigure the only member of a replica set to report the proxy's address."""
     with _member(proxy.behind) as member:
         config = member.admin.command("replSetGetConfig")["config"]
         config["members"][0]["host"], config["version"] = urlsplit(proxy.url).netloc, config["version"] + 1

@@ -1,4 +1,4 @@
-"""The matrix as a table in `docs/outages.md`, between two marks."""
+"""Writes the matrix as a table into `docs/outages.md`, between two marks."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -15,20 +15,20 @@ Matrix = Mapping[tuple[str, Trouble], Sequence[Cell]]
 
 
 def written(page: str, name: str, text: str) -> str:
-    """The page with this text between the marks of this name."""
+    """The page, with this text between the marks of this name."""
     begin, end = (f"<!-- {name}: {word} -->" for word in ("written by a run", "end"))
     before, _, rest = page.partition(begin)
     return f"{before}{begin}\n\n{text}\n\n{end}{rest.partition(end)[2]}"
 
 
 def new_routes(page: str) -> list[Route]:
-    """Those that the page has no row for."""
+    """The routes that have no row on the page."""
     known = {route for *_, route in documented(page)}
     return [route for route in DRIVES if named(route) not in known]
 
 
 def rendered(matrix: Matrix, page: str) -> str:
-    """With what the page says of cells and of routes that are not in the matrix, while there are such routes."""
+    """The table. Cells and existing routes that are missing in the matrix are taken from the page."""
     slow = slowest(page)
     for at, cells in matrix.items():
         seconds = max(cell.seconds for cell in cells)
@@ -45,13 +45,13 @@ def rendered(matrix: Matrix, page: str) -> str:
 
 
 def named(route: Route) -> str:
-    """As the OpenAPI document names it."""
+    """The name of a route in the OpenAPI document."""
     path = re.sub(r"<(?:[a-z]+:)?([a-z_]+)>", r"{\1}", route[1])
     return f"{route[0]} {path}"
 
 
 def outcomes(found: Mapping[tuple[str, Trouble, str], str], role: str, route: str) -> str:
-    """In the order of the faults; one where all are the same."""
+    """The outcomes in the order of the faults; a single one if all are equal."""
     said = [found.get((role, trouble, route), NONE) for trouble in TROUBLES]
     return said[0] if len({*said} - {NONE}) == 1 else " ".join(said)
 
@@ -61,7 +61,7 @@ def outcome(cell: Cell) -> str:
 
 
 def slowest(page: str) -> dict[tuple[str, Trouble], str]:
-    """What the page says of the slowest answers."""
+    """The slowest answers on the page, by store and fault."""
     found: dict[tuple[str, Trouble], str] = {}
     for trouble in TROUBLES:
         row = re.search(rf"^\| {trouble}((?: \| (?:[\d.]+|-))+) \|$", page, re.MULTILINE)
@@ -71,7 +71,7 @@ def slowest(page: str) -> dict[tuple[str, Trouble], str]:
 
 
 def documented(page: str) -> dict[tuple[str, Trouble, str], str]:
-    """What the table says, by store, fault and route."""
+    """The outcomes on the page, by store, fault and route."""
     found: dict[tuple[str, Trouble, str], str] = {}
     row = r"^\| `([A-Z]+ [^`]+)`" + r" \| ([^|]+)" * len(ROLES) + r" \|$"
     for route, *cells in re.findall(row, page, re.MULTILINE):

@@ -1,4 +1,4 @@
-"""A command starts when its stores are there, though they were not when it was begun."""
+"""A command waits for its stores at the start, and then runs."""
 
 from contextlib import closing
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The contract of `docs/outages.md`: some routes in CI, and in the long form all of them, which writes the table."""
+"""The contract of `docs/outages.md`: some routes in CI; the long form tests all of them and writes the table."""
 
 import json
 import os
@@ -16,9 +16,9 @@ from tests.system.outages.table import PAGE, documented, named, new_routes, outc
 from tests.system.real import KEYSPACE, on_postgres, real_urls
 
 OPENAPI = PAGE.with_name("openapi.json")
-# Of the default settings, and what an answer may take beyond.
+# Seconds: the deadline by the default settings, and how much longer an answer may take.
 DEADLINE, BEYOND = 5.0, 0.1
-# The deadline of a request in the short form, where a call of a store has a long one of its own.
+# Seconds: the deadline of a request in the short form, and the longer one of each store call.
 SOON, LATE = 0.5, 30.0
 SOME: list[Route] = [
     *(("GET", path) for path in ("/health/live", "/health/ready", "/tags", "/feed", "/notifications", "/wallet")),
@@ -61,7 +61,7 @@ def test_without_a_store_some_routes_answer_what_the_table_says(some: Town, role
 
 @pytest.fixture(scope="module")
 def alone(engines: Shared) -> Iterator[Town]:
-    """Every role on one PostgreSQL, each behind a proxy of its own."""
+    """Every role on one PostgreSQL server, each behind its own proxy."""
     with town(on_postgres(engines, ROLES), own=False) as made:
         yield made
 
@@ -90,7 +90,7 @@ def whole(own_engines: Engines) -> Iterator[Town]:
 
 @pytest.fixture(scope="module")
 def matrix() -> Iterator[dict[tuple[str, Trouble], list[Cell]]]:
-    """Is filled by the tests. Written down where the environment says so, and nothing is missing."""
+    """Filled by the tests. Written to the page that the environment names, if it is complete."""
     found: dict[tuple[str, Trouble], list[Cell]] = {}
     yield found
     wanted = os.environ.get("QUARTET_OUTAGES")

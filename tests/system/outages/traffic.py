@@ -1,4 +1,4 @@
-"""Writers and readers of a whole system while servers of one store die, and what became of all that was answered.
+"""Writers and readers of a whole system while servers of one store fail, and the fate of every acknowledged write.
 
 Each engine has a file `cluster_*.py` with its faults. `make test-clusters` runs them, and writes their rows to
 `docs/outages.md`.
@@ -22,7 +22,7 @@ from tests.engines.slack import SLACK
 from tests.system.outages.table import written
 
 WRITERS = 4
-# Writes that are acknowledged before the fault, and after all servers are back.
+# The numbers of acknowledged writes before the fault, and after all servers are back.
 BEFORE, AFTER = 40, 40
 DEADLINE = 5.1
 PATIENCE = 90
@@ -32,7 +32,7 @@ HEAD = "| fault | writes again after, s | acknowledged | lost | doubled | stale 
 
 
 class Write(Struct):
-    """What one person asked for: `began` and `ended` by the monotonic clock. `status` is 0 while there is no answer."""
+    """One write of a person. `began` and `ended` are by the monotonic clock; `status` is 0 while there is no answer."""
 
     person: Person
     name: str
@@ -40,28 +40,28 @@ class Write(Struct):
     began: float
     ended: float = 0.0
     status: int = 0
-    # Its author could not read at once what was acknowledged; what was ended works again.
+    # `stale`: acknowledged, but its author could not read it at once. `revived`: it was ended, but works again.
     stale: bool = False
     revived: bool = False
 
 
 class Kind(Protocol):
-    """What is written. `again`: what was not acknowledged is sent once more by its key, and is there once then."""
+    """A kind of writes. With `again`, unacknowledged writes are repeated with their key, and must then exist once."""
 
     again: bool
 
     def send(self, write: Write) -> Any:
-        """The answer; success is 2xx."""
+        """Send the write; success is 2xx."""
 
     def is_stale(self, write: Write, answer: Any) -> bool:
-        """Read it back. A 503 says nothing."""
+        """Read an acknowledged write; whether it is missing. A 503 does not count."""
 
     def found(self, person: Person, writes: Collection[Write]) -> Iterable[str]:
-        """The names that are there, each as often as it is."""
+        """The names of existing writes, each as often as it exists."""
 
 
 class Traffic:
-    """Writers who write one thing after the other and read each."""
+    """Writers that continuously write and read back each write."""
 
     def __init__(self, system: System, kind: Kind) -> None:
         self._people = [system.person() for _ in range(WRITERS)]
@@ -86,16 +86,16 @@ class Traffic:
         return [write for write in list(self.writes) if 200 <= write.status < 300 and write.began > since]
 
     def goes_on(self, since: float, number: int = 1) -> None:
-        """Wait until so many that began since are acknowledged."""
+        """Wait until `number` writes that began after `since` are acknowledged."""
         assert wait_until(lambda: len(self.acknowledged(since)) >= number, PATIENCE)
 
     def is_refused(self) -> None:
-        """Wait until one is."""
+        """Wait until a new write is answered with a 503."""
         before = len(self.writes)
         assert wait_until(lambda: any(write.status == 503 for write in list(self.writes)[before:]), PATIENCE)
 
     def row(self, struck: float, *, lost: int = 0) -> "Row":
-        """What became of all, once the writers have ended. At most `lost` acknowledged writes may be gone."""
+        """The result, after the writers have ended. Asserts that at most `lost` acknowledged writes are missing."""
         refused = [write for write in self.writes if write.status == 503]
         if self._kind.again:
             for write in (write for write in self.writes if write.status in TOLD_TO_TRY_AGAIN):
@@ -108,7 +108,7 @@ class Traffic:
             acknowledged=len(self.acknowledged()),
             lost=sum(not found[write.name] for write in self.acknowledged()),
             doubled=sum(count > 1 for count in found.values()),
-            # What was lost before its author could read it is counted as lost.
+            # A write that was lost before its author could read it only counts as lost.
             stale=sum(write.stale and found[write.name] > 0 for write in self.writes),
             revoked=sum(write.revived for write in self.writes),
             refused=len(refused),
@@ -150,7 +150,7 @@ class Row(Struct):
 
 
 class Posts(Kind):
-    """Posts, each of which is read by its id, and in the lists of its author in the end."""
+    """Posts: each is read by its id, and in the end in the lists of its author."""
 
     again = True
 
@@ -166,7 +166,7 @@ class Posts(Kind):
 
 
 def titles(person: Person, path: str) -> Iterator[str]:
-    """All of a list of cards, page by page."""
+    """The titles in a list of cards, read page by page."""
     cursor: dict[str, Any] = {}
     while True:
         page = person.get(path, limit=100, **cursor)
@@ -178,7 +178,7 @@ def titles(person: Person, path: str) -> Iterator[str]:
 
 @contextmanager
 def rows_of(engine: str, faults: Collection[str]) -> Iterator[dict[str, Row]]:
-    """Is filled by the tests of an engine, and written down where the environment says so and none is missing."""
+    """Filled by the tests of an engine. Written to the page that the environment names, if no fault is missing."""
     found: dict[str, Row] = {}
     yield found
     wanted = os.environ.get("QUARTET_OUTAGES")

@@ -1,4 +1,4 @@
-"""The data set, once for all of these tests, and what the application asked over it."""
+"""The data set, loaded once for all of these tests, and the statements that the application ran over it."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -27,7 +27,7 @@ from tests.system.real import real_urls
 
 @dataclass(frozen=True)
 class Asked:
-    """All that was asked, and who can say how it is answered."""
+    """All recorded statements and commands, and the planners that explain them."""
 
     statements: list[Statement]
     commands: list[Command]
@@ -39,7 +39,7 @@ class Asked:
 
 @contextmanager
 def named(asking: Asking, settings: Settings) -> Iterator[None]:
-    """Before the container is made: whoever wraps a store keeps hold of its methods."""
+    """Label the methods of the ports. Must precede building the container: wrappers of a store keep its methods."""
     relational = open_relational(settings.relational_url, timeout=settings.seconds("relational"), pool=1)
     documents = open_documents(settings.documents_url, timeout=settings.seconds("documents"), pool=1)
     with closing(relational), closing(documents), asking.installed(relational, documents):
@@ -48,7 +48,7 @@ def named(asking: Asking, settings: Settings) -> Iterator[None]:
 
 @contextmanager
 def watched(commands: Commands) -> Iterator[None]:
-    """Whatever client the adapter makes in here, these listen to it."""
+    """Let `commands` listen to every client that the adapter makes within the block."""
 
     class Both(CommandWatch):
         def started(self, event: CommandStartedEvent) -> None:
@@ -62,7 +62,7 @@ def watched(commands: Commands) -> Iterator[None]:
 
 @contextmanager
 def each_alone() -> Iterator[None]:
-    """Statements are sent when they are asked for, and not with a later one of another method."""
+    """Send each statement at once, instead of together with a later one of another method."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Batches, "sends_together", False)
         yield

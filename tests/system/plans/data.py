@@ -1,7 +1,6 @@
 """A data set of `quartet seed` in PostgreSQL and MongoDB, and rows where it leaves a table empty.
 
-`QUARTET_PLANS_SIZE=medium` is the long form. The short one has the rows that make a plan matter, and fewer for each
-account.
+`QUARTET_PLANS_SIZE=medium` is the long form. The short form has enough rows for plans to matter, but fewer per account.
 """
 
 import os
@@ -22,7 +21,7 @@ _SHORT = {"accounts": 5_000, "follows": 60_000, "posts": 10_000, "orders": 1_500
 _NAMED = os.environ.get("QUARTET_PLANS_SIZE")
 SIZES = sizes(_NAMED) if _NAMED else sizes(MEDIUM, **_SHORT)
 BATCH = 5000
-# Rows that time leaves in a system. Nobody's, and not due, so that nothing becomes of them here.
+# Rows that accumulate over time. They are not due and belong to nobody, so nothing processes them here.
 MORE = """
 INSERT INTO blocks SELECT id, lead, created_at FROM
   (SELECT id, lead(id) OVER (ORDER BY id), created_at FROM accounts) AS pairs WHERE lead IS NOT NULL;
@@ -62,7 +61,7 @@ UPDATE sub_orders SET noted = version FROM (SELECT order_id AS noted_id FROM sub
 INSERT INTO refunds SELECT gen_random_uuid(), order_id, seller_id, reason, restock, created_at, 0, version
   FROM refunds, generate_series(1, 4)
 """
-# A table may be read whole if it stays small however much there is.
+# Tables that may be read whole, since they stay small in a system of any size.
 SMALL = {
     "deferred": "drops and live events that wait while the cache is away, at most for as long as it is",
     "feed_signals": "as many counters as there are shards",
@@ -73,9 +72,9 @@ SMALL = {
     "pulled_authors": "the few authors whom too many follow, or who post too much, at this moment",
 }
 FEW = 1000
-# A slice of a load, of up to 5,000 rows, may read a table that is not much larger.
+# A batch of a load, of up to 5,000 rows, may read a table of up to this many rows.
 LOADED = 20_000
-# Methods whose work is to read everything, in batches: beside a batch these tables are small.
+# Methods that read everything, in batches: compared with a batch these tables are small.
 WHOLE = {
     "relational.audit.ledger": "`quartet doctor ledger` recomputes every balance from all rows",
     "relational.audit.advance": "an anchor has the heads of all accounts",
@@ -84,7 +83,7 @@ WHOLE = {
 
 
 def fill(container: Container, plan: Plan, password_hash: str) -> None:
-    """Both stores at once. Of the feeds' steps nothing is loaded: no plan is made there."""
+    """Load both stores concurrently. The steps for the feeds are skipped, since no plans are examined there."""
     loader = Loader(container, plan, password_hash)
     plan.prepare()
 
@@ -97,7 +96,7 @@ def fill(container: Container, plan: Plan, password_hash: str) -> None:
 
 
 def settle(url: str) -> None:
-    """More rows, and statistics that stay as they are."""
+    """Add more rows, and freeze the statistics."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(MORE)
         connection.execute("VACUUM ANALYZE")

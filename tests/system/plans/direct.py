@@ -1,4 +1,4 @@
-"""Those methods of the ports, or arguments to them, that a drive of the application does not come by for sure."""
+"""Calls the methods of the ports, or uses arguments, that a run of the application does not reach for certain."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -68,7 +68,7 @@ def dumped(dump: Dump) -> None:
 
 
 def document_reads(container: Container, accounts: Sequence[UUID], posts: Sequence[UUID]) -> None:
-    """Also for more authors than MongoDB merges at once."""
+    """Reads of the documents, including more authors than MongoDB merges at once."""
     store, middle = container.stores.documents, posts[len(posts) // 2]
     dumped(store.dump)
     store.posts.buried(posts)

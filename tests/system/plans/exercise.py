@@ -1,4 +1,4 @@
-"""Everything that the application asks of its stores, once."""
+"""Runs everything that the application asks of its stores once."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -33,7 +33,7 @@ def everything(world: World, plan: Plan) -> None:
 
 
 def routes(world: World) -> None:
-    """Each as its test drives it: people and things made for it, beside the seeded ones."""
+    """Call each route as the budget tests do, with its own people and things besides the seeded ones."""
     for route, prepare in DRIVES.items():
         send(route[0], prepare(world, FOUND))
     world.drained()
@@ -47,7 +47,7 @@ def signed_in(world: World, handle: str) -> Person:
 
 
 def lists(world: World, plan: Plan) -> None:
-    """Pages of those who have most, first pages and further ones."""
+    """First and further pages of the accounts with the most entries."""
     ada, bob = (signed_in(world, plan.handle(k)) for k in (0, plan.sizes.accounts // 2))
     busiest = plan.handle(max(range(plan.sizes.accounts), key=lambda k: len(plan.posts_of[k])))
     tag = ada.get("/tags")["items"][0]["tag"]
@@ -79,7 +79,7 @@ def lists(world: World, plan: Plan) -> None:
 
 
 def choices(who: Person) -> Iterator[dict[str, Any]]:
-    """Some of the orders of somebody, as a buyer and as a seller."""
+    """Filters of a person's orders, as a buyer and as a seller."""
     for role in ("buyer", "seller"):
         found = who.get("/orders", role=role, limit=1)["items"]
         product = {"product_id": found[0]["lines"][0]["product_id"]} if found else {}
@@ -89,7 +89,7 @@ def choices(who: Person) -> Iterator[dict[str, Any]]:
 
 
 def background(world: World) -> None:
-    """The relay was driven on the way. The sweeper sees what is due now and what time ends; then the doctor."""
+    """The sweeper, with work that is due now and work that expires; then the doctor. The relay ran with the routes."""
     system, container = world.system, world.system.container
     readers = world.people(3)
     post = readers[0].publish()
@@ -122,7 +122,7 @@ def background(world: World) -> None:
 
 
 def load(world: World) -> None:
-    """A small seed beside the medium one."""
+    """Load a small seed besides the medium one."""
     container = world.system.container
     loader = Loader(container, Plan(TINY, seed=77), container.people.hasher.hash(PASSWORD))
     for _again in range(2):

@@ -1,7 +1,7 @@
-"""What MongoDB plans and does for a command, and what is wrong with it.
+"""MongoDB's plan and execution of a command, and its faults.
 
-Wrong is: a collection that is scanned, however small; a sort that has to take in all before it gives the first,
-without a limit; and more than `MOST` keys or documents looked at.
+Faults are: the scan of a collection, however small; a blocking sort without a limit; and more than `MOST` keys or
+documents examined.
 """
 
 import json
@@ -13,11 +13,11 @@ from pymongo import MongoClient
 from tests.system.plans.recording import FRAME, Command
 
 MOST = 20_000
-# They count by the keys of an index, so they look at as many as there are: in 100,000 posts, and in a page of tags.
+# Methods that count index keys, so they examine all of them: for 100,000 posts, and a page of tags.
 COUNTING = {"documents.posts.tags": 200_000}
 READS = {"find", "aggregate", "count", "distinct", "findAndModify"}
 WRITES = {"update": "updates", "delete": "deletes"}
-# They look for nothing.
+# Commands that search for nothing.
 OTHERS = {
     *("insert", "getMore", "killCursors", "commitTransaction", "abortTransaction", "endSessions"),
     *("hello", "ping", "serverStatus"),
@@ -55,7 +55,7 @@ class Planner:
 
 
 def asked(command: Mapping[str, Any]) -> Iterator[Document]:
-    """What of a command can be explained: each of its updates and deletes by itself, but of many only some."""
+    """The parts of a command that can be explained: single updates and deletes, at most two of each command."""
     name = next(iter(command))
     bare = {key: value for key, value in command.items() if key not in FRAME or key == "cursor"}
     if name in READS:
@@ -81,7 +81,7 @@ def _wrong(found: Document, command: Document, most: int) -> Iterator[str]:
 
 
 def _stages(found: Any) -> Iterator[Document]:
-    """Every part of an explanation, but for plans that were tried and rejected."""
+    """Every stage of an explanation, except those of rejected plans."""
     if isinstance(found, dict):
         yield found
         for name, part in found.items():
@@ -93,7 +93,7 @@ def _stages(found: Any) -> Iterator[Document]:
 
 
 def _sorts_everything(pipeline: list[Document]) -> bool:
-    """A sort after what has no bound. At the start it is the index's, or a stage SORT tells."""
+    """Whether a sort follows an unbounded stage. A sort at the start uses an index, or its plan has a stage SORT."""
     unbounded = False
     for number, stage in enumerate(pipeline):
         if "$limit" in stage:

@@ -1,4 +1,4 @@
-"""The methods of the relational and the documents port, by introspection, and who of them is asking."""
+"""The methods of the ports of the relational and the documents role, by introspection, and which of them is running."""
 
 import functools
 import threading
@@ -13,7 +13,7 @@ from repositories.relational import RelationalStore, Transaction
 
 Methods = tuple[str, ...]
 PORTS: dict[str, type] = {"relational": RelationalStore, "transaction": Transaction, "documents": DocumentStore}
-# No queries of the application's data: they connect, or make schemas.
+# Methods without queries of the application's data: they connect, or create schemas.
 NO_QUERIES = {
     *("relational.transaction", "relational.migrate", "relational.ping", "relational.close"),
     *("relational.dump.snapshot", "relational.dump.loading", "documents.dump.snapshot", "documents.dump.loading"),
@@ -35,20 +35,20 @@ METHODS = [method for name, port in PORTS.items() for method in of(name, port)]
 
 
 class Asking:
-    """Which methods of a port are at work in this thread. Needs `installed`."""
+    """Knows which methods of a port are running in this thread. Needs `installed`."""
 
     def __init__(self) -> None:
         self._thread = threading.local()
 
     @property
     def methods(self) -> Methods:
-        """One, or those that called one another. None outside of the ports."""
+        """The running method; several if one called another. Empty outside of the ports."""
         found: Methods = getattr(self._thread, "methods", ())
         return found
 
     @contextmanager
     def installed(self, relational: RelationalStore, documents: DocumentStore) -> Iterator[None]:
-        """For all stores of the kinds of these, which are no decorators."""
+        """Label the methods of the classes of these stores, which must not be decorators."""
         with relational.transaction() as unit:
             stores = {"relational": relational, "transaction": unit, "documents": documents}
         with pytest.MonkeyPatch.context() as patch:

@@ -1,4 +1,4 @@
-"""What goes to the drivers, with the method that asked."""
+"""Records what is passed to the drivers, with the port's method that asked."""
 
 import threading
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ from sqlalchemy import Engine, event
 
 from tests.system.plans.ports import Asking, Methods
 
-# Of each statement, so many sets of values are kept.
+# The number of sets of values that are kept of each statement.
 KEPT = 6
 TEMPORARY = "loaded_"
 
@@ -20,14 +20,14 @@ class Statement:
         self.methods = methods
         self.sql = sql
         self.values: list[Mapping[str, Any]] = []
-        # Of a statement over a temporary table, which is gone afterwards.
+        # The plans of a statement over a temporary table, which does not exist afterwards.
         self.plans: list[dict[str, Any]] = []
-        # As the server has it, where the statement is sent.
+        # The level by the server's settings at the time of the statement.
         self.level = ""
 
 
 class Statements:
-    """Of every engine of SQLAlchemy, whoever wraps it. COPY goes past them, and has no plan."""
+    """Records the statements of every SQLAlchemy engine. COPY is not recorded, and has no plan."""
 
     def __init__(self, asking: Asking) -> None:
         self._asking = asking
@@ -61,7 +61,7 @@ class Statements:
 
 
 def level_of(connection: Any) -> str:
-    """As the column "asked for" of docs/consistency.md has it."""
+    """The level in the words of the column "asked for" in docs/consistency.md."""
     with connection.cursor() as own:
         isolation, durability, standby = own.execute(LEVEL).fetchone()
     how = "a statement by itself" if connection.autocommit else "in a transaction"
@@ -72,7 +72,7 @@ LEVEL = "SELECT current_setting('transaction_isolation'), current_setting('synch
 
 
 def level_of_command(command: Mapping[str, Any]) -> str:
-    """The same of a command. Inside a transaction the first says what is read and the end what is written."""
+    """The same for a command. In a transaction the first command has the read concern, the last the write concern."""
     if "writeConcern" in command:
         concern = command["writeConcern"]
         return f"write concern {concern['w']}{', journalled' if concern.get('j') else ''}"
@@ -91,7 +91,7 @@ class Command:
 
 
 class Commands(CommandListener):
-    """Of a client of pymongo."""
+    """Records the commands of a pymongo client."""
 
     def __init__(self, asking: Asking) -> None:
         self._asking = asking
@@ -125,7 +125,7 @@ class Commands(CommandListener):
     def failed(self, event: CommandFailedEvent) -> None: ...
 
 
-# What every command carries, beside what it asks.
+# The fields that every command has besides its own.
 FRAME = {
     *("$db", "$clusterTime", "$readPreference", "lsid", "txnNumber", "autocommit", "startTransaction"),
     *("readConcern", "writeConcern", "maxTimeMS", "ordered", "cursor"),
@@ -133,7 +133,7 @@ FRAME = {
 
 
 def shape_of(asked: Any) -> str:
-    """The text of a command without its values: one for any number of them, but for none, few, and many."""
+    """The text of a command without its values. Lists differ only by being empty, short or long."""
     if isinstance(asked, Mapping):
         return "{" + ", ".join(f"{key}: {shape_of(value)}" for key, value in asked.items()) + "}"
     if isinstance(asked, list):

@@ -1,7 +1,7 @@
-"""Whether a command of MongoDB says on which shards its documents are.
+"""Whether a command of MongoDB names the shard keys of its documents.
 
-A router sends a command to the shards of the keys that its filter names, and to all shards where it names none. It
-finds a key in an equality or an `$in` of the key's field, and in an equality of the document that has the field.
+A router sends a command to the shards of the keys in its filter, and to all shards if there are none. It recognizes a
+key in an equality or an `$in` of the key's field, and in an equality of the document that contains the field.
 """
 
 import tomllib
@@ -14,12 +14,12 @@ from tests.system.plans.mongo_plans import OTHERS, WRITES
 Document = Mapping[str, Any]
 DECLARED = tomllib.loads((Path(__file__).parents[3] / "docs" / "distribution.toml").read_text())
 KEYS: dict[str, str] = {name: one["key"] for name, one in DECLARED["collections"].items()}
-# What goes on with a cursor, or ends a transaction, goes where these are.
+# Commands that continue a cursor or end a transaction go to the shards of these.
 _ELSEWHERE = OTHERS - {"insert"}
 
 
 def asks_all(command: Document) -> list[str]:
-    """The collections that it asks on all shards."""
+    """The collections that the command reads or writes on all shards."""
     name, collection = next(iter(command.items()))
     if name in _ELSEWHERE:
         return []
@@ -29,7 +29,7 @@ def asks_all(command: Document) -> list[str]:
 
 
 def is_refused(command: Document) -> bool:
-    """Whether MongoDB 6 refuses it on a sharded collection: a write of one document that might be on any shard."""
+    """Whether MongoDB 6 refuses the command on a sharded collection: a write of one document without the shard key."""
     name, collection = next(iter(command.items()))
     if name == "findAndModify":
         return not _names(collection, command["query"])
@@ -44,7 +44,7 @@ def is_refused(command: Document) -> bool:
 
 
 def _filters(name: str, collection: str, command: Document) -> Iterator[tuple[str, list[Document]]]:
-    """Of each part of a command: the filters of which one has to name the key."""
+    """For each part of a command its collection, and its filters, one of which must name the key."""
     if name == "insert":
         yield from ((collection, [one]) for one in command["documents"])
     elif name in WRITES:

@@ -1,8 +1,8 @@
-"""Whose rows each transaction of the application writes, by the distribution columns of docs/distribution.toml, and
-what it holds while it writes an event.
+"""Whose rows each transaction of the application writes, by the distribution columns in docs/distribution.toml, and
+which locks it holds while it writes an event.
 
-The database notes each row that is written. Who began the transaction is found on the stack: the outermost function of
-a service, or of what else of the application has none above it.
+Triggers note each row that is written. The function that began the transaction is found on the stack: the outermost
+function of a service, or of another part of the application if there is none.
 """
 
 import sys
@@ -20,9 +20,9 @@ from repositories.relational.schema.tables import metadata
 from tests.system.plans.shards import DECLARED
 
 TABLES: dict[str, Mapping[str, str]] = DECLARED["tables"]
-# Of a kind of events: the table, and its column with the aggregate's id. Nothing for an id that no other event has.
+# By kind of event the table and its column with the aggregate's id. Empty if no other event has the same aggregate.
 ORDER: dict[str, str] = DECLARED["order"]
-# Beside the application's tables, so that no plan meets them.
+# In a schema of their own, so that no plan involves these tables.
 _NOTES = """
 CREATE SCHEMA spread;
 CREATE UNLOGGED TABLE spread.notes (transaction xid8, kind text, value text);
@@ -41,7 +41,7 @@ Spread = dict[str, list[dict[str, set[str]]]]
 
 
 class Transactions:
-    """Which function began each; and of each kind of events, whether the row that orders it was locked, and by whom."""
+    """The function that began each transaction; and by kind of event, whether the row that orders it was locked."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -62,7 +62,7 @@ class Transactions:
             event.remove(Engine, "before_cursor_execute", self._record)
 
     def spread(self) -> Spread:
-        """Of each function, for each of its transactions: kind of what the rows are of -> whose."""
+        """By function, for each of its transactions: the owners of the written rows, by kind of owner."""
         found: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
         with psycopg.connect(self._url) as connection:
             for transaction, kind, value in connection.execute(
@@ -86,7 +86,7 @@ class Transactions:
                     self.ordered[one["type"]].add((self._held(own, one["type"], one["aggregate"]), who))
 
     def _held(self, own: psycopg.Cursor[Any], kind: str, aggregate: str) -> str:
-        """Whether nobody else can lock the row now, in whose transaction `own` is."""
+        """Whether the transaction of `own` has locked the row, so that another one cannot."""
         if not ORDER.get(kind):
             return "undeclared" if kind not in ORDER else "no row"
         table, column = ORDER[kind].rstrip(")").split("(")
@@ -116,12 +116,12 @@ def _who(frame: FrameType | None) -> str:
 
 
 def widest(transactions: list[dict[str, set[str]]]) -> dict[str, int]:
-    """Of each kind, of how many one transaction wrote rows."""
+    """By kind of owner, the largest number of owners whose rows one transaction wrote."""
     return {kind: max(len(one.get(kind, ())) for one in transactions) for one in transactions for kind in one}
 
 
 def global_uniques() -> set[str]:
-    """What is unique without its distribution column."""
+    """The unique constraints that do not include the distribution column."""
     return {
         _named(table, columns)
         for table in metadata.tables.values()
@@ -137,7 +137,7 @@ def _uniques(table: Table) -> Iterator[Any]:
 
 
 def global_references() -> set[str]:
-    """Foreign keys from one distribution column to something else than the other's."""
+    """The foreign keys that do not lead from one distribution column to another."""
     return {
         _named(table, foreign.columns)
         for table in metadata.tables.values()

@@ -1,11 +1,11 @@
-"""What PostgreSQL plans for a statement, and what is wrong with it.
+"""PostgreSQL's plan of a statement, and its faults.
 
-Wrong is: a table with more than `FEW` rows read from one end to the other, in storage order or by an index; and more
-rows than `MOST` sorted or hashed. A table that is small here may be large elsewhere: what the planner reads whole for
-its smallness has to have an index that serves, so it is asked again without the choice of reading whole.
+Faults are: a full scan of a table with more than `FEW` rows, in storage order or by an index; and more than `MOST` rows
+sorted or hashed. A table that is small here may be large elsewhere. So if the planner scans a table because it is
+small, the statement is planned again without sequential scans, to show that an index serves it.
 
-A prepared statement is planned for its values at first, and then once for any values if that is no dearer, as the
-server's `choose_custom_plan` decides: a plan for any values that it would not choose is no fault.
+A prepared statement first has custom plans, and then a generic plan if that costs no more, as the server's
+`choose_custom_plan` decides: a generic plan that it would not choose is not a fault.
 """
 
 import json
@@ -19,7 +19,7 @@ from tests.system.plans.data import FEW, LOADED, SMALL, WHOLE
 from tests.system.plans.recording import TEMPORARY, Statement
 
 MOST = 5_000
-# What making a plan is reckoned to cost for each table in it. A node is at most a table.
+# The server's estimate of the planning cost for each table. Each plan node counts as a table here, an upper bound.
 PLANNING = 2.5
 Plan = dict[str, Any]
 _SCANS = {"Index Scan", "Index Only Scan", "Bitmap Index Scan"}
@@ -38,7 +38,7 @@ class Fault(NamedTuple):
 
 
 class Planner:
-    """`url` is that of the database; its statistics are as they are."""
+    """Explains statements in the database at `url`, with its present statistics."""
 
     def __init__(self, url: str) -> None:
         self._connection = psycopg.connect(url, autocommit=True)
@@ -48,7 +48,7 @@ class Planner:
         self.rows: dict[str, int] = dict(self._connection.execute(rows.encode()).fetchall())
         self.sequences = self._connection.execute(b"SELECT sequencename FROM pg_sequences").fetchall()
         pending = "SELECT indexrelid::regclass::text FROM pg_index WHERE indpred IS NOT NULL"
-        # Indexes over what waits, and no more: the least that whoever asks how much waits can read.
+        # Partial indexes, over pending rows only: the minimum that a count of pending rows can read.
         self._pending = {name for (name,) in self._connection.execute(pending)}
 
     def close(self) -> None:
@@ -108,7 +108,7 @@ def is_explained(sql: str) -> bool:
 
 
 def nodes(plan: Plan, *, bounded: bool = False) -> Iterator[tuple[Plan, bool]]:
-    """Each node, and whether a LIMIT ends it early: one above it, with nothing between that first takes in all."""
+    """Each node, and whether a LIMIT above ends it early, without a blocking node in between."""
     yield plan, bounded
     takes_all = plan["Node Type"] in {"Sort", "Hash", "Aggregate", "HashAggregate", "Materialize", "ModifyTable"}
     below = plan["Node Type"] == "Limit" or (bounded and not takes_all)
@@ -117,7 +117,7 @@ def nodes(plan: Plan, *, bounded: bool = False) -> Iterator[tuple[Plan, bool]]:
 
 
 def _numbered(sql: str, values: Mapping[str, Any]) -> str:
-    """The statement as it is prepared. The driver tells the server which parameters are bytes."""
+    """The statement in the form to prepare. Casts tell the server which parameters are bytes, as the driver does."""
     casts = {name: "::bytea" if isinstance(value, bytes | psycopg.Binary) else "" for name, value in values.items()}
     numbers = {name: f"${number}{casts[name]}" for number, name in enumerate(values, 1)}
     return re.sub(r"%\((\w+)\)s", lambda found: numbers[found[1]], sql).replace("%%", "%")

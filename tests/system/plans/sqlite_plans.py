@@ -1,7 +1,7 @@
-"""What SQLite plans for the statements of the embedded adapters. It keeps no statistics, so any data will do.
+"""SQLite's plans of the embedded adapters' statements. It has no statistics, so any data suffices.
 
-Wrong is a table that is read from one end to the other, unless a LIMIT ends that and nothing is sorted first: then it
-is read in the order of its key.
+A fault is the full scan of a table, unless a LIMIT ends it and nothing is sorted first: then the table is read in the
+order of its key.
 """
 
 import re
@@ -18,12 +18,12 @@ from tests.system.plans.recording import TEMPORARY
 
 _VALUE = re.compile(r"x'[0-9a-f]*'|'(?:[^']|'')*'|\b\d+(?:\.\d+)?\b", re.IGNORECASE)
 _ASKS = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "REPLACE")
-# They hold what is under way, and no more; or have a bound of rows, which is what they are counted for.
+# Tables that only contain work under way, or whose number of rows is bounded, which is why they are counted.
 SHORT = {"pulled_authors", "hot_view_batch", "hot_limits"}
 
 
 class Traced:
-    """One statement of each shape, with its values in it."""
+    """Records one statement of each shape, including its values."""
 
     def __init__(self) -> None:
         self.kept: dict[str, str] = {}
@@ -44,7 +44,7 @@ class Traced:
             self.kept.setdefault(_VALUE.sub("?", sql), sql)
 
 
-# Meant to be: voiding the cache, which the breaker does after a silence, on a busy machine also in a test.
+# Intended full scans: voiding the cache, which the breaker does after an outage, on a busy machine also in a test.
 WHOLE = {"DELETE FROM hot_values"}
 
 

@@ -1,4 +1,4 @@
-"""The embedded adapters read no table whole either."""
+"""The embedded adapters do not scan whole tables either."""
 
 from pathlib import Path
 

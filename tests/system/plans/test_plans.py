@@ -1,4 +1,4 @@
-"""No statement and no command of the application reads a table or a collection whole."""
+"""No statement and no command of the application scans a whole table or collection."""
 
 from typing import Any
 from uuid import UUID
@@ -15,7 +15,7 @@ from tests.system.plans.recording import Command, Statement
 from tests.system.plans.shards import DECLARED, KEYS, asks_all, is_refused
 from tests.system.plans.spread import ORDER, TABLES, global_references, global_uniques, widest
 
-# The data set is loaded first: in about a minute where nothing else runs.
+# Loading the data set takes about a minute if nothing else runs.
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
 
 
@@ -54,7 +54,7 @@ def test_no_method_is_both_asked_for_and_left_out(asked: Asked) -> None:
 
 
 def test_every_command_names_the_shard_key_but_for_those_that_are_listed(asked: Asked) -> None:
-    """The dump, which is asked outside of the methods, reads all there is."""
+    """The dump reads everything, but is not called within a method."""
     everywhere = {method for one in asked.commands if any(map(asks_all, one.seen)) for method in one.methods}
     assert everywhere == DECLARED["scatter"].keys()
 
@@ -72,7 +72,7 @@ def test_every_collection_and_every_table_has_its_key() -> None:
 
 
 def test_a_transaction_writes_rows_of_two_accounts_at_most_but_for_those_that_are_listed(asked: Asked) -> None:
-    """Beside these of one post and of one order at most. Others of the kinds are as many as what is bought."""
+    """And rows of at most one post and one order. Rows of other kinds are as many as the products that are bought."""
     most = {who: widest(transactions) for who, transactions in asked.spread.items()}
     assert most["Graph.follow"] == {"account": 2, "aggregate": 1}
     wide = {
@@ -84,7 +84,7 @@ def test_a_transaction_writes_rows_of_two_accounts_at_most_but_for_those_that_ar
 
 
 def test_whoever_writes_an_event_holds_the_row_that_orders_it(asked: Asked) -> None:
-    """So two of one aggregate have their positions in the order of commits, with no lock for that alone."""
+    """So the positions of events of one aggregate are in commit order, without a lock for that purpose alone."""
     driven = asked.ordered.keys() - {"t"}
     assert {kind for kind, row in ORDER.items() if row} <= driven <= ORDER.keys()
     found = {(kind, how, who) for kind, ways in asked.ordered.items() for how, who in ways if kind in ORDER}
