@@ -38,7 +38,7 @@ class Comments:
         A comment's id is its number, which the store assigns, so it cannot be reserved. A retry after a crash returns
         the author's newest comment with this body instead, if it was written within the retention of keys (`KEPT`).
         """
-        if reserved and reserved.resumed and (known := self._written(author, post_id, body)):
+        if reserved and reserved.resumed and (known := self._find_written(author, post_id, body)):
             return known
         self._refuse_blocked(author, self._posts.author_of(post_id))
         now = self._clock()
@@ -67,7 +67,7 @@ class Comments:
         except NotFound as gone:
             raise Missing("there is no such comment") from gone
 
-    def _written(self, author: UUID, post_id: UUID, body: str) -> Comment | None:
+    def _find_written(self, author: UUID, post_id: UUID, body: str) -> Comment | None:
         comments, since = self._documents.comments, self._clock() - KEPT
         after: int | None = max(0, comments.counts([post_id])[post_id] - CHUNK) or None
         found: Comment | None = None

@@ -54,15 +54,15 @@ class Departures:
         return more
 
     def _posts(self, account_id: UUID) -> tuple[set[str], bool]:
-        gone = self._documents.posts.delete_of(account_id, self._of_post, limit=SLICE)
+        gone = self._documents.posts.delete_of(account_id, self._post_deleted, limit=SLICE)
         return {key for p in gone for key in self._invalidation.post(p.id, account_id, p.tags)}, len(gone) == SLICE
 
     def _products(self, account_id: UUID) -> tuple[set[str], bool]:
-        gone = self._documents.products.delete_of(account_id, self._of_product, limit=SLICE)
+        gone = self._documents.products.delete_of(account_id, self._product_withdrawn, limit=SLICE)
         return {key for p in gone for key in self._invalidation.product(p.id, [p.category])}, len(gone) == SLICE
 
     def _comments(self, account_id: UUID) -> tuple[set[str], bool]:
-        gone = self._documents.comments.delete_of(account_id, self._of_comment, limit=SLICE)
+        gone = self._documents.comments.delete_of(account_id, self._comment_deleted, limit=SLICE)
         return set(self._invalidation.post_stats({comment.post_id for comment in gone})), len(gone) == SLICE
 
     def _edges(self, account_id: UUID) -> tuple[set[str], bool]:
@@ -85,11 +85,11 @@ class Departures:
             tx.emit(*(self._pack(PostUnliked(like.post_id, account_id, like.at)) for like in gone))
         return gone
 
-    def _of_post(self, post: Post) -> Event:
+    def _post_deleted(self, post: Post) -> Event:
         return self._pack(PostDeleted(post.id, post.author_id, post.tags))
 
-    def _of_product(self, product: Product) -> Event:
+    def _product_withdrawn(self, product: Product) -> Event:
         return self._pack(ProductWithdrawn(product.id, product.seller_id, (product.category,)))
 
-    def _of_comment(self, comment: Comment) -> Event:
+    def _comment_deleted(self, comment: Comment) -> Event:
         return self._pack(CommentDeleted(comment.post_id, comment.number, comment.author_id, comment.created_at))

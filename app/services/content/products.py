@@ -84,7 +84,7 @@ class Products:
             with self._invalidation.after(self._invalidation.product(product.id, [product.category])):
                 self._documents.products.add(product, event)
         except Conflict:
-            return self._there(product.id)
+            return self._existing(product.id)
         return product
 
     def edit(self, seller: UUID, product_id: UUID, changes: ProductChanges, condition: Precondition) -> Product:
@@ -183,12 +183,12 @@ class Products:
         return self._relational.stock.levels([product_id]).get(product_id) or Stock(product_id, 0, 0, 0, 0)
 
     def _own(self, seller: UUID, product_id: UUID) -> Product:
-        product = self._there(product_id)
+        product = self._existing(product_id)
         if product.seller_id != seller:
             raise Forbidden("this product is somebody else's")
         return product
 
-    def _there(self, product_id: UUID) -> Product:
+    def _existing(self, product_id: UUID) -> Product:
         """Read from the store, not the cache: the client's precondition is compared with its version."""
         found = self._documents.products.get([product_id]).get(product_id)
         if found is None:

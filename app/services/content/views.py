@@ -35,7 +35,7 @@ class Views:
         self._gathered = gathered.total_seconds()
         self._guard = threading.Lock()
         self._seen: Counter[UUID] = Counter()
-        self._any, self._ended = threading.Event(), threading.Event()
+        self._pending, self._ended = threading.Event(), threading.Event()
         self._sender: threading.Thread | None = None
 
     def seen(self, post_id: UUID) -> None:
@@ -43,10 +43,10 @@ class Views:
         with self._guard:
             self._seen[post_id] += 1
             if self._sender is None:
-                self._sender = threading.Thread(target=self._send_on, name="views", daemon=True)
+                self._sender = threading.Thread(target=self._send_loop, name="views", daemon=True)
                 self._sender.start()
-        if not self._any.is_set():
-            self._any.set()
+        if not self._pending.is_set():
+            self._pending.set()
 
     def of(self, post_id: UUID) -> int:
         """The views of a post that have reached the documents."""
@@ -69,7 +69,7 @@ class Views:
         if self._next is not None and now < self._next:
             return 0
         self._next = now + self._every
-        return sum(self._carry() for _ in range(BATCHES))
+        return sum(self._move_batch() for _ in range(BATCHES))
 
     def close(self) -> None:
         """End the sending thread and send the remaining counts."""
@@ -77,12 +77,12 @@ class Views:
             sender, self._sender = self._sender, None
         if sender is not None:
             self._ended.set()
-            self._any.set()
+            self._pending.set()
             sender.join()
             self._ended.clear()
             self.send()
 
-    def _carry(self) -> int:
+    def _move_batch(self) -> int:
         batch = self._buffer.take(BATCH)
         if batch is None:
             return 0
@@ -90,8 +90,8 @@ class Views:
         self._buffer.done(batch.number)
         return len(batch.counts)
 
-    def _send_on(self) -> None:
+    def _send_loop(self) -> None:
         """Loop: wait for a view, collect views for `gathered`, send. Without views nothing is sent."""
-        while self._any.wait() and not self._ended.wait(self._gathered):
-            self._any.clear()
+        while self._pending.wait() and not self._ended.wait(self._gathered):
+            self._pending.clear()
             self.send()

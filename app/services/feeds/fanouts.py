@@ -101,7 +101,7 @@ class Fanouts:
         situation = self._relational.fanouts.situation(post.post_id, post.author_id)
         if situation.fanout is not None and situation.fanout.state != "running":
             return
-        fanout = situation.fanout or self._begun(post, at, situation)
+        fanout = situation.fanout or self._new_fanout(post, at, situation)
         if situation.fanout is None:
             self._feeds.push(post, [post.author_id], at)
             self._tops.add(post, [post.author_id])
@@ -171,7 +171,7 @@ class Fanouts:
         since = lowest_id(self._clock() - within)
         return len(self._documents.posts.by_authors([author], after=since, limit=posts)) >= posts
 
-    def _begun(self, post: PostRef, at: datetime, situation: Situation) -> Fanout:
+    def _new_fanout(self, post: PostRef, at: datetime, situation: Situation) -> Fanout:
         many = self._limits.chunk < situation.followers <= MOST_BY_STAGES
         return Fanout(
             post_id=post.post_id,
@@ -189,7 +189,7 @@ class Fanouts:
         )
 
     def _retraction(self, post: PostRef, at: datetime) -> Fanout:
-        return replace(self._begun(post, at, Situation(None, None, 0)), state="retracting")
+        return replace(self._new_fanout(post, at, Situation(None, None, 0)), state="retracting")
 
     def _is_postponed(self, fanout: Fanout, situation: Situation) -> bool:
         """Whether the author is pulled, or becomes pulled now. If True, the fan-out was saved as postponed."""
@@ -197,16 +197,16 @@ class Fanouts:
         if situation.pulled is not None and situation.pulled.state == "pulled":
             self._announcer.left(post)
             with self._relational.transaction() as tx:
-                if tx.fanouts.postpone(self._sized(fanout)):
+                if tx.fanouts.postpone(self._with_audience(fanout)):
                     return True
         if self.is_above(fanout.author_id, situation.followers):
             self._announcer.left(post)
             with self._relational.transaction() as tx:
                 tx.fanouts.pull(fanout.author_id, at=self._clock(), reason="threshold")
-                return tx.fanouts.postpone(self._sized(fanout))
+                return tx.fanouts.postpone(self._with_audience(fanout))
         return False
 
-    def _sized(self, fanout: Fanout) -> Fanout:
+    def _with_audience(self, fanout: Fanout) -> Fanout:
         if fanout.audience:
             return fanout
         return replace(fanout, audience=self._relational.fanouts.audience_size(fanout.author_id))

@@ -158,7 +158,7 @@ class HomeTops:
         entries = _ordered({*entries, *added})
         if not doubtful:
             return self._top(entries, note, held.stamp)
-        kept = _of_followees(reader, entries, doubtful, Likes(self._relational, reader))
+        kept = _only_followed(reader, entries, doubtful, Likes(self._relational, reader))
         return self._stored(reader, kept, note, lease_of(self._cache, key(reader), held.stamp))
 
     def _read(
@@ -172,7 +172,7 @@ class HomeTops:
             entries = [_entry(ref) for ref in refs]
             shown = [ref.post_id for ref in refs[: part.limit]] if part.start is None else []
             doubtful = {one[ID:] for one in entries}
-            return _of_followees(reader, entries, doubtful, likes, shown), refs[-1].post_id
+            return _only_followed(reader, entries, doubtful, likes, shown), refs[-1].post_id
         authors = {reader, *self._relational.graph.followees(reader)}
         wanted = asked - len(refs)
         older = self._documents.posts.by_authors(authors, before=low_watermark, limit=wanted)
@@ -191,7 +191,7 @@ class HomeTops:
         return Top(entries, note.end, stamp, note.end is not None and note.asked < self._entries)
 
 
-def _of_followees(
+def _only_followed(
     reader: UUID, entries: Sequence[bytes], doubtful: Collection[bytes], likes: Likes, posts: Collection[UUID] = ()
 ) -> list[bytes]:
     """The entries without those of `doubtful` authors who are neither followed nor the reader."""

@@ -113,9 +113,9 @@ class KeptStates:
         if known is None:
             return Glance(key=FLIGHT)
         own = _decoded(state, _STATES)
-        if own is None or (own.basis.lost, own.pulled) != (known.lost, known.pulled) or self._is_over(own):
+        if own is None or (own.basis.lost, own.pulled) != (known.lost, known.pulled) or self._has_expired(own):
             return Glance(key=state_key(reader), stamp=state.stamp if state else b"", flight=known)
-        if known.authors and (own.followed is None or _meet(known.authors, own.followed + reader.bytes)):
+        if known.authors and (own.followed is None or _intersect(known.authors, own.followed + reader.bytes)):
             return Glance()
         return Glance(own.basis)
 
@@ -170,7 +170,7 @@ class KeptStates:
         body = msgspec.msgpack.encode(KeptState(Basis.of(state), flight.pulled, until, ids))
         return Fill(begun.lease, Value(body), STATE_SECONDS.total_seconds())
 
-    def _is_over(self, state: KeptState) -> bool:
+    def _has_expired(self, state: KeptState) -> bool:
         return self._clock().timestamp() >= state.until
 
 
@@ -197,7 +197,7 @@ def _decoded(held: Held | None, decoder: msgspec.msgpack.Decoder[T]) -> T | None
         return None
 
 
-def _meet(some: bytes, others: bytes) -> bool:
+def _intersect(some: bytes, others: bytes) -> bool:
     return not _split(some).isdisjoint(_split(others))
 
 

@@ -91,14 +91,14 @@ class Timelines:
         `look`, if given, was made for the same window; it records what the page is made of.
         """
         look = look or self.look(reader, window)
-        page, rounds = _filled(window, self._home_segments(reader, look, window), look.follows.among, show)
+        page, rounds = _fill_page(window, self._home_segments(reader, look, window), look.follows.among, show)
         if rounds > ROUNDS and look.ways is None:
             self._feed_activity.rebuild_stale(reader)
         return page
 
     def author(self, author: UUID, window: Window, show: Show[T]) -> TimelinePage[T]:
         """A page of one account's posts: its timeline, or the documents while the feed store is unavailable."""
-        page, _ = _filled(window, self._author_segments(author, window), {author}.intersection, show)
+        page, _ = _fill_page(window, self._author_segments(author, window), {author}.intersection, show)
         return page
 
     def cursor(self, start: FeedCursor | None, page: TimelinePage[T]) -> FeedCursor | None:
@@ -184,7 +184,7 @@ class Timelines:
         pulled = [look.via("author_pulled", self._pulled(state.pulled, part))] if state.pulled else []
         rest = [*pulled, look.via("in_flight", look.in_flight.rest(part))]
         try:
-            if found := self._of_top(reader, look, part):
+            if found := self._from_top(reader, look, part):
                 return merged([look.via("top", found), *rest], part)
             look.was_beyond = True
             if part.starts_below(low):
@@ -194,7 +194,7 @@ class Timelines:
             return None
         return merged([look.via("timeline", segment_of(refs, part.limit)), *rest], part, low)
 
-    def _of_top(self, reader: UUID, look: PageTruth, part: Window) -> Segment | None:
+    def _from_top(self, reader: UUID, look: PageTruth, part: Window) -> Segment | None:
         found = look.top.segment(part) if look.top else None
         if look.top is None or (found is None and look.top.grows):
             # A page made of two tops, filled at different times, may not be kept.
@@ -210,7 +210,7 @@ class Timelines:
         return segment_of(self._documents.posts.by_authors(authors, **part.bounds), part.limit)
 
 
-def _filled(
+def _fill_page(
     window: Window, segments: Iterator[Segment], visible: Visible, show: Show[T]
 ) -> tuple[TimelinePage[T], int]:
     """Read segments until they yield the page and one post more; load the items once there are enough references.

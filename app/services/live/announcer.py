@@ -58,14 +58,14 @@ class Announcer:
 
     def delivered(self, post: PostRef, owners: Collection[UUID]) -> None:
         """Announce that the post is in these feeds."""
-        self._announce(_of_post("post", post), lambda event: self._append(owners, event))
+        self._announce(_post_announcement("post", post), lambda event: self._append(owners, event))
 
     def retracted(self, post: PostRef, owners: Collection[UUID]) -> None:
-        self._announce(_of_post("gone", post), lambda event: self._append(owners, event))
+        self._announce(_post_announcement("gone", post), lambda event: self._append(owners, event))
 
     def left(self, post: PostRef) -> None:
         """Announce that the post, which is pulled, is in every follower's feed."""
-        self._announce(_of_post("post", post), lambda event: self._to_followers(post.author_id, event))
+        self._announce(_post_announcement("post", post), lambda event: self._to_followers(post.author_id, event))
 
     def notified(self, owner: UUID, activity_id: UUID, kind: str) -> None:
         data = msgspec.json.encode({"kind": kind})
@@ -109,7 +109,7 @@ class Announcer:
             self._streams.append(owners, event)
 
 
-def _of_post(name: str, post: PostRef) -> Announcement:
+def _post_announcement(name: str, post: PostRef) -> Announcement:
     traced = {"traceparent": spans.traceparent()} if spans.trace_id() else {}
     data = msgspec.json.encode({"post_id": post.post_id, "author_id": post.author_id, **traced})
     return Announcement(f"{name}:{post.post_id}", name, data, author=post.author_id)

@@ -67,21 +67,21 @@ class Connection:
         self.start = _id(at)
         self._until = until
         self._batch: tuple[StreamItem, ...] = (StreamItem(self.start, None),) if resync else ()
-        self._over = False
+        self._ended = False
         self._changed = threading.Condition()
 
     def take(self, wait: timedelta) -> tuple[StreamItem, ...] | None:
         """The next events, or none after `wait`. Returns None once the stream has ended."""
         with self._changed:
             left = min(wait.total_seconds(), self._until - time.monotonic())
-            self._changed.wait_for(lambda: self._batch or self._over, max(left, 0))
-            if self._over or (time.monotonic() >= self._until and not self._batch):
+            self._changed.wait_for(lambda: self._batch or self._ended, max(left, 0))
+            if self._ended or (time.monotonic() >= self._until and not self._batch):
                 return None
             batch, self._batch = self._batch, ()
             return batch
 
     def wants(self) -> bool:
-        return not self._batch and not self._over
+        return not self._batch and not self._ended
 
     def give(self, batch: tuple[StreamItem, ...], at: Position) -> None:
         with self._changed:
@@ -90,7 +90,7 @@ class Connection:
 
     def end(self) -> None:
         with self._changed:
-            self._over = True
+            self._ended = True
             self._changed.notify()
 
 
@@ -107,7 +107,7 @@ class Hub:
         self._open: dict[Connection, None] = {}
         self._prolonged: dict[UUID, float] = {}
         self._threads: list[threading.Thread] = []
-        self._some = threading.Event()
+        self._any_open = threading.Event()
         self._closed = threading.Event()
         # Set when new events may have arrived.
         self._appended = threading.Event()
@@ -131,7 +131,7 @@ class Hub:
             self._open[made] = None
             self._prolonged[made.account_id] = time.monotonic()
             self._start()
-        self._some.set()
+        self._any_open.set()
         return made
 
     def release(self, connection: Connection) -> None:
@@ -142,13 +142,13 @@ class Hub:
             if all(other.account_id != connection.account_id for other in self._open):
                 self._prolonged.pop(connection.account_id, None)
             if not self._open and not self._closed.is_set():
-                self._some.clear()
+                self._any_open.clear()
 
     def close(self) -> None:
         with self._guard:
             self._closed.set()
             ending, threads = list(self._open), self._threads
-        self._some.set()
+        self._any_open.set()
         self._appended.set()
         for connection in ending:
             connection.end()
@@ -175,7 +175,7 @@ class Hub:
                 (self._check, self._closed, self.limits.check),
             )
             self._threads = [
-                threading.Thread(target=self._every, args=each, name="live", daemon=True) for each in rounds
+                threading.Thread(target=self._loop, args=each, name="live", daemon=True) for each in rounds
             ]
             for thread in self._threads:
                 thread.start()
@@ -184,13 +184,13 @@ class Hub:
         if not account_ids or any(one in self._prolonged for one in account_ids):
             self._appended.set()
 
-    def _every(self, act: Callable[[Sequence[Connection]], None], due: threading.Event, pause: timedelta) -> None:
+    def _loop(self, act: Callable[[Sequence[Connection]], None], due: threading.Event, pause: timedelta) -> None:
         """Call `act` with the open streams when `due` is set and after each `pause`; less often after failures."""
         back_off = shortest = pause.total_seconds()
         while not self._closed.is_set():
             if (due if back_off == shortest else self._closed).wait(back_off):
                 self._closed.wait(GATHER_SECONDS)
-            self._some.wait()
+            self._any_open.wait()
             with self._guard:
                 now_open = list(self._open)
             try:

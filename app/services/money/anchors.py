@@ -30,9 +30,9 @@ from repositories.relational import RelationalStore
 SUFFIX = ".anchor"
 LAST_AUDIT = "last-audit.json"
 _NAME = "%Y%m%dT%H%M%S.%fZ"
-_MOST_NAMED = 100
+_MOST_FINDINGS = 100
 # Sub-orders whose heads one transaction notes; commands that move these sub-orders wait for it.
-_TOGETHER = 500
+_HEADS_PER_TRANSACTION = 500
 
 
 class BadAnchor(Exception):
@@ -171,7 +171,7 @@ class Anchors:
         for one in self._relational.audit.advance(*known):
             if isinstance(one, Finding):
                 wrong.append(one)
-                if len(wrong) == _MOST_NAMED:
+                if len(wrong) == _MOST_FINDINGS:
                     break
                 continue
             if isinstance(one, StockHead):
@@ -197,8 +197,8 @@ class Anchors:
         """Note the heads of all orders that have moved. They were audited just before, so the chain has no bad ones."""
         while True:
             with self._relational.transaction() as tx:
-                count, end = tx.orders.note_heads(limit=_TOGETHER)
-            if count < _TOGETHER:
+                count, end = tx.orders.note_heads(limit=_HEADS_PER_TRANSACTION)
+            if count < _HEADS_PER_TRANSACTION:
                 return end
 
     def known(self) -> tuple[datetime | None, tuple[datetime, int] | None]:

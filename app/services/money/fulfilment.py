@@ -55,7 +55,7 @@ class Fulfilment:
 
         def ship(tx: Transaction, planned: Order) -> Order:
             self._ship(tx, planned, shipment_id, seller, wanted)
-            return _seen(seller, tx.orders.lock(order_id))
+            return _as_seen_by(seller, tx.orders.lock(order_id))
 
         return self._idempotency.run(
             receipt,
@@ -164,7 +164,7 @@ class Fulfilment:
         else:
             raise IllegalMove(part.state)
         tx.emit(self._pack(OrderRefused(order.id, seller), at=tx.now()))
-        return _seen(seller, tx.orders.lock(order.id))
+        return _as_seen_by(seller, tx.orders.lock(order.id))
 
     def _refused(self, seller: UUID, order_id: UUID, refusal: UUID, reason: str) -> Order | None:
         """The order that was refused with this key. Raises `KeySpent` if the reason was another one."""
@@ -174,5 +174,5 @@ class Fulfilment:
         return order
 
 
-def _seen(seller: UUID, order: Order) -> Order:
+def _as_seen_by(seller: UUID, order: Order) -> Order:
     return seen_by(seller, order) or order

@@ -75,7 +75,7 @@ class Orders:
         """
         basket = Basket(receipt.attempt.id("order"), buyer, wanted, expected)
         with self.drop_stock_on_replay(lambda: basket.products):
-            return self._by_what_is_remembered(basket, receipt)
+            return self._place_by_remembered_offers(basket, receipt)
 
     def cancel(self, account_id: UUID, order_id: UUID, receipt: Receipt[Order]) -> Answer:
         """Cancel an order, for its buyer, before it is paid. Raises `Missing`, `Forbidden`, `IllegalMove`, and what
@@ -125,14 +125,14 @@ class Orders:
             self._invalidation.forget(self._invalidation.stock(product_ids()))
             raise
 
-    def _by_what_is_remembered(self, basket: Basket, receipt: Receipt[Order]) -> Answer:
+    def _place_by_remembered_offers(self, basket: Basket, receipt: Receipt[Order]) -> Answer:
         """Place the order by remembered offers; if they are outdated, once more by the documents.
 
         The reservation fails with `Stale` if they are outdated. After any refusal it is checked whether they are.
         """
         used: list[Offered] = []
         try:
-            return self._placing(basket, receipt, self._offers.of, used)
+            return self._place_with(basket, receipt, self._offers.of, used)
         except (Contention, Inconsistent, Unavailable, InProgress, KeyReused, KeySpent):
             raise
         except Stale:
@@ -141,9 +141,9 @@ class Orders:
             remembered = used[-1].remembered if used else {}
             if not remembered or self._offers.are_known(remembered):
                 raise
-        return self._placing(basket, receipt, self._offers.read, used)
+        return self._place_with(basket, receipt, self._offers.read, used)
 
-    def _placing(
+    def _place_with(
         self,
         basket: Basket,
         receipt: Receipt[Order],

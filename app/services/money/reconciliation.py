@@ -65,8 +65,8 @@ class Reconciliation:
 
     def _doubtful(self, since: datetime, until: datetime) -> Iterator[UUID]:
         """The references of payments that differ at the first comparison."""
-        theirs = ((one, True) for one in _walked(self._provider.between, since, until))
-        ours = ((one, False) for one in _walked(self._ledger.between, since, until))
+        theirs = ((one, True) for one in _walk(self._provider.between, since, until))
+        ours = ((one, False) for one in _walk(self._ledger.between, since, until))
         waiting: dict[UUID, tuple[Payment, bool]] = {}
         for one, is_theirs in heapq.merge(theirs, ours, key=lambda pair: pair[0].at):
             other = waiting.pop(one.reference, None)
@@ -103,9 +103,9 @@ class Reconciliation:
 def problem_of(theirs: Payment | None, ours: Payment | None) -> str | None:
     """How the two differ, None if they agree. A declined payment is not in the ledger, or its hold was voided."""
     if theirs is None:
-        return None if ours is None or ours.state == "declined" else f"{_said(ours)} here, unknown there"
+        return None if ours is None or ours.state == "declined" else f"{_description(ours)} here, unknown there"
     if ours is None:
-        return None if theirs.state == "declined" else f"{_said(theirs)} there, not here"
+        return None if theirs.state == "declined" else f"{_description(theirs)} there, not here"
     if theirs.kind != ours.kind:
         return f"a {theirs.kind} there, a {ours.kind} here"
     if theirs.money != ours.money:
@@ -115,7 +115,7 @@ def problem_of(theirs: Payment | None, ours: Payment | None) -> str | None:
     return "still open on both sides" if theirs.state == "pending" else None
 
 
-def _said(payment: Payment) -> str:
+def _description(payment: Payment) -> str:
     return f"{payment.kind} of {_amount(payment)} {payment.state}"
 
 
@@ -123,7 +123,7 @@ def _amount(payment: Payment) -> str:
     return f"{payment.money.amount} {payment.money.currency}"
 
 
-def _walked(page: Callable[..., Sequence[Payment]], since: datetime, until: datetime) -> Iterator[Payment]:
+def _walk(page: Callable[..., Sequence[Payment]], since: datetime, until: datetime) -> Iterator[Payment]:
     after: TimeCursor | None = None
     while True:
         found = page(since, until, after=after, limit=PAGE)

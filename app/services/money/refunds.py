@@ -125,7 +125,7 @@ class Refunds:
             raise KeySpent
         if refund and wanted.amount is None and not self._was_all_that_was_left(refund):
             raise KeySpent
-        if refund and wanted.restock not in {None, refund.restock} and not self._had_nothing_to_restock(refund, wanted):
+        if refund and wanted.restock not in {None, refund.restock} and not self._was_restocked_earlier(refund, wanted):
             raise KeySpent
         return refund
 
@@ -136,7 +136,7 @@ class Refunds:
         (last,) = self._relational.refunds.of_order(order_id, seller_id=sold_by, before=None, limit=1)
         return part.refunded == part.total and last.id == refund.id
 
-    def _had_nothing_to_restock(self, refund: Refund, wanted: WantedRefund) -> bool:
+    def _was_restocked_earlier(self, refund: Refund, wanted: WantedRefund) -> bool:
         """Whether the refund asked to restock, but the units had been restocked earlier."""
         mark, sold_by = TimeCursor(refund.created_at, refund.id), refund.seller_id
         former = self._relational.refunds.of_order(refund.order_id, seller_id=sold_by, before=mark, limit=100)

@@ -46,7 +46,7 @@ class Wallets:
         No entry before the returned time can be added later, so the balance at `at`, and at that time, is final. Raises
         `BadRequest` if `at` is later than the database's time.
         """
-        seen = self._retry(lambda: self._seen(owner, currency))
+        seen = self._retry(lambda: self._wait_for_lock(owner, currency))
         if at is not None and at > seen:
             raise BadRequest(f"{moment(at)} is later than the time of the ledger, {moment(seen)}", code="bad_query")
         return seen
@@ -75,12 +75,12 @@ class Wallets:
         sent = self._relational.ledger.get([sent_id]).get(sent_id)
         if sent and (
             (sent.amount, sent.memo, sent.reference) != (sending.amount, sending.memo, sending.reference)
-            or not self._may_have_been(sent.credit, sending.to)
+            or not self._may_have_had(sent.credit, sending.to)
         ):
             raise KeySpent
         return sent
 
-    def _may_have_been(self, receiver: UUID, handle: str) -> bool:
+    def _may_have_had(self, receiver: UUID, handle: str) -> bool:
         """Whether the handle may have been the receiver's: it still is, or nobody has it now and the receiver was
         edited or deleted since.
         """
@@ -89,7 +89,7 @@ class Wallets:
         account = self._relational.accounts.get([receiver]).get(receiver)
         return account is None or account.version > 1
 
-    def _seen(self, owner: UUID, currency: str) -> datetime:
+    def _wait_for_lock(self, owner: UUID, currency: str) -> datetime:
         """Wait for transactions that have the account locked. Rolls back, so that no missing ledger account is made."""
         with contextlib.suppress(_Rollback), self._relational.transaction() as tx:
             seen = tx.ledger.lock({owner}, currency)

@@ -84,7 +84,7 @@ class Inbox:
         visible = VisibilityFilter(owner, self._relational, self._documents, self._pages, used, away)
         newest_first = Scan(owner, self._stored, visible, first=top.activities)
         scan = Scan(owner, self._stored, visible, place.below) if place else newest_first
-        found = _fresh(scan, limit, place)
+        found = _not_yet_shown(scan, limit, place)
         start = place or _start(scan)
         onward = _onward(scan, found, limit, start) if start else None
         newest = start.newest if start else None
@@ -169,7 +169,7 @@ def mark_of(item: Item) -> int:
     return item.id.int & 0xFFFFFFFF
 
 
-def _fresh(scan: Scan, limit: int, place: InboxCursor | None) -> list[Item]:
+def _not_yet_shown(scan: Scan, limit: int, place: InboxCursor | None) -> list[Item]:
     """Items that were not shown yet: more than a page of them, or all that this request may find."""
     while True:
         found = [i for i in items(scan.complete) if not (place and place.has_shown(i))]
@@ -195,14 +195,14 @@ def _onward(scan: Scan, found: list[Item], limit: int, start: InboxCursor) -> In
     page = found[:limit]
     if len(found) > limit:
         day = day_of(page[-1].id)
-        return _past(start, page, day, min(start.below, end_of(day)))
+        return _continuing(start, page, day, min(start.below, end_of(day)))
     if scan.ended or scan.place is None:
         return None
     day = day_of(scan.place)
-    return _past(start, page, day, scan.place if scan.within_a_day else end_of(day))
+    return _continuing(start, page, day, scan.place if scan.within_a_day else end_of(day))
 
 
-def _past(start: InboxCursor, page: list[Item], day: int, below: UUID) -> InboxCursor:
+def _continuing(start: InboxCursor, page: list[Item], day: int, below: UUID) -> InboxCursor:
     """The cursor that continues below `below`, in this day, with the items of the day that the list has shown."""
     same = start.below <= end_of(day)
     shown = [*(start.shown if same else ()), *(mark_of(i) for i in page if day_of(i.id) == day)]

@@ -47,11 +47,11 @@ class VisibilityFilter:
         self._posts: dict[UUID, bool] = {}
 
     def __call__(self, activities: Sequence[StoredActivity]) -> list[StoredActivity]:
-        self._meet({n.activity.actor for n in activities})
-        self._look_up({n.activity.subject for n in activities if n.activity.kind in ABOUT_POSTS})
-        return [n for n in activities if self._counts(n.activity)]
+        self._look_up_actors({n.activity.actor for n in activities})
+        self._look_up_posts({n.activity.subject for n in activities if n.activity.kind in ABOUT_POSTS})
+        return [n for n in activities if self._is_visible(n.activity)]
 
-    def _meet(self, actors: set[UUID]) -> None:
+    def _look_up_actors(self, actors: set[UUID]) -> None:
         strangers = actors - self._relations.keys()
         if not strangers:
             return
@@ -65,7 +65,7 @@ class VisibilityFilter:
             there = [actor for actor, relation in met.items() if not relation.gone]
             self._pages.through.get(self._pages.kinds.accounts, there, self._used)
 
-    def _look_up(self, posts: set[UUID]) -> None:
+    def _look_up_posts(self, posts: set[UUID]) -> None:
         unknown = posts - self._posts.keys()
         if unknown:
             authors = self._documents.posts.authors(unknown)
@@ -75,7 +75,7 @@ class VisibilityFilter:
                 found -= others - self._pages.through.get(self._pages.kinds.posts, others, self._used).keys()
             self._posts |= {post: post in found for post in unknown}
 
-    def _counts(self, activity: Activity) -> bool:
+    def _is_visible(self, activity: Activity) -> bool:
         relation = self._relations[activity.actor]
         if relation.blocking or relation.blocked_by or relation.gone:
             return False

@@ -85,7 +85,7 @@ class Cards:
         viewers = {
             i: PostViewer(i in liked, found.author_id != reader) for i, found in zip(page.ids, page.items, strict=True)
         }
-        carded = _carded(page, viewers)
+        carded = _with_cards(page, viewers)
         reasons = ("followed" if viewers[i].following_author else "own" for i in page.ids)
         cards = zip(carded.items, reasons, strict=True)
         return replace(carded, items=tuple(replace(c, body=with_member(c.body, "reason", why)) for c, why in cards))
@@ -93,11 +93,11 @@ class Cards:
     def timeline(self, author: UUID, window: Window, viewer: UUID | None) -> TimelinePage[Card]:
         """A page of an account's posts."""
         page = self._timelines.author(author, window, self._fragments)
-        return _carded(page, self._viewers.of_posts(viewer, dict.fromkeys(page.ids, author)))
+        return _with_cards(page, self._viewers.of_posts(viewer, dict.fromkeys(page.ids, author)))
 
     def posts(self, ids: Sequence[UUID], used: Used | None = None) -> list[Card]:
         """Cards without a viewer's part, in the order given, without posts that are gone."""
-        found, owners = self._owned(self._kinds.posts, self._kinds.post_stats, ids, used)
+        found, owners = self._read_with_owners(self._kinds.posts, self._kinds.post_stats, ids, used)
         return self._post_cards(ids, found, owners, None)
 
     def posts_read(self, posts: Sequence[Post], viewer: UUID | None) -> list[Card]:
@@ -115,7 +115,7 @@ class Cards:
 
     def products(self, ids: Sequence[UUID], used: Used | None = None) -> list[Card]:
         """Cards in the order given, without products that are gone."""
-        found, owners = self._owned(self._kinds.products, self._kinds.stock, ids, used)
+        found, owners = self._read_with_owners(self._kinds.products, self._kinds.stock, ids, used)
         return self._product_cards(ids, found, owners)
 
     def products_read(self, products: Sequence[Product]) -> list[Card]:
@@ -192,7 +192,7 @@ class Cards:
             if i in posts and posts[i].note == author.bytes and author in people and i in stats
         }
 
-    def _owned(self, kind: Kind[UUID], beside: Kind[UUID], ids: Sequence[UUID], used: Used | None) -> Any:
+    def _read_with_owners(self, kind: Kind[UUID], beside: Kind[UUID], ids: Sequence[UUID], used: Used | None) -> Any:
         """Read things, their counts and their owners' accounts. Returns these, and the owner of each thing found."""
         known = {i: owner for i in ids if (owner := self._owners.get(i))}
         found = self._through.multi_get({kind: ids, beside: ids, self._kinds.accounts: set(known.values())}, used)
@@ -253,7 +253,7 @@ class Cards:
         return found.body or b""
 
 
-def _carded(page: TimelinePage[_PostFragments], viewers: Mapping[UUID, PostViewer]) -> TimelinePage[Card]:
+def _with_cards(page: TimelinePage[_PostFragments], viewers: Mapping[UUID, PostViewer]) -> TimelinePage[Card]:
     cards = tuple(found.card(viewers.get(i)) for i, found in zip(page.ids, page.items, strict=True))
     return TimelinePage(page.ids, cards, page.onward)
 

@@ -65,7 +65,7 @@ class HomePages:
         key = f"{self._prefix}{reader}:{window.limit}:{_start(window)}"
         glance = Glance()
         if self.states and not window.hidden:
-            kept, glance = self._glanced(self.states, reader, key)
+            kept, glance = self._find_by_states(self.states, reader, key)
             if kept is not None:
                 return HomeFound(window, None, kept)
         begun = self.states.begin(glance) if self.states else None
@@ -99,7 +99,7 @@ class HomePages:
         self._keep(found.key, found.stamp, used, value)
         return page
 
-    def _glanced(self, states: KeptStates, reader: UUID, key: str) -> tuple[WholePage | None, Glance]:
+    def _find_by_states(self, states: KeptStates, reader: UUID, key: str) -> tuple[WholePage | None, Glance]:
         """The kept page, if the kept states allow it to be answered, and the result of that check. Without a page the
         states are not checked.
         """

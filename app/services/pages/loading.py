@@ -51,21 +51,21 @@ class Limit:
     """
 
     def __init__(self, places: int, patience: timedelta) -> None:
-        self._places = threading.BoundedSemaphore(places)
+        self._slots = threading.BoundedSemaphore(places)
         self._patience = patience.total_seconds()
-        self._mine = threading.local()
+        self._local = threading.local()
 
     def __enter__(self) -> Self:
-        depth: int = getattr(self._mine, "depth", 0)
-        if depth == 0 and not self._places.acquire(timeout=at_most(self._patience)):
+        depth: int = getattr(self._local, "depth", 0)
+        if depth == 0 and not self._slots.acquire(timeout=at_most(self._patience)):
             raise Unavailable("source", "too many reads at once")
-        self._mine.depth = depth + 1
+        self._local.depth = depth + 1
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._mine.depth -= 1
-        if self._mine.depth == 0:
-            self._places.release()
+        self._local.depth -= 1
+        if self._local.depth == 0:
+            self._slots.release()
 
 
 def is_due(held: Held, draw: float, beta: float = 1.0) -> bool:

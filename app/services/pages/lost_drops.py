@@ -30,8 +30,8 @@ class LostDrops:
         self._seconds = seconds
         self._pause = pause
         self._guard = threading.Lock()
-        self._last = -STEADY_SECONDS
-        self._from = 0.0
+        self._last_count = -STEADY_SECONDS
+        self._wait_until = 0.0
 
     def settle(self) -> None:
         """Once this returns, no page is answered by a state that the failed drop was to end. Raises `Unavailable`."""
@@ -39,9 +39,9 @@ class LostDrops:
         with self._relational.transaction() as tx:
             tx.fanouts.lose()
         with self._guard:
-            if began - self._last >= COVERED_SECONDS:
-                self._from = self._seconds() + WAIT_SECONDS
-            self._last = max(self._last, began)
-            wait = self._from - self._seconds()
+            if began - self._last_count >= COVERED_SECONDS:
+                self._wait_until = self._seconds() + WAIT_SECONDS
+            self._last_count = max(self._last_count, began)
+            wait = self._wait_until - self._seconds()
         if wait > 0:
             self._pause(wait)

@@ -107,12 +107,12 @@ class WholePages:
         self._prefix = f"page@{_SCHEMA}{signer and '-'}{signer}:"
         self._fresh = fresh
         # The hottest pages, decoded; each is used while the cache returns the identical object.
-        self._same: dict[str, tuple[Held, WholePage]] = {}
+        self._decoded: dict[str, tuple[Held, WholePage]] = {}
 
     def look(self, target: str) -> WholePage | None:
         """The page, if it is kept and not due. One round trip or none; loads nothing."""
         try:
-            return self._looked(target, self._cache.whole(self._prefix + target))
+            return self._hit(target, self._cache.whole(self._prefix + target))
         except Unavailable:
             return None
 
@@ -122,7 +122,7 @@ class WholePages:
             held, beside = self._cache.whole_beside(self._prefix + target, keys)
         except Unavailable:
             return None, []
-        return self._looked(target, held), beside
+        return self._hit(target, held), beside
 
     def keep(self, target: str, build: Build, *, shared: bool = True) -> WholePage:
         """Make the page, and keep it if nobody else is making it and none of its fragments changes meanwhile.
@@ -143,23 +143,23 @@ class WholePages:
             raise
         return self._stored(key, lease, page, used, cost, shared=shared)
 
-    def _looked(self, target: str, held: Held | None) -> WholePage | None:
-        kept = None if held is None else self._seen(target, held)
+    def _hit(self, target: str, held: Held | None) -> WholePage | None:
+        kept = None if held is None else self._decode(target, held)
         if kept is not None:
             cache_event("hit")
         return kept
 
-    def _seen(self, target: str, held: Held) -> WholePage | None:
+    def _decode(self, target: str, held: Held) -> WholePage | None:
         """The decoded page, None if it is due. The random draw is made once for each object that the cache returns."""
-        same = self._same.get(target)
+        same = self._decoded.get(target)
         if same is not None and same[0] is held:
             return same[1]
         if is_due(held, random.random()):  # noqa: S311  no secret
             return None
-        if len(self._same) >= _HOTTEST:
-            self._same.clear()
+        if len(self._decoded) >= _HOTTEST:
+            self._decoded.clear()
         if kept := _kept(held):
-            self._same[target] = held, kept
+            self._decoded[target] = held, kept
         return kept
 
     def _stored(

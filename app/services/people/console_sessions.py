@@ -36,7 +36,7 @@ class ConsoleSessions:
         now = self._kit.clock()
         ending = Ending(session, session, session, None, now, now, now + lifetime)
         try:
-            self._kit.retry(lambda: self._note(ending))
+            self._kit.retry(lambda: self._add_ending(ending))
         except Conflict:
             log.debug("a session of the console was ended twice")
 
@@ -57,6 +57,6 @@ class ConsoleSessions:
             self._ended.add(session)
         return found is not None
 
-    def _note(self, ending: Ending) -> None:
+    def _add_ending(self, ending: Ending) -> None:
         with self._relational.transaction() as tx:
             tx.endings.add(ending)

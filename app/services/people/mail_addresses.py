@@ -1,6 +1,6 @@
 """E-mail addresses: one spelling for each mailbox, although a host name outside ASCII has several (RFC 5890)."""
 
-_ENCODED = "xn--"
+_ACE_PREFIX = "xn--"
 
 
 def one_spelling(address: str) -> str:
@@ -10,7 +10,7 @@ def one_spelling(address: str) -> str:
     for a host that is not a domain name in IDNA 2008.
     """
     name, at, host = address.rpartition("@")
-    if not at or (host.isascii() and _ENCODED not in host.lower()):
+    if not at or (host.isascii() and _ACE_PREFIX not in host.lower()):
         return address
     # Imported here: few addresses need it, and its tables are slow to load.
     import idna

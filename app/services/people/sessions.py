@@ -92,7 +92,7 @@ class Sessions:
         session store may lose its last writes.
         """
         try:
-            self._note(session.account_id, session_id=session.id)
+            self._record_ending(session.account_id, session_id=session.id)
         finally:
             ended = self._store.end(session.account_id, session.id)
         if not ended:
@@ -116,7 +116,7 @@ class Sessions:
 
     def end_earlier(self, account_id: UUID, at: datetime, *, keep: UUID | None) -> None:
         """End the sessions made at or before `at`, except `keep`. Idempotent: sessions made after `at` stay."""
-        self._note(account_id, keep=keep, at=at)
+        self._record_ending(account_id, keep=keep, at=at)
         self._end_made_by(account_id, at, keep)
 
     def end_again(self, now: datetime) -> int:
@@ -133,7 +133,7 @@ class Sessions:
 
     def _end_all(self, account_id: UUID, keep: UUID | None) -> None:
         try:
-            self._note(account_id, keep=keep)
+            self._record_ending(account_id, keep=keep)
         finally:
             self._store.end_all(account_id, keep=keep)
 
@@ -142,14 +142,14 @@ class Sessions:
             if session.created_at <= at and session.id != keep:
                 self._store.end(account_id, session.id)
 
-    def _note(
+    def _record_ending(
         self, account_id: UUID, *, session_id: UUID | None = None, keep: UUID | None = None, at: datetime | None = None
     ) -> None:
         now = self._clock()
         over = now + max(self._lifetime, LONGEST_LIFETIME)
-        self._retry(lambda: self._store_note(Ending(self._ids(), account_id, session_id, keep, at or now, now, over)))
+        self._retry(lambda: self._add_ending(Ending(self._ids(), account_id, session_id, keep, at or now, now, over)))
 
-    def _store_note(self, ending: Ending) -> None:
+    def _add_ending(self, ending: Ending) -> None:
         with self._relational.transaction() as tx:
             tx.endings.add(ending)
 
