@@ -81,7 +81,7 @@ def open_stores(settings: Settings, database_clock: Clock | None = None) -> Stor
     return Stores(
         truth,
         documented,
-        _feeds(settings),
+        _open_feeds(settings),
         hot.open_sessions(
             settings.sessions_url,
             timeout=settings.seconds("sessions"),
@@ -162,7 +162,7 @@ def _anchor_rules(settings: Settings) -> AnchorRules:
     return AnchorRules(folder, timedelta(seconds=settings.anchor_seconds), settings.anchor_secrets)
 
 
-def _feeds(settings: Settings) -> FeedStore:
+def _open_feeds(settings: Settings) -> FeedStore:
     """Open the feed store. Raises `SettingsError` if the bucket widths would make partitions too large."""
     try:
         return feeds.open_store(
@@ -198,13 +198,13 @@ def _people_limits(settings: Settings) -> PeopleLimits:
     per_second = settings.rate_per_second
     rates = Rates(
         asking=Rate(per_second, settings.rate_burst) if per_second else None,
-        guessing=_per(60, settings.login_failures),
-        trying=_per(60, settings.address_login_failures if settings.login_failures else 0),
-        joining=_per(3600, settings.registrations),
-        mailing=_per(3600, settings.mails),
+        guessing=_rate_per(60, settings.login_failures),
+        trying=_rate_per(60, settings.address_login_failures if settings.login_failures else 0),
+        joining=_rate_per(3600, settings.registrations),
+        mailing=_rate_per(3600, settings.mails),
     )
     return PeopleLimits(timedelta(days=settings.session_days), settings.mail_app_url, rates)
 
 
-def _per(seconds: float, most: int) -> Rate | None:
+def _rate_per(seconds: float, most: int) -> Rate | None:
     return Rate(most / seconds, most) if most else None

@@ -94,7 +94,7 @@ def leaves(event: Event) -> bool:
 
 def name_of(event_type: str) -> str:
     """The envelope type for an event type that leaves the system. A type unknown to this version is returned as is."""
-    made = _MADE.get(event_type)
+    made = _TYPE_INFO.get(event_type)
     return made.type if made else event_type
 
 
@@ -106,7 +106,7 @@ def schema_of(kind: type) -> str:
     return SCHEMA + PUBLISHED[kind]
 
 
-class _Made(NamedTuple):
+class _TypeInfo(NamedTuple):
     """What all envelopes of a type share. `read` decodes their data, without the tag: the type is in the envelope."""
 
     type: str
@@ -114,19 +114,19 @@ class _Made(NamedTuple):
     read: Callable[[bytes], msgspec.Struct]
 
 
-def _made(kind: type) -> _Made:
+def _type_info(kind: type) -> _TypeInfo:
     data = msgspec.defstruct(kind.__name__, [], bases=(kind,), tag=False, frozen=True)
-    return _Made(type_of(kind), schema_of(kind), msgspec.json.Decoder(data).decode)
+    return _TypeInfo(type_of(kind), schema_of(kind), msgspec.json.Decoder(data).decode)
 
 
-_MADE = {kind.__name__: _made(kind) for kind in PUBLISHED}
+_TYPE_INFO = {kind.__name__: _type_info(kind) for kind in PUBLISHED}
 
 
 _encode = msgspec.json.Encoder().encode
 _BEFORE_ID, _BEFORE_TYPE = b'{"specversion":"1.0","id":"', b'","type":"'
 _ID = slice(len(_BEFORE_ID), len(_BEFORE_ID) + 36)
 _TYPE = _ID.stop + len(_BEFORE_TYPE)
-_NAMES = {made.type.encode(): made.type for made in _MADE.values()}
+_NAMES = {made.type.encode(): made.type for made in _TYPE_INFO.values()}
 
 
 def prepared(event: Event, source: str) -> bytes:
@@ -135,7 +135,7 @@ def prepared(event: Event, source: str) -> bytes:
     Raises `msgspec.DecodeError` for an event or a payload that no version of this code wrote. The arguments are
     positional, since keywords would take twice the time.
     """
-    made = _MADE.get(event.type)
+    made = _TYPE_INFO.get(event.type)
     if made is None:
         raise msgspec.ValidationError("this version knows no such event")
     aggregate = event.aggregate

@@ -156,7 +156,7 @@ class Following:
             try:
                 there = forwarded(self.container.settings, self.container.stores, self._next)
                 if there != self.container.settings:
-                    self._go(there)
+                    self._switch_to(there)
             except (StoreError, BadAddress) as error:
                 log.warning("a role has moved, and its new place cannot be used yet: %s", error)
             return MOVING_SECONDS
@@ -212,7 +212,7 @@ class Following:
             self._next.close()
             self._next = None
 
-    def _go(self, settings: "Settings") -> None:
+    def _switch_to(self, settings: "Settings") -> None:
         if self._next is not None and self._next.settings != settings:
             self._forget_next()
         old, new = self.container, self._next or self._rebuild(settings)

@@ -77,12 +77,12 @@ def serve_with(prepare: Callable[["Container"], None]) -> None:
             streams=settings.streams,
             drain_seconds=settings.drain_seconds,
             formatter={"()": formatter, "form": settings.log_form},
-            beside=_beside(container, prepare),
+            beside=_main_process(container, prepare),
         ).serve()
 
 
 @contextmanager
-def _beside(unopened: "Container", prepare: Callable[["Container"], None]) -> Iterator[None]:
+def _main_process(unopened: "Container", prepare: Callable[["Container"], None]) -> Iterator[None]:
     """The work of the main process while its workers serve."""
     from app.metrics_server import scraped
     from app.worker.running import start_inline

@@ -25,7 +25,7 @@ def dump(opened: Opened, path: Path) -> None:
 
     Sign-ins, feeds and caches are not in it: after a restore people sign in again, and feeds are filled from the truth.
     """
-    with opened() as container, _one_line(path):
+    with opened() as container, _errors_in_one_line(path):
         _require_migrated(container)
         rates = KindRates(container.settings.engines)
         header = write(container.stores, path, rates)
@@ -43,7 +43,7 @@ def restore(opened: Opened, path: Path, *, verify_only: bool, again: bool) -> No
 
     Exit code 1 when FILE is not whole, the stores are not empty, or what they hold differs from it.
     """
-    with opened() as container, _one_line(path):
+    with opened() as container, _errors_in_one_line(path):
         stores, rates = container.stores, KindRates(container.settings.engines)
         _require_migrated(container)
         if not verify_only:
@@ -64,7 +64,7 @@ def restore(opened: Opened, path: Path, *, verify_only: bool, again: bool) -> No
 
 
 @contextmanager
-def _one_line(path: Path) -> Iterator[None]:
+def _errors_in_one_line(path: Path) -> Iterator[None]:
     try:
         yield
     except BadFile as error:

@@ -34,7 +34,7 @@ def write(stores: Stores, path: Path, rates: KindRates) -> Header:
     """
     if path.exists():
         raise BadFile("it exists already")
-    with _named_when_whole(path) as part, frozen(stores) as (header, stores_frozen), writing(part) as out:
+    with _renamed_when_complete(path) as part, frozen(stores) as (header, stores_frozen), writing(part) as out:
         writer = Writer(out, header)
         for section in header.sections:
             digest = writer.start(section.kind)
@@ -57,7 +57,7 @@ def frozen(stores: Stores) -> Iterator[tuple[Header, dict[str, Frozen]]]:
 
 
 @contextmanager
-def _named_when_whole(path: Path) -> Iterator[Path]:
+def _renamed_when_complete(path: Path) -> Iterator[Path]:
     """A temporary file next to `path`, with mode 0600, that is renamed to `path` if the block ends without an error."""
     number, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     try:

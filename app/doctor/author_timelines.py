@@ -30,14 +30,16 @@ class Authors(Side):
         )
         missing, surplus, complete = collected(found, doubted)
         missing = {post_id: post for post_id, post in missing.items() if post_id not in flying}
-        wrong = {(w.kept.bucket, w.kept.post_id): w for w in self._judged(one, surplus) if w.kept.post_id not in dying}
+        wrong = {
+            (w.kept.bucket, w.kept.post_id): w for w in self._wrong_among(one, surplus) if w.kept.post_id not in dying
+        }
         return Look(began, missing, wrong, complete=complete)
 
     def mend(self, one: UUID, look: Look) -> None:  # noqa: ARG002 - the entries name their timeline
         self._feeds.audit.remove_author([w.kept for w in look.wrong.values()], look.began)
         self._feeds.audit.restore_author(list(look.missing.values()), look.began)
 
-    def _judged(self, author: UUID, surplus: list[StoredEntry]) -> list[Wrong]:
+    def _wrong_among(self, author: UUID, surplus: list[StoredEntry]) -> list[Wrong]:
         """Return the surplus entries that are wrong. An entry written between the two reads is surplus but correct."""
         truth = authors_of(self._documents, surplus)
         found = []

@@ -72,13 +72,13 @@ def differences(kept: Iterable[StoredEntry], truth: Truth, low: UUID) -> Iterato
         end = low if done else min(placed, default=None)
         surplus = {(k.bucket, k.post_id): k for k in block if k.post_id >= low or not k.in_place}
         if end is not None:
-            for page in _down(truth, before, end):
+            for page in _pages_down_to(truth, before, end):
                 yield Difference([post for post in page if not _matched(post, placed, surplus)], [])
             before = end
         yield Difference([], list(surplus.values()))
 
 
-def _down(truth: Truth, before: UUID | None, end: UUID) -> Iterator[list[PostRef]]:
+def _pages_down_to(truth: Truth, before: UUID | None, end: UUID) -> Iterator[list[PostRef]]:
     while before is None or before > end:
         page = truth(before)
         yield [post for post in page if post.post_id >= end]

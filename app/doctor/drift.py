@@ -57,7 +57,7 @@ class Drift:
     def one(self, account: UUID) -> Report:
         """Check one account's timelines and counts, and the counts of its posts."""
         self._accounts([account])
-        for batch in self._pages(lambda after: self._posted(account, after)):
+        for batch in self._pages(lambda after: self._post_ids_of(account, after)):
             self._posts(batch)
         return self.report
 
@@ -73,13 +73,13 @@ class Drift:
                 if look:
                     doubts.append((side, one, look))
                     size += len(look)
-            todo += self._judge(doubts)
+            todo += self._confirm(doubts)
 
     def _posts(self, ids: Sequence[UUID]) -> None:
         self.report.posts += len(ids)
         self._counts.posts(ids, repair=self._repair)
 
-    def _posted(self, author: UUID, after: UUID | None) -> list[UUID]:
+    def _post_ids_of(self, author: UUID, after: UUID | None) -> list[UUID]:
         bound = after or UUID(int=0)
         return [post.post_id for post in self._documents.posts.by_authors([author], after=bound, limit=1000)]
 
@@ -89,7 +89,7 @@ class Drift:
             yield page
             after = page[-1]
 
-    def _judge(self, doubts: Sequence[Doubt]) -> list[tuple[Side, UUID]]:
+    def _confirm(self, doubts: Sequence[Doubt]) -> list[tuple[Side, UUID]]:
         """Take the second look, and repair. Returns the timelines to start over with.
 
         These are the ones where the repair removed some of the findings: one look may not have covered all.

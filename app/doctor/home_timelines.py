@@ -55,7 +55,7 @@ class Homes(Side):
         found = differences(
             self._feeds.audit.home(one),
             lambda before: self._documents.posts.by_authors(followed, before=before, limit=BLOCK),
-            self._low(reader_state),
+            self._lowest_promised(reader_state),
         )
         missing, surplus, complete = collected(found, doubted)
         after, still = self._relational.feed_activity.reader_state(one), self._followed(one)
@@ -63,8 +63,8 @@ class Homes(Side):
             return Look(began)
         pulled = {*reader_state.pulled, *after.pulled}
         surplus = [kept for kept in surplus if kept.post_id not in dying]
-        wrong, leftover = self._judged(surplus, missing, still, pulled)
-        low = self._low(after)
+        wrong, leftover = self._classified(surplus, missing, still, pulled)
+        low = self._lowest_promised(after)
         for post in list(missing.values()):
             is_promised = post.author_id in still and post.author_id not in pulled and post.post_id >= low
             if not is_promised or post.post_id in flying:
@@ -91,10 +91,10 @@ class Homes(Side):
     def _followed(self, reader: UUID) -> set[UUID]:
         return {reader, *self._relational.graph.followees(reader)}
 
-    def _low(self, reader_state: ReaderState) -> UUID:
+    def _lowest_promised(self, reader_state: ReaderState) -> UUID:
         return max(reader_state.low_watermark or LOWEST, lowest_id(self._clock() - self._kept))
 
-    def _judged(
+    def _classified(
         self, surplus: list[StoredEntry], missing: dict[UUID, PostRef], followed: set[UUID], pulled: set[UUID]
     ) -> tuple[dict[Key, Wrong], dict[Key, StoredEntry]]:
         """Divide surplus entries into wrong and leftover ones. Removes the posts of altered entries from `missing`.

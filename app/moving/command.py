@@ -41,11 +41,11 @@ def move(opened: Opened, role: str, url: str, *, dry_run: bool, verify_only: boo
     where the role is, a move that was killed is given up.
     """
     url = _absolute(url)
-    with opened() as container, _one_line(), _both(container, role, url) as (old, new, there):
+    with opened() as container, _errors_in_one_line(), _opened_stores(container, role, url) as (old, new, there):
         old_url = _absolute(getattr(container.settings, f"{role}_url"))
         if not verify_only:
             _require_truth(old, role)
-        if _same(old_url, url) and not verify_only:
+        if _is_same_place(old_url, url) and not verify_only:
             _place(old).tidy()
             click.echo(f"{role} is there: QUARTET_{role.upper()}_URL is to say so in every process")
             return
@@ -93,7 +93,7 @@ def given_up(old: StorePlace, move_id: str) -> Iterator[None]:
 
 
 @contextmanager
-def _both(container: Container, role: str, url: str) -> Iterator[tuple[Store, Store, Stores]]:
+def _opened_stores(container: Container, role: str, url: str) -> Iterator[tuple[Store, Store, Stores]]:
     """Open the old and the new store, with a move's timeouts, and all stores of the settings with the new place."""
     patience: dict[str, Any] = {f"{role}_timeout": CALL_SECONDS}
     patient = replace(container.settings, **patience)
@@ -138,7 +138,7 @@ def _place(store: Store) -> StorePlace:
 
 
 @contextmanager
-def _one_line() -> Iterator[None]:
+def _errors_in_one_line() -> Iterator[None]:
     try:
         yield
     except (NotTheSame, NotQuiet, Overtaken, PlaceFails, BadAddress) as error:
@@ -153,7 +153,7 @@ def _absolute(url: str) -> str:
     return f"{FILE}{Path(url.removeprefix(FILE)).absolute()}" if url.startswith(FILE) else url
 
 
-def _same(one: str, other: str) -> bool:
+def _is_same_place(one: str, other: str) -> bool:
     """Whether both URLs name the same place. One file may have several paths."""
     if one.startswith(FILE) and other.startswith(FILE):
         return Path(one.removeprefix(FILE)).resolve() == Path(other.removeprefix(FILE)).resolve()

@@ -141,7 +141,7 @@ class Move:
     def _compare(self, moment: FrozenPlace) -> None:
         with self._new.moment() as copied:
             for kind in self._old.kinds:
-                self._ended(_same(kind.name, (self._old, moment), (self._new, copied), self._counted))
+                self._ended(_require_same(kind.name, (self._old, moment), (self._new, copied), self._counted))
 
     def _carry(self, moment: FrozenPlace) -> int:
         """Carry over the changes recorded by this snapshot, read them back and compare. Returns their number."""
@@ -195,7 +195,7 @@ def compare(old: StorePlace, new: StorePlace, ended: Callable[[End], None]) -> N
     """Compare two places that are not being written to. Raises `NotTheSame`."""
     with old.moment() as one, new.moment() as other:
         for kind in old.kinds:
-            ended(_same(kind.name, (old, one), (new, other)))
+            ended(_require_same(kind.name, (old, one), (new, other)))
 
 
 class SumOfDigests:
@@ -223,7 +223,7 @@ def _uncounted(_kind: str, batches: Iterator[Sequence[Any]]) -> Iterator[Sequenc
     return batches
 
 
-def _same(
+def _require_same(
     kind: str,
     one: tuple[StorePlace, FrozenPlace],
     other: tuple[StorePlace, FrozenPlace],

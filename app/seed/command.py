@@ -69,7 +69,7 @@ def seed(opened: Opened, /, **options: Any) -> None:
     with opened() as container:
         _check(container, until, options["password"])
         container.stores.migrate()
-        if options["only_if_empty"] and not _empty_but_for(container, plan):
+        if options["only_if_empty"] and not _holds_only(container, plan):
             click.echo("nothing done: the system is not empty")
             return
         threads = min(options["concurrency"] or container.settings.threads, container.settings.threads)
@@ -95,7 +95,7 @@ def seed_small_once(container: Container) -> Callable[[], SeededLogin | None]:
     if not _loaded(container, plan):
         progress = _bars(container) if sys.stdout.isatty() else Progress()
         _run(container, plan, PASSWORD, batch=BATCH, threads=container.settings.threads, progress=progress)
-    k = _ordinary(plan)
+    k = _ordinary_account(plan)
     accounts = container.stores.relational.accounts
     account, login = accounts.get([plan.account_ids[k]]), accounts.login_of(plan.account_ids[k])
     if not account or login is None:
@@ -128,7 +128,7 @@ def _load(container: Container, plan: Plan, password: str, *, batch: int, thread
     engines = container.settings.engines
     progress = _bars(container) if sys.stdout.isatty() else ProgressLines(engines)
     table(_run(container, plan, password, batch=batch, threads=threads, progress=progress), engines)
-    click.echo(f"sign in as {plan.handle(_ordinary(plan))} with the password: {password}")
+    click.echo(f"sign in as {plan.handle(_ordinary_account(plan))} with the password: {password}")
 
 
 def _run(
@@ -155,7 +155,7 @@ def _bars(container: Container) -> Progress:
     return ProgressBars(container.settings.engines)
 
 
-def _empty_but_for(container: Container, plan: Plan) -> bool:
+def _holds_only(container: Container, plan: Plan) -> bool:
     documents = container.stores.documents
     posts = documents.posts.page(before=None, limit=1)
     products = documents.products.page(ProductFilter(), before=None, limit=1)
@@ -173,7 +173,7 @@ def _loaded(container: Container, plan: Plan) -> bool:
     return all(container.stores.feeds.home_page(plan.account_ids[k], limit=1) for k in last)
 
 
-def _ordinary(plan: Plan) -> int:
+def _ordinary_account(plan: Plan) -> int:
     """An account of medium activity that has written a post."""
     middle = plan.sizes.accounts // 2
     return next((k for k in range(middle, plan.sizes.accounts) if plan.posts_of[k]), middle)

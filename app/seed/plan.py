@@ -120,7 +120,7 @@ class Plan:
         """The follows of account `k`, dated after all accounts were registered."""
         draw, ids = self._draws.stream("since", k).random, self.account_ids
         since, most = self.until - POSTING - LISTING, (POSTING + LISTING) // MICROSECOND
-        return [Follow(ids[k], ids[other], since + _part(most, draw())) for other in self.followees[k]]
+        return [Follow(ids[k], ids[other], since + _fraction(most, draw())) for other in self.followees[k]]
 
     def product(self, k: int) -> Product:
         draw = self._draws.stream("product", k)
@@ -214,7 +214,9 @@ class Plan:
         start = (self.until - POSTING - EPOCH) // MICROSECOND
         length = POSTING // MICROSECOND
         bursts = [draw.randrange(length) for _ in range(BURSTS)]
-        return array("q", _rising(sorted(start + _time(draw, bursts, length) for _ in range(self.sizes.posts))))
+        return array(
+            "q", _strictly_increasing(sorted(start + _time(draw, bursts, length) for _ in range(self.sizes.posts)))
+        )
 
     def _followees(self, k: int, degree: int, popularity: list[float]) -> "array[int]":
         draw = self._draws.stream("followees", k)
@@ -233,18 +235,18 @@ class Plan:
     def _reactions(self, draw: Random, k: int, count: int) -> list[datetime]:
         at, part = self.posted(k), draw.random
         most = (self.until - at) // MICROSECOND
-        return [at + _part(most, one) for one in sorted([part() ** 4 for _ in range(count)])]
+        return [at + _fraction(most, one) for one in sorted([part() ** 4 for _ in range(count)])]
 
     def _joined(self, k: int) -> datetime:
         part = self._draws.stream("joined", k).random()
-        return self.until - POSTING - LISTING - JOINING + _part(JOINING // MICROSECOND, part)
+        return self.until - POSTING - LISTING - JOINING + _fraction(JOINING // MICROSECOND, part)
 
     def _listed(self, k: int) -> datetime:
         part = self._draws.stream("listed", k).random()
-        return self.until - POSTING - LISTING + _part(LISTING // MICROSECOND, part)
+        return self.until - POSTING - LISTING + _fraction(LISTING // MICROSECOND, part)
 
 
-def _part(micros: int, part: float) -> timedelta:
+def _fraction(micros: int, part: float) -> timedelta:
     return timedelta(0, 0, int(micros * part))
 
 
@@ -254,7 +256,7 @@ def _time(draw: Random, bursts: list[int], length: int) -> int:
     return draw.randrange(length)
 
 
-def _rising(times: list[int]) -> Iterator[int]:
+def _strictly_increasing(times: list[int]) -> Iterator[int]:
     last = -1
     for time in times:
         last = max(time, last + 1)

@@ -64,7 +64,7 @@ class Trade:
         (state,) = draw.choices(STATES, STATE_WEIGHTS)
         total = sum(line.unit_price * line.quantity for line in lines)
         order = Order(self.order_ids[k], buyer, Money(total, currency), lines, self._placed(k), state)
-        return self._moved(order, draw.random() ** 2)
+        return self._in_final_state(order, draw.random() ** 2)
 
     @cached_property
     def payments(self) -> list[Transfer]:
@@ -127,7 +127,7 @@ class Trade:
         start = draw.randrange(len(ids))
         return next(ids[n % len(ids)] for n in range(start, start + len(ids)) if ids[n % len(ids)] not in sellers)
 
-    def _moved(self, order: Order, part: float) -> Order:
+    def _in_final_state(self, order: Order, part: float) -> Order:
         at = order.created_at + GRACE
         sellers = len(shares(order))
         if order.state == "cancelled":

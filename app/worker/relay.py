@@ -128,7 +128,7 @@ class Relay:
         repeat the work.
         """
         began = self._clock()
-        claims = self._logged(outbox, self._claim(outbox, since))
+        claims = self._append_to_log(outbox, self._claim(outbox, since))
         if not claims:
             return Served(0, 0)
         runs = _by_aggregate(claims)
@@ -158,7 +158,7 @@ class Relay:
             log.warning("outbox not served: %s", error)
             return []
 
-    def _logged(self, outbox: Outbox, claims: list[Claim]) -> list[Claim]:
+    def _append_to_log(self, outbox: Outbox, claims: list[Claim]) -> list[Claim]:
         """Append the events to the event log and return the claims; if that fails, release them and return none."""
         try:
             if claims:
@@ -180,7 +180,7 @@ class Relay:
         """Dispatch the events of one aggregate in order, up to the first one that fails or has to wait."""
         dispatched, refusal = 0, None
         for claim in run:
-            refusal = self._refusal(claim)
+            refusal = self._handling_error(claim)
             if refusal is not None:
                 break
             meter.counted("events", 1, claim.event.type, "dispatched")
@@ -188,11 +188,11 @@ class Relay:
         if dispatched:
             outbox.acknowledge(run[:dispatched])
         if refusal is not None:
-            self._put_off(outbox, run[dispatched], refusal, due)
+            self._postpone_or_dead_letter(outbox, run[dispatched], refusal, due)
             self._give_back(outbox, run[dispatched + 1 :])
         return dispatched
 
-    def _refusal(self, claim: Claim) -> Exception | None:
+    def _handling_error(self, claim: Claim) -> Exception | None:
         try:
             with attempt(claim):
                 self._handle(claim.event)
@@ -200,7 +200,7 @@ class Relay:
             return error
         return None
 
-    def _put_off(self, outbox: Outbox, claim: Claim, error: Exception, due: datetime) -> None:
+    def _postpone_or_dead_letter(self, outbox: Outbox, claim: Claim, error: Exception, due: datetime) -> None:
         """Postpone or dead-letter the event. Unfinished work without a wait is due at `due`, behind older events."""
         event, attempts, reason = claim.event, claim.attempts + 1, _reason(error)
         if isinstance(error, Unfinished):

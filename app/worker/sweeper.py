@@ -93,7 +93,7 @@ class Sweeper:
             self._deferred.perform,
             self._partitions,
         )
-        return sum(self._tried(job, self._clock()) for job in jobs)
+        return sum(self._run_job(job, self._clock()) for job in jobs)
 
     # Whether orders, reservations and holds are due is decided by the database's clock.
     def _stuck_orders(self, _now: datetime) -> int:
@@ -109,13 +109,13 @@ class Sweeper:
         now = self._relational.now()
         due = self._relational.ledger.due_holds(now=now, limit=BATCH)
         swept = self._settle(sorted({hold.order_id for hold in due if hold.order_id}))
-        return swept + sum(self._tried(self._expiry(hold.id), now) for hold in due if not hold.order_id)
+        return swept + sum(self._run_job(self._expiry(hold.id), now) for hold in due if not hold.order_id)
 
     def _begun_offers(self, _now: datetime) -> int:
         """Finish product writes that began more than `WRITTEN` ago and whose outcome is unknown."""
         before = self._relational.now() - WRITTEN
         begun = self._relational.offers.begun(before=before, limit=BATCH)
-        return sum(self._tried(self._end_of_write(product_id), before) for product_id in begun)
+        return sum(self._run_job(self._end_of_write(product_id), before) for product_id in begun)
 
     def _old_keys(self, _now: datetime) -> int:
         with self._relational.transaction() as tx:
@@ -148,7 +148,7 @@ class Sweeper:
             return tx.event_log.sweep(kept=self._log_kept, limit=KEYS)
 
     def _settle(self, orders: list[UUID]) -> int:
-        return sum(self._tried(self._due_settlement(order_id), self._clock()) for order_id in orders)
+        return sum(self._run_job(self._due_settlement(order_id), self._clock()) for order_id in orders)
 
     def _due_settlement(self, order_id: UUID) -> Callable[[datetime], int]:
         def settle(_now: datetime) -> int:
@@ -171,7 +171,7 @@ class Sweeper:
 
         return expire
 
-    def _tried(self, job: Callable[[datetime], int], now: datetime) -> int:
+    def _run_job(self, job: Callable[[datetime], int], now: datetime) -> int:
         try:
             return self._retry(lambda: job(now))
         except StoreError as error:

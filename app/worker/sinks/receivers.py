@@ -48,25 +48,25 @@ class Receivers:
         """Serve all receivers until `stop` is set. A changed webhook gets a new worker."""
         while not stop.is_set():
             try:
-                self._follow()
+                self._apply_changes()
             except StoreError as error:
                 log.warning("changes of webhooks are not seen: %s", error)
             stop.wait(EVERY)
-        self._end(self._served)
+        self._stop(self._served)
         for one in self._served:
             one.thread.join(timeout=2 * self._container.settings.webhooks_timeout)
 
     def workers(self) -> list[SinkWorker]:
-        return [found for one in self._all() if (found := self._worker(one))]
+        return [found for one in self._webhooks() if (found := self._worker(one))]
 
-    def _all(self) -> list[Webhook]:
+    def _webhooks(self) -> list[Webhook]:
         return self._container.stores.relational.webhooks.all() if self._container.settings.webhooks_token else []
 
-    def _follow(self) -> None:
+    def _apply_changes(self) -> None:
         now = self._container.kit.clock()
-        current = {one: one.secrets(now) for one in self._all()}
+        current = {one: one.secrets(now) for one in self._webhooks()}
         over = [one for one in self._served if current.get(one.webhook) != one.secrets]
-        self._end(over)
+        self._stop(over)
         self._served = [one for one in self._served if one not in over]
         known = {one.webhook for one in self._served}
         for webhook, secrets in current.items():
@@ -77,7 +77,7 @@ class Receivers:
                 thread.start()
                 self._served.append(_Served(webhook, secrets, stop, thread))
 
-    def _end(self, served: list[_Served]) -> None:
+    def _stop(self, served: list[_Served]) -> None:
         """Tell the workers to stop, without waiting: each still finishes its current batch and records the outcome."""
         for one in served:
             one.stop.set()

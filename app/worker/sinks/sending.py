@@ -114,14 +114,14 @@ class SinkWorker:
         if cursor is None:
             return 0
         if self._repeats:
-            return self._repeat(cursor, self._repeats.pop(0))
+            return self._resend(cursor, self._repeats.pop(0))
         ahead, self._next = self._next, None
         # The batch that was read ahead is useless if another process has moved the cursor.
         most = min(self._most, self._sink.batch)
         batch = ahead if ahead and ahead.after == cursor.position else self._reading.batch(cursor.position, most)
-        return self._settle(cursor, batch, self._sent(batch))
+        return self._settle(cursor, batch, self._send(batch))
 
-    def _more(self, batch: Batch, until: float) -> Sequence[Message]:
+    def _read_ahead(self, batch: Batch, until: float) -> Sequence[Message]:
         """Read the next events while `batch` is being sent, and return messages to send along with it.
 
         If the batch is full or the time `until` is over, they are kept for the next step instead. A store error is
@@ -139,11 +139,11 @@ class SinkWorker:
             self._next = following if following.read else None
         return ()
 
-    def _sent(self, batch: Batch) -> Sent:
+    def _send(self, batch: Batch) -> Sent:
         sent, begun = Sent(0), time.monotonic()
         if batch.messages:
             with relay_spans.sending(series_of(self._sink.name), self._sink.destination, batch.messages):
-                sent = self._sink.send(batch.messages, partial(self._more, batch, begun + LONG))
+                sent = self._sink.send(batch.messages, partial(self._read_ahead, batch, begun + LONG))
                 if sent.failure:
                     spans.failed(sent.failure)
         self._most = min(2 * self._most, self._sink.window)
@@ -170,7 +170,7 @@ class SinkWorker:
             return over + self._set_aside(moved, stop, stop.why)
         return self._failed(moved, stop, stop.why)
 
-    def _repeat(self, cursor: Cursor, dead: Logged) -> int:
+    def _resend(self, cursor: Cursor, dead: Logged) -> int:
         """Send a dead letter once more. If that fails, it stays a dead letter with the new reason."""
         failure: Exception | None
         try:
@@ -223,9 +223,9 @@ class SinkWorker:
 
     def _failed(self, cursor: Cursor, stop: Stop, failure: Exception) -> int:
         policy = self._policy
-        if isinstance(failure, Gone) or self._is_over(cursor.failing_since, policy.sink_tried):
+        if isinstance(failure, Gone) or self._has_passed(cursor.failing_since, policy.sink_tried):
             self._give_back(cursor, failure, disabled=True)
-        elif self._is_over(cursor.tried_since, policy.event_tried):
+        elif self._has_passed(cursor.tried_since, policy.event_tried):
             return self._set_aside(cursor, stop, failure)
         else:
             self._give_back(cursor, failure, disabled=False)
@@ -234,7 +234,7 @@ class SinkWorker:
     def _counted(self, count: int, outcome: str) -> None:
         meter.counted("sent", count, series_of(self._sink.name), outcome)
 
-    def _is_over(self, since: datetime | None, longest: timedelta | None) -> bool:
+    def _has_passed(self, since: datetime | None, longest: timedelta | None) -> bool:
         return since is not None and longest is not None and self._relational.now() - since >= longest
 
     def _give_back(self, cursor: Cursor, failure: Exception, *, disabled: bool) -> None:
