@@ -80,9 +80,9 @@ def main(ctx: click.Context) -> None:
 
 
 @main.command()
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be done, but do nothing.")
 def migrate(*, dry_run: bool) -> None:
-    """Bring every store up to date. Running it again changes nothing."""
+    """Migrate every store to the current schema. Idempotent."""
     with opened() as container:
         steps = container.stores.migrate(dry_run=dry_run)
         steps += [step for sink in container.stores.sinks for step in sink.migrate(dry_run=dry_run)]
@@ -93,7 +93,7 @@ def migrate(*, dry_run: bool) -> None:
 
 @main.command()
 def serve() -> None:
-    """Serve the API, until SIGTERM or SIGINT. The relay runs inside where QUARTET_RELAY says so."""
+    """Serve the API until SIGTERM or SIGINT. Runs the relay too, depending on QUARTET_RELAY."""
     from app.serving import require_migrated, serve_with
 
     serve_with(require_migrated)
@@ -101,7 +101,7 @@ def serve() -> None:
 
 @main.command()
 def start() -> None:
-    """Migrate, seed a small data set on the first start, and serve with the relay inside: what `make run` calls."""
+    """Migrate, seed sample data on the first start, and serve. Runs the relay too. Used by `make run`."""
     os.environ.setdefault("QUARTET_RELAY", "inline")
     from app.serving import prepare, serve_with
 
@@ -122,9 +122,9 @@ def openapi() -> None:
 
 
 @main.command()
-@click.option("--once", is_flag=True, help="Dispatch what is due now, then stop.")
+@click.option("--once", is_flag=True, help="Dispatch the events that are due now, then stop.")
 def relay(*, once: bool) -> None:
-    """Dispatch the events of both outboxes to their handlers, until SIGTERM or SIGINT."""
+    """Dispatch the events of both outboxes to their handlers until SIGTERM or SIGINT."""
     from app.moved_roles import follow
     from app.serving import require_migrated, require_room
     from app.telemetry import multiprocess
@@ -158,12 +158,12 @@ def relay(*, once: bool) -> None:
     },
 )
 def doctor() -> None:
-    """Check a system, and repair it."""
+    """Check and repair a system."""
 
 
 @doctor.command()
 def outbox() -> None:
-    """Show what waits and what is dead-lettered."""
+    """Show the number of waiting events, and the dead-lettered ones."""
     with opened() as container:
         for name, store in container.stores.outboxes().items():
             waiting = store.backlog()
@@ -176,7 +176,7 @@ def outbox() -> None:
 @doctor.command()
 @click.argument("event_ids", nargs=-1, type=click.UUID)
 def replay(event_ids: tuple[UUID, ...]) -> None:
-    """Dispatch dead-lettered events again: those named, or all."""
+    """Dispatch dead-lettered events again: the given ones, or all."""
     with opened() as container:
         local = container.kit.clock()
         count = sum(o.replay(event_ids or None, now=o.now() or local) for o in container.stores.outboxes().values())
@@ -184,10 +184,10 @@ def replay(event_ids: tuple[UUID, ...]) -> None:
 
 
 @doctor.command()
-@click.option("--account", metavar="HANDLE", help="Only this account and its posts.")
-@click.option("--repair/--no-repair", default=True, help="Mend what is found.", show_default=True)
+@click.option("--account", metavar="HANDLE", help="Check only this account and its posts.")
+@click.option("--repair/--no-repair", default=True, help="Repair the differences.", show_default=True)
 def drift(*, account: str | None, repair: bool) -> None:
-    """Compare feeds, counters and offers with the truth, while serving. Exit code 1 when something is wrong."""
+    """Compare feeds, counters and offers with the truth while serving. Exits with 1 if anything differs."""
     from app.doctor.drift import Drift
 
     began = time.monotonic()
@@ -202,14 +202,16 @@ def drift(*, account: str | None, repair: bool) -> None:
 
 @main.group()
 def rebuild() -> None:
-    """Make projections anew from the truth."""
+    """Rebuild projections from the truth."""
 
 
 @rebuild.command("feeds")
-@click.option("--account", metavar="HANDLE", help="Only this account.")
-@click.option("--wait/--no-wait", default=True, help="Help the relay, and wait until it is done.", show_default=True)
+@click.option("--account", metavar="HANDLE", help="Rebuild only this account.")
+@click.option(
+    "--wait/--no-wait", default=True, help="Help the relay and wait until all feeds are filled.", show_default=True
+)
 def rebuild_feeds(*, account: str | None, wait: bool) -> None:
-    """Fill home timelines, and write author timelines, anew from the truth, while serving."""
+    """Rebuild home and author timelines from the truth while serving."""
     from app.doctor.rebuild import Rebuild
     from app.worker.running import relay_of
 

@@ -14,7 +14,7 @@ DRIVERS = ("psycopg", "cassandra-driver", "pymongo", "redis", "amqp", "confluent
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def version(*, as_json: bool) -> None:
-    """Print the version, the schema it migrates to, Python and the engines' drivers. Asks no store."""
+    """Print the versions of Quartet, its schema, Python and the engines' drivers. Needs no store."""
     own = {
         "quartet": installed("quartet"),
         "schema": head(),

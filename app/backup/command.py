@@ -21,9 +21,10 @@ file = click.argument("path", metavar="FILE", type=click.Path(path_type=Path, di
 @file
 @click.pass_obj
 def dump(opened: Opened, path: Path) -> None:
-    """Write all truths of a running system into FILE, as they are at one moment.
+    """Write the truth of a running system to FILE, as of one point in time.
 
-    Sign-ins, feeds and caches are not in it: after a restore people sign in again, and feeds are filled from the truth.
+    Sessions, feeds and caches are not included: after a restore, users sign in again and feeds are filled from the
+    truth.
     """
     with opened() as container, _errors_in_one_line(path):
         _require_migrated(container)
@@ -35,13 +36,13 @@ def dump(opened: Opened, path: Path) -> None:
 
 @click.command()
 @file
-@click.option("--verify-only", is_flag=True, help="Compare FILE with what the stores hold, and change nothing.")
-@click.option("--again", is_flag=True, help="Go on where a restore of FILE was cut off.")
+@click.option("--verify-only", is_flag=True, help="Compare FILE with the stores' contents; change nothing.")
+@click.option("--again", is_flag=True, help="Continue an interrupted restore of FILE.")
 @click.pass_obj
 def restore(opened: Opened, path: Path, *, verify_only: bool, again: bool) -> None:
-    """Load FILE into empty stores, and compare them with it. Start servers and the relay afterwards.
+    """Load FILE into empty stores, and compare the result. Start servers and the relay afterwards.
 
-    Exit code 1 when FILE is not whole, the stores are not empty, or what they hold differs from it.
+    Exits with 1 if FILE is incomplete, the stores are not empty, or their contents differ from FILE.
     """
     with opened() as container, _errors_in_one_line(path):
         stores, rates = container.stores, KindRates(container.settings.engines)

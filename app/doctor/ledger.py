@@ -20,14 +20,15 @@ Opened = Callable[[], AbstractContextManager[Container]]
 
 
 @click.command("ledger")
-@click.option("--anchor", "path", metavar="FILE", type=click.Path(path_type=Path), help="Not the folder's newest.")
-@click.option("--since-anchor", is_flag=True, help="Only what came after the anchor.")
-@click.option("--json", "as_json", is_flag=True, help="A JSON object a line, the last of which is the sum.")
+@click.option("--anchor", "path", metavar="FILE", type=click.Path(path_type=Path),
+              help="Use this anchor, not the newest one of the folder.")  # fmt: skip
+@click.option("--since-anchor", is_flag=True, help="Audit only the changes since the anchor.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object per line, the last with the totals.")
 @click.pass_obj
 def audit_ledger(opened: Opened, *, path: Path | None, since_anchor: bool, as_json: bool) -> None:
-    """Hold money, orders and stock against one another and against the last anchor, while serving.
+    """Audit money, orders and stock against each other and against the last anchor, while serving.
 
-    Exit code 1 when something is wrong.
+    Exits with 1 if anything is wrong.
     """
     began, count = time.monotonic(), 0
     with opened() as container:
@@ -71,16 +72,16 @@ def _conclude(anchor: Anchor | None, count: int, seconds: float, *, whole: bool,
 
 @click.group()
 def ledger() -> None:
-    """The book of money."""
+    """Anchor the ledger of money."""
 
 
 @ledger.command()
-@click.option("--to", metavar="FILE", help="Not into QUARTET_ANCHOR_FOLDER; - is the standard output.")
+@click.option("--to", metavar="FILE", help="Write to FILE, not into QUARTET_ANCHOR_FOLDER; - is stdout.")
 @click.pass_obj
 def anchor(opened: Opened, *, to: str | None) -> None:
-    """Sign how far every account has come, and write it out. What came since the last anchor is audited before.
+    """Write a signed anchor of the ledger's current state, after auditing the changes since the last anchor.
 
-    Exit code 1, and no anchor, when something is wrong.
+    Writes no anchor and exits with 1 if anything is wrong.
     """
     with opened() as container:
         anchors = container.money.anchors

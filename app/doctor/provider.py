@@ -34,18 +34,18 @@ class TimeOption(click.ParamType[datetime]):
 
 
 @click.command("provider")
-@click.option("--from", "since", type=TimeOption(), help="Only payments from this moment (RFC 3339) on.")
-@click.option("--to", "until", type=TimeOption(), help="Only payments before this moment.")
+@click.option("--from", "since", type=TimeOption(), help="Only payments from this time (RFC 3339) on.")
+@click.option("--to", "until", type=TimeOption(), help="Only payments before this time.")
 @click.option("--patience", type=click.FloatRange(min=0), default=PATIENCE, show_default=True,
-              help="Seconds that a payment may be under way before it is a difference.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="A JSON object a line, the last of which is the sum.")
+              help="Seconds for which a payment may be in progress before it counts as a difference.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object per line, the last with the totals.")
 @click.pass_obj
 def compare_with_provider(
     opened: Opened, *, since: datetime | None, until: datetime | None, patience: float, as_json: bool
 ) -> None:
-    """Compare the payment provider's list with the ledger, both ways, while serving.
+    """Compare the payment provider's list with the ledger, in both directions, while serving.
 
-    Exit code 1 when something differs, or is still open.
+    Exits with 1 if a payment differs or is still open.
     """
     began, count = time.monotonic(), 0
     with opened() as container:

@@ -30,15 +30,17 @@ INTERRUPTED = 130
 
 @click.command()
 @click.argument("role", type=click.Choice(ROLES))
-@click.option("--to", "url", required=True, metavar="URL", help="The new place, as in QUARTET_<ROLE>_URL.")
-@click.option("--dry-run", is_flag=True, help="Check everything, count what is there, and change nothing.")
-@click.option("--verify-only", is_flag=True, help="Compare both places, by count and digest, and change nothing.")
+@click.option(
+    "--to", "url", required=True, metavar="URL", help="URL of the new place, in the form of QUARTET_<ROLE>_URL."
+)
+@click.option("--dry-run", is_flag=True, help="Check everything and count the items, but change nothing.")
+@click.option("--verify-only", is_flag=True, help="Compare both places by count and digest; change nothing.")
 @click.pass_obj
 def move(opened: Opened, role: str, url: str, *, dry_run: bool, verify_only: bool) -> None:
-    """Move a role to another place while the system serves. Killed at any point, run it again.
+    """Move a role to another place while the system serves. If it is killed at any point, run it again.
 
-    The new place gets its tables, and must be empty otherwise. Exit code 1 when the role was not moved. With the URL
-    where the role is, a move that was killed is given up.
+    Creates the tables in the new place, which must be empty otherwise. Exits with 1 if the role was not moved. With
+    the URL of the role's current place, it cancels a move that was killed.
     """
     url = _absolute(url)
     with opened() as container, _errors_in_one_line(), _opened_stores(container, role, url) as (old, new, there):

@@ -30,9 +30,11 @@ class SeededLogin(Struct, frozen=True):
 
 
 @click.command()
-@click.option("--seed", "number", default=1, show_default=True, help="Another number makes other data, beside the old.")
+@click.option(
+    "--seed", "number", default=1, show_default=True, help="Another number creates different data, beside the old."
+)
 @click.option("--size", type=click.Choice(NAMES), default=SMALL, show_default=True)
-@click.option("--accounts", type=count, help="This and the next six: counts in place of the size's.")
+@click.option("--accounts", type=count, help="This and the next six options override the counts of --size.")
 @click.option("--follows", type=count)
 @click.option("--products", type=count)
 @click.option("--posts", type=count)
@@ -44,24 +46,24 @@ class SeededLogin(Struct, frozen=True):
     type=click.IntRange(1, 10_000),
     default=BATCH,
     show_default=True,
-    help="Rows of one write; five times as many follows, half as many posts or comments.",
+    help="Rows per write; five times as many for follows, half as many for posts and comments.",
 )
-@click.option("--concurrency", type=click.IntRange(1), help="Writes at a time, at most QUARTET_THREADS (the default).")
+@click.option("--concurrency", type=click.IntRange(1), help="Concurrent writes, at most QUARTET_THREADS (the default).")
 @click.option(
     "--until",
     type=click.DateTime(["%Y-%m-%d"]),
     default=f"{UNTIL:%Y-%m-%d}",
     show_default=True,
-    help="When the sixty days end over which the posts are spread.",
+    help="End of the sixty days over which the posts are spread.",
 )
-@click.option("--password", default=PASSWORD, show_default=True, help="Of all seeded accounts.")
-@click.option("--verify", is_flag=True, help="Read everything back; exit with 1 if it is not as planned.")
-@click.option("--only-if-empty", is_flag=True, help="Do nothing in a system that holds other posts or products.")
+@click.option("--password", default=PASSWORD, show_default=True, help="Password of all seeded accounts.")
+@click.option("--verify", is_flag=True, help="Read everything back; exit with 1 if anything differs from the plan.")
+@click.option("--only-if-empty", is_flag=True, help="Do nothing if the system has other posts or products.")
 @click.pass_obj
 def seed(opened: Opened, /, **options: Any) -> None:
-    """Fill the system with sample data: the same data for the same options.
+    """Fill the system with sample data. The same options produce the same data.
 
-    Run it again after an interruption: it goes on where it stopped. All accounts have the same password.
+    After an interruption, run it again to continue. All accounts have the same password.
     """
     chosen = _sizes(options)
     until = options["until"].replace(tzinfo=UTC)

@@ -19,19 +19,28 @@ SHOWN = 5
 
 
 @click.command()
-@click.option("--metrics", "addresses", multiple=True, metavar="URL", help="Of /metrics; by default as configured.")
-@click.option("--over", type=click.FloatRange(min=0), default=0.0, help="Seconds to watch them; 0: since they started.")
 @click.option(
-    "--limit", "limits", multiple=True, type=(str, float), metavar="LEVEL NUMBER", help="Of what an engine cannot know."
+    "--metrics", "addresses", multiple=True, metavar="URL", help="URL of a /metrics page; default: as configured."
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option(
+    "--over", type=click.FloatRange(min=0), default=0.0, help="Seconds to observe the metrics; 0: since their start."
+)
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    type=(str, float),
+    metavar="LEVEL NUMBER",
+    help="A limit that engines cannot report.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
 def advice(
     opened: Opened, *, addresses: tuple[str, ...], over: float, limits: tuple[tuple[str, float], ...], as_json: bool
 ) -> None:
-    """Say which index, setting, pool or rung comes next, from what the engines and our series measured.
+    """Recommend the next index, setting, pool or rung, from statistics of the engines and Quartet's metrics.
 
-    Changes nothing. Exit code 1 when there is advice.
+    Changes nothing. Exits with 1 if there is advice.
     """
     with opened() as container, contextlib.closing(Observers(container.urls)) as observers:
         series, notes = scraped(addresses or metrics_of(container), over)

@@ -25,19 +25,19 @@ def drain(container: Container) -> None:
 
 @click.command()
 def asyncapi() -> None:
-    """Print the AsyncAPI document of the events that leave. Needs no store."""
+    """Print the AsyncAPI document of the events that are sent. Needs no store."""
     click.echo(json.dumps(document(), indent=2))
 
 
 @click.group()
 def sinks() -> None:
-    """Where events are sent to, and how far that is."""
+    """Show and manage the sinks that events are sent to."""
 
 
 @sinks.command("list")
 @click.pass_obj
 def show(opened: Opened) -> None:
-    """Show how far each sink is, why it waits, and what it refuses."""
+    """Show each sink's waiting events, its last error and its dead letters."""
     with opened() as container:
         log = container.stores.relational.event_log
         for state in log.states():
@@ -50,10 +50,12 @@ def show(opened: Opened) -> None:
 
 @sinks.command()
 @click.argument("name")
-@click.option("--since", type=click.DateTime(), required=True, help="When they were logged, in UTC.")
+@click.option(
+    "--since", type=click.DateTime(), required=True, help="Time from which on the events were logged, in UTC."
+)
 @click.pass_obj
 def replay(opened: Opened, *, name: str, since: datetime) -> None:
-    """Send again, in order, all that was logged at a time or later and is still kept, with the same ids."""
+    """Send again, in order and with the same ids, all stored events that were logged at --since or later."""
     with opened() as container:
         log = container.stores.relational.event_log
         position = log.rewind(name, since=since.replace(tzinfo=UTC))
@@ -67,7 +69,7 @@ def replay(opened: Opened, *, name: str, since: datetime) -> None:
 @click.argument("name")
 @click.pass_obj
 def forget(opened: Opened, *, name: str) -> None:
-    """Forget a sink that is no more: what it has not sent is kept for it until then."""
+    """Remove a sink that no longer exists. Until then its unsent events are stored."""
     with opened() as container:
         if name in {sink.name for sink in container.stores.sinks}:
             raise click.ClickException(f"{name} is among QUARTET_SINKS")
