@@ -1,4 +1,4 @@
-"""Store URLs: one grammar, and one-line error messages that never repeat the text of the URL, which holds a password.
+"""Store URLs: one grammar, and one-line error messages that never contain the URL's text, which may hold a password.
 
     scheme://[user[:password]@]host[:port][,host[:port]...][/path][?option=value[&...]]
 

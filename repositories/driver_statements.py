@@ -20,7 +20,7 @@ MOST_PLANS = 2000
 # Execution option for statements that read thousands of rows: the driver's own tuples, without column names.
 AS_THEY_COME = {"as_they_come": True}
 R = TypeVar("R")
-# `dict` instead of `Mapping`: every statement checks the type several times, and the check of an ABC is slow.
+# `dict` instead of `Mapping`, because each call checks the type several times, and `isinstance` is slow for an ABC.
 Values = dict[str, Any] | Sequence[dict[str, Any]]
 Process = Callable[[Any], Any]
 IsOutdated = Callable[[BaseException], bool]

@@ -36,7 +36,7 @@ def made_on_sqlite(roles: Collection[str]) -> dict[str, str]:
 
 
 def _made(roles: Collection[str], dialect: Dialect, others: dict[str, Statements]) -> dict[str, str]:
-    """The hot role is left out: its only indexes are those on expiry times, which its adapters create themselves."""
+    """Indexes of relational tables and of `others`. Those of the hot role, on expiry times, its adapters create."""
     found = {}
     if "relational" in roles:
         for index in (index for table in COPIED[0].metadata.tables.values() for index in table.indexes):

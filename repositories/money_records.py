@@ -167,7 +167,7 @@ class SubOrder(Struct, frozen=True):
 
 
 class Order(Struct, frozen=True):
-    """`due_at` is when the relay settles the order; None when it is not `placed`.
+    """An order of a buyer. `due_at` is when the relay settles it; None unless it is `placed`.
 
     A seller sees only the seller's own part; all fields then describe this part instead of the whole order.
     """
@@ -236,7 +236,7 @@ class Refund(Struct, frozen=True):
 
 
 class RequestKey(Struct, frozen=True):
-    """The scope of an idempotency key is the account and the route with its method."""
+    """An idempotency key with its scope, which is the account, and the route with its method."""
 
     account_id: UUID
     route: str

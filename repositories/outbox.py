@@ -1,4 +1,4 @@
-"""The interface that the relay uses of an outbox. There are two outboxes: `relational.outbox` and `documents.outbox`.
+"""The outbox as the relay uses it. There are two outboxes: `relational.outbox` and `documents.outbox`.
 
 Pattern: transactional outbox with row claiming. An outbox is never read by "id > last", since ids are not in commit
 order. The relay leases unsent events, and only the holder of the lease may change them.

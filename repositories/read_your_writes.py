@@ -130,7 +130,7 @@ def merged(one: Positions, other: Positions) -> dict[str, str]:
 
 
 def read(store: str, *, elsewhere: str | None = None) -> None:
-    """Report a read that may go to a replica; `elsewhere` is why it did not."""
+    """Report a read that may go to a replica; `elsewhere` is the reason why it went to the primary."""
     seen = _seen.get()
     if seen is not None and elsewhere is None:
         seen.late = True

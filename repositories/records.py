@@ -1,7 +1,7 @@
 """The data types of the ports: immutable, typed, without behaviour.
 
-Times are aware datetimes in UTC with microseconds. Ids of things ordered by time are UUIDv7 (RFC 9562), so
-that comparing ids compares age. Money is integer minor units with an ISO 4217 code.
+Times are aware datetimes in UTC with microseconds. Ids of things ordered by time are UUIDv7 (RFC 9562), so that
+comparing ids compares age. Money is integer minor units with an ISO 4217 code.
 """
 
 from datetime import datetime
@@ -161,7 +161,7 @@ class Facets(Struct, frozen=True):
 
 
 class Session(Struct, frozen=True, omit_defaults=True):
-    """`used_at` and `address` are those of the last recorded use; None in sessions stored by earlier versions.
+    """A signed-in device. `used_at` and `address` are of the last recorded use, None if an earlier version stored it.
 
     `seen` has, by store, the position that a replica must have reached to serve this account's reads (see
     `repositories/read_your_writes.py`).
@@ -178,10 +178,10 @@ class Session(Struct, frozen=True, omit_defaults=True):
 
 
 class Ending(Struct, frozen=True):
-    """The record that sessions of an account were ended: `session_id`, or several if that is None.
+    """The record that sessions of an account were ended.
 
-    Then it means all sessions created up to `ended_at` except `kept_id`. `noted_at` is when this was recorded,
-    `over_at` when all these sessions would have expired anyway.
+    They are the one with `session_id` or, if that is None, all created up to `ended_at` except `kept_id`. `noted_at` is
+    when this was recorded, `over_at` when all of them would have expired anyway.
     """
 
     id: UUID

@@ -53,7 +53,7 @@ class SqlDatabase(Protocol):
     """Thread-safe. Errors are those of the ports, and each call has a deadline."""
 
     def rows(self, sql: str, parameters: Parameters = ()) -> list[Row]:
-        """The rows of a single statement, run in the transaction of the enclosing block if there is one."""
+        """The rows of a single statement, run in the transaction of the enclosing block, or without one on its own."""
 
     def change(self, sql: str, parameters: Parameters = ()) -> list[Row]:
         """Like `rows`, for a statement that writes. It must end with `RETURNING`, since it has to return rows."""

@@ -1,6 +1,6 @@
-"""The records that a move copies of feeds: entries and removals with their timestamps.
+"""The records that a move copies of the feed store: entries and removals with their timestamps.
 
-The new place merges them, the latest timestamp wins, so they may arrive in any order and more than once.
+The new place merges them by the latest timestamp, so they may arrive in any order and more than once.
 """
 
 from datetime import timedelta

@@ -2,7 +2,7 @@
 
 - Order: by post id (UUIDv7), which is by time. Ids and bounds that are not UUIDv7 raise `Invalid`.
 - Content: a superset of what the reader may see. Callers filter by the follow graph and by the posts that exist.
-- Writes are upserts and removals with the timestamp of their event, so they may be repeated, late or out of order.
+- Writes: upserts and removals with the timestamp of their event, so they may be repeated, late or out of order.
   A removal beats every write with the same or an older timestamp that arrives within ten days.
 - Pages: newest first below `before` or from the top; oldest first above `after`; with both, oldest first between
   them. Bounds are exclusive. A limit below 1 gives an empty page.
@@ -41,7 +41,7 @@ class FeedStore(Store, Protocol):
     def author_page(
         self, author: UUID, *, before: UUID | None = None, after: UUID | None = None, limit: int
     ) -> list[PostRef]:
-        """One or two round trips where posts are dense."""
+        """A page of an author's timeline: one or two round trips if posts are dense."""
 
     @abstractmethod
     def push(self, post: PostRef, owners: Sequence[UUID], at: datetime) -> None:

@@ -1,4 +1,4 @@
-"""The two kinds of records that a move copies of sessions. They are the same for every engine."""
+"""The records that a move copies of the session store. They are the same for every engine."""
 
 from datetime import datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""View counts on their way to the source of truth: write-back, buffered beside the cache and taken in batches."""
+"""View counts before they reach the documents: buffered beside the cache, taken in batches (pattern: write-back)."""
 
 from abc import abstractmethod
 from collections.abc import Mapping

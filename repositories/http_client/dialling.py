@@ -1,4 +1,4 @@
-"""Opens connections to an origin, by a deadline, whatever its name servers and addresses do."""
+"""Opens connections to an origin with a deadline, even if its name servers or some of its addresses do not answer."""
 
 import contextlib
 import functools

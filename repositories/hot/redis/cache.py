@@ -187,9 +187,9 @@ class RedisCache(RedisBacked, Cache):
         return list(groups.items())
 
     def _run(self, commands: Sequence[Command]) -> list[Any]:
-        """Run commands, which may be sent twice: a second run changes nothing.
+        """Run commands, which may be sent twice. A second run changes nothing, except that `EXTEND` adds again.
 
-        The exception is `EXTEND`, which adds its bytes again: what is added must mean the same twice.
+        So readers of `Held.more` must accept the same bytes twice.
         """
         return self._link.exchange(*commands, again=True) if commands else []
 

@@ -45,7 +45,7 @@ redis.call('ZADD', KEYS[4], 0, ARGV[3])
 redis.call('ZADD', KEYS[5], ARGV[5], ARGV[3])
 return head
 """
-# KEYS of the next two: the head, the stream, the keys of its events (only to append).
+# KEYS of the next two: the head, the stream and, to append, the keys of its events.
 _APPEND = """
 local head, kept = redis.call('GET', KEYS[1]), tonumber(ARGV[4])
 if not head or redis.call('ZSCORE', KEYS[3], ARGV[1]) then return 0 end
