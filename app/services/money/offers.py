@@ -5,7 +5,7 @@ the document still says the same (rules in `repositories/relational/offers_port.
 order only if the row has its digest; the statement that reserves the units checks this. If not, the documents are read.
 
 A write of a product takes three steps: `begin` voids the row, the document is written, `settle` fills the row again. A
-process that crashes in between leaves an empty row: orders then read the documents, and an order or the event of the
+process that crashes in between leaves a void row: orders then read the documents, and an order or the event of the
 write settles the row if it can. A write that began but never reached the document is fenced off by the sweeper
 (`Products.end_write`) before the row is settled.
 """

@@ -40,9 +40,9 @@ class AccountDeletion:
     def delete(self, session: Session, password: str, *, forfeit: bool = False) -> None:
         """Delete the account. Raises `WrongPassword`, also if the password was changed concurrently, and `Missing`.
 
-        Raises `RuleBroken` with code `orders_unfinished` while a buyer waits for goods or a refund. Without `forfeit`
-        also with `payments_open` while the payment provider has not reported the outcome of a deposit or a payout, and
-        with `money_left` if the wallet is not empty.
+        Raises `RuleBroken` with code `orders_unfinished` while there are sub-orders of this seller to fulfil or to
+        refund. Without `forfeit` also with `payments_open` while the payment provider has not reported the outcome of a
+        deposit or a payout, and with `money_left` if the wallet is not empty.
 
         While the session store is unavailable, no token is accepted; the event ends the sessions once it is back.
         """
