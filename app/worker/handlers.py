@@ -182,7 +182,7 @@ def _until_known(container: Container, begun: datetime) -> Iterator[None]:
 
 
 def log_seal(_container: Container, event: events.LedgerAnchored, _at: datetime) -> None:
-    """Log a copy of the anchor's seal, since the owner of the database may not be able to alter the logs."""
+    """Log a copy of the anchor's seal: logs are kept where the owner of the database cannot alter them."""
     log.info("ledger anchored: %s", event.seal)
 
 
