@@ -35,7 +35,10 @@ class Limits(Store, Protocol):
 
     @abstractmethod
     def take(self, key: str, rate: Rate, *, spend: bool = True) -> Verdict:
-        """Ask for one request and count it if it is allowed; without `spend` only ask. One round trip."""
+        """Ask for one request and count it if it is allowed; without `spend` only ask.
+
+        One round trip; in an SQL database a refusal takes two.
+        """
 
 
 def judged(late: float, rate: Rate, *, spend: bool) -> tuple[Verdict, float]:

@@ -71,7 +71,7 @@ class Streams(Store, Protocol):
     def append(self, account_ids: Collection[UUID], event: LiveEvent) -> None:
         """Add the event to the streams of those accounts that listen.
 
-        One round trip for each 1,000 accounts to find the listeners, and another if there are any.
+        At most one round trip for each 1,000 accounts to find the listeners, and one for each 250 of these.
         """
 
     @abstractmethod

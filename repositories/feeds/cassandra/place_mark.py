@@ -116,7 +116,7 @@ class PlaceMark:
         return bool(self._link.schema(GATE_COLUMN, (self._keyspace, table)))
 
     def _after_tidying(self) -> Row | None:
-        """The mark's row, once no process puts gates back any more."""
+        """The mark's row, once no process puts gates back any more, or the hold of a dead one has run out."""
         row, since = self._link.mark(), time.monotonic()
         while row and row[4].startswith(TIDYING) and time.monotonic() - since < HELD_SECONDS:
             time.sleep(WAIT_SECONDS)
