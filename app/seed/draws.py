@@ -14,7 +14,7 @@ class Draws:
         self._world = world
 
     def number(self, *name: str | int) -> int:
-        """64 bits."""
+        """A number of 64 bits."""
         text = ":".join(map(str, (self._world, *name)))
         return int.from_bytes(blake2b(text.encode(), digest_size=8).digest())
 

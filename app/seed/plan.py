@@ -80,7 +80,7 @@ class Plan:
 
     @cached_property
     def followees(self) -> list["array[int]"]:
-        """Whom each account follows: nearly all follow the celebrity, the others are drawn by rank."""
+        """The followees of each account: nearly all follow the celebrity, the others are drawn by rank."""
         count = self.sizes.accounts
         draw = self._draws.stream("followees")
         weights = [draw.lognormvariate(0.0, 0.7) for _ in range(count)]
