@@ -52,7 +52,7 @@ def move(opened: Opened, role: str, url: str, *, dry_run: bool, verify_only: boo
             click.echo(f"{role} is there: QUARTET_{role.upper()}_URL is to say so in every process")
             return
         if not (dry_run or verify_only):
-            # All of it: streams and limits live at the URL of the cache.
+            # Migrate all stores, since streams and limits are at the URL of the cache, too.
             with of_place(NEW):
                 there.migrate()
         with of_place(NEW):
