@@ -17,11 +17,11 @@ class Backlogs(Gauges):
     prefix = "quartet_outbox"
     labels = ("truth",)
     about = {  # noqa: RUF012  a constant
-        "readable": "1 when the truth said how much waits",
+        "readable": "1 when the truth reported how many events wait",
         "unsent": "events that wait for the relay",
-        "dead_lettered": "events that were dead-lettered after too many tries",
+        "dead_lettered": "events dead-lettered after too many failed attempts",
         "oldest_seconds": "age of the oldest event that waits",
-        "deferred": "keys to drop and live events that wait for the cache to be back",
+        "deferred": "keys to drop and live events that wait for the cache's Redis to return",
     }
 
     def __init__(self, outboxes: Mapping[str, Outbox], clock: Clock) -> None:

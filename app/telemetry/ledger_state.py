@@ -15,7 +15,7 @@ class LedgerState(Gauges):
     about = {  # noqa: RUF012  a constant
         "anchor_age_seconds": "age of the newest anchor",
         "audit_age_seconds": "age of the last audit by `quartet doctor ledger`",
-        "audit_findings": "what the last audit has found",
+        "audit_findings": "number of findings of the last audit",
     }
 
     def __init__(self, known: Known, clock: Clock) -> None:

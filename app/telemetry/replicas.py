@@ -12,9 +12,9 @@ class ReplicaGauges(Gauges):
     prefix = "quartet_replica"
     labels = ("store", "replica")
     about = {  # noqa: RUF012  a constant
-        "serves": "1 when reads go there",
-        "lag_seconds": "how far it is behind the primary, where that is known",
-        "lag_bytes": "log of the primary that it has not replayed",
+        "serves": "1 when reads go to this replica",
+        "lag_seconds": "how far the replica is behind the primary, where known",
+        "lag_bytes": "bytes of the primary's log that the replica has not replayed",
     }
 
     def __init__(self, stores: Mapping[str, Store]) -> None:

@@ -41,42 +41,49 @@ def _histogram(name: str, about: str, *labels: str, buckets: tuple[float, ...] =
 
 REQUESTS = _counter("http_requests", "answers, by route, method and status", "route", "method", "status")
 REQUEST_SECONDS = _histogram("http_request_seconds", "time to answer, by route and method", "route", "method")
-CALL_SECONDS = _histogram("store_call_seconds", "time of a call to a store, waiting included", "store", "operation")
-FURTHER = _counter("store_further_trips", "commands that calls to a store sent beyond their first", "store")
-ERRORS = _counter("store_errors", "calls to a store that failed", "store", "operation")
-CACHE = _counter("cache_events", "what the cache did, in keys, by kind", "kind")
-POOL_WAIT = _histogram("pool_wait_seconds", "waits for a connection, of calls that found none free", "store")
-POOL_SIZE = _gauge("pool_connections", "connections that the pools may open", "store", "lane")
+CALL_SECONDS = _histogram(
+    "store_call_seconds", "time of a call to a store, including the wait for a connection", "store", "operation"
+)
+FURTHER = _counter("store_further_trips", "commands that calls to a store sent after their first", "store")
+ERRORS = _counter("store_errors", "calls to a store without an answer", "store", "operation")
+CACHE = _counter("cache_events", "cache events by kind, counted in keys", "kind")
+POOL_WAIT = _histogram("pool_wait_seconds", "waits of calls that found no free connection", "store")
+POOL_SIZE = _gauge("pool_connections", "connections that the pools may open, all processes together", "store", "lane")
 POOL_IN_USE = _gauge("pool_in_use", "connections in use, sampled", "store", "lane")
 DURATIONS = {
     "fanout_lag": _histogram(
-        "fanout_lag_seconds", "from a post's publication to its place in a follower's timeline", buckets=LAG
+        "fanout_lag_seconds", "from a post's publication to its entry in a follower's timeline", buckets=LAG
     )
 }
 COUNTS = {
     "deliveries": _counter("deliveries", "entries pushed into timelines"),
     "events": _counter("events", "events tried by the relay", "type", "outcome"),
-    "sent": _counter("sink_events", "events for a sink, by what became of them", "sink", "outcome"),
+    "sent": _counter("sink_events", "events for a sink, by outcome", "sink", "outcome"),
     "replica_reads": _counter(
-        "replica_reads", "reads that may go to a replica, by where they went or why not", "store", "outcome"
+        "replica_reads",
+        "reads that may go to a replica, by outcome: `replica`, or why the primary answered",
+        "store",
+        "outcome",
     ),
-    "lost_tail": _counter(
-        "lost_tail", "acknowledged writes and sign-ins that a failover has lost, as far as they are noticed"
-    ),
+    "lost_tail": _counter("lost_tail", "acknowledged writes and sign-ins that a failover has lost, as far as detected"),
     "contended": _counter("store_contended", "calls to a store that lost to concurrent ones", "store", "operation"),
-    "refused": _counter("requests_refused", "requests that got no thread, by why", "reason"),
-    "alarms": _counter("alarms", "what cannot be unless money tables were altered, by where it was seen", "seen"),
+    "refused": _counter("requests_refused", "requests that got no thread, by reason", "reason"),
+    "alarms": _counter(
+        "alarms",
+        "inconsistencies that are impossible unless money tables were altered, by where they were seen",
+        "seen",
+    ),
 }
 LEVELS = {
-    "fanouts": _gauge("fanouts_running", "fan-outs that are being worked on"),
-    "streams": _gauge("streams_open", "live streams that are open"),
+    "fanouts": _gauge("fanouts_running", "fan-outs in progress"),
+    "streams": _gauge("streams_open", "open live streams"),
 }
 # Set periodically by `keep_sampling`, as the gauges of the pools are.
 SAMPLED = {
-    "in_flight": _gauge("requests_in_flight", "requests that are worked on or wait for a thread"),
-    "limit": _gauge("requests_limit", "requests that may be worked on or wait for a thread, as it is now"),
-    "bodies": _gauge("bodies_awaited", "requests whose body is awaited"),
-    "most_streams": _gauge("streams_limit", "live streams that may be open"),
+    "in_flight": _gauge("requests_in_flight", "requests that are running or wait for a thread, sampled"),
+    "limit": _gauge("requests_limit", "how many requests may run or wait for a thread, sampled"),
+    "bodies": _gauge("bodies_awaited", "requests whose body is still arriving, sampled"),
+    "most_streams": _gauge("streams_limit", "limit of open live streams, all processes together"),
 }
 
 

@@ -17,7 +17,7 @@ class SinkLags(Gauges):
     labels = ("sink",)
     about = {  # noqa: RUF012  a constant
         "waiting": "events that wait for the sink",
-        "oldest_seconds": "since when the oldest of them has waited",
+        "oldest_seconds": "age of the oldest event that waits for the sink",
         "dead_lettered": "events that the sink has refused",
     }
 

@@ -22,12 +22,12 @@ from repositories.records import Account
 PER_PAGE = 20
 LONGEST = 200
 WHY = {
-    "timeline": ("pushed", "good", "in the feed store, where fan-out has put it"),
-    "top": ("pushed", "good", "in the cached top of the feed, which fan-out keeps"),
-    "older": ("pulled", "calm", "below the low watermark, from the documents, kept in the cached top"),
-    "in_flight": ("in flight", "fair", "its fan-out is not done, so it is read from the documents"),
-    "author_pulled": ("pulled", "fair", "its author is pulled, or the follow is not filled back yet"),
-    "all_pulled": ("pulled", "calm", "the pushed timeline is not complete here, so all is read from the documents"),
+    "timeline": ("pushed", "good", "in the feed store, written by its fan-out"),
+    "top": ("pushed", "good", "in the cached top of the feed, updated by its fan-out"),
+    "older": ("pulled", "calm", "below the low watermark: read from the documents, kept in the cached top"),
+    "in_flight": ("in flight", "fair", "its fan-out is not complete, so it is read from the documents"),
+    "author_pulled": ("pulled", "fair", "its author is pulled, or the follow is not back-filled yet"),
+    "all_pulled": ("pulled", "calm", "the pushed timeline is incomplete here, so posts are read from the documents"),
 }
 
 

@@ -154,13 +154,13 @@ HITS, MISSES = ("hit", "stale", "negative"), ("miss", "error")
 KINDS = {
     "hit": "a fresh value",
     "stale": "an old value was served",
-    "negative": "a remembered absence",
+    "negative": "a cached absence",
     "miss": "no value",
-    "load": "the source was asked: a fill",
-    "refresh": "a load ahead of the end",
-    "refused": "the fence kept a late fill out",
+    "load": "a value was read from the stores: a fill",
+    "refresh": "a load before the expiry",
+    "refused": "a late fill was discarded",
     "drop": "invalidated",
-    "error": "the cache gave no answer",
+    "error": "the cache did not answer",
 }
 PANELS: dict[str, tuple[str, Callable[[], Context]]] = {
     "stores": ("Stores", stores),
@@ -186,10 +186,10 @@ def _remark_on_relays(series: Recent | None) -> str:
     if container().settings.relay_inline:
         return ""
     if not container().settings.relays:
-        return "The relay is a process of its own: name its metrics in QUARTET_CONSOLE_RELAYS to see them here."
+        return "The relay is a separate process: set QUARTET_CONSOLE_RELAYS to see its metrics here."
     found = series.now("relays") if series else {}
     silent = sorted(name for (name,), up in found.items() if not up)
-    without = f" No answer from {', '.join(silent)}: the last figures count." if silent else ""
+    without = f" No answer from {', '.join(silent)}: their last values are shown." if silent else ""
     return f"Relays that answer: {len(found) - len(silent)}.{without}"
 
 

@@ -24,7 +24,7 @@ ASSETS = Path(__file__).parent / "assets"
 FEW = 6
 # Endpoints that need no session.
 OPEN = {"console.sign_in", "console.signed_in"}
-ELSEWHERE = "Other processes do not know: until your eight hours are over a copy of the cookie counts there."
+ELSEWHERE = "Other processes do not know: they accept a copy of the cookie until its eight hours are over."
 NAME = "operator of the console"
 
 
@@ -73,7 +73,7 @@ def finish(answer: Response) -> Response:
 @blp.errorhandler(Invalid)
 def no_value(error: Invalid) -> Response:
     """Answer 400: the value looked for has characters that no store accepts, so it cannot exist."""
-    return refused(400, "This cannot be looked for", str(error))
+    return refused(400, "This cannot be searched for", str(error))
 
 
 @blp.errorhandler(StoreError)
@@ -140,7 +140,7 @@ def sign_in() -> Response:
 def signed_in() -> Response:
     """Sign in by the token, which is sent only in the body. Failures are limited as those of any sign-in."""
     if request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
-        return refused(403, "This form is of another site", "Nothing was done.")
+        return refused(403, "This form was sent by another site", "Nothing was done.")
     try:
         with container().people.throttle.guess(NAME, caller_address()):
             operators().check(request.form.get("token", ""))
@@ -183,9 +183,9 @@ def _refused_post(session: UUID, *, is_known: bool) -> Response | None:
     Signing out is admitted in the latter case.
     """
     if not operators().is_own_form(request, session):
-        return refused(403, "This form is too old", "Go back, load the page anew and try again. Nothing was done.")
+        return refused(403, "This form is too old", "Go back, reload the page and try again. Nothing was done.")
     if not is_known and request.endpoint != "console.sign_out":
-        return refused(503, "A store does not answer", "It knows whether you have signed out. Nothing was done.")
+        return refused(503, "A store does not answer", "It stores whether you have signed out. Nothing was done.")
     return None
 
 
