@@ -41,20 +41,8 @@ class Limits(Store, Protocol):
         """
 
 
-def judged(late: float, rate: Rate, *, spend: bool) -> tuple[Verdict, float]:
-    """The verdict, and the seconds until the bucket is full after it. `late` is that time before it, at least zero.
-
-    The script in `redis/limits.py` computes the same.
-    """
-    each = 1 / rate.per_second
-    room = each * rate.burst
-    # The tolerance is for rounding errors in sums of fractions.
-    allowed = late + each <= room + 1e-6
-    after = late + each if allowed and spend else late
-    return verdict(after, rate, allowed=allowed), after
-
-
 def verdict(late: float, rate: Rate, *, allowed: bool) -> Verdict:
+    """The verdict on a request after which the bucket is full in `late` seconds."""
     each = 1 / rate.per_second
     room = each * rate.burst
     retry = 0.0 if allowed else max(0.0, late + each - room)

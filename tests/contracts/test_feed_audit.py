@@ -59,6 +59,13 @@ def test_restoring_overwrites_another_author(feeds: FeedStore) -> None:
     assert feeds.home_page(owner, limit=9) == [post]
 
 
+def test_restoring_leaves_an_entry_that_was_written_later(feeds: FeedStore) -> None:
+    owner, (post,), at = uuid4(), refs(1), now()
+    feeds.push(post, [owner], at)
+    feeds.audit.restore_home(owner, [PostRef(post.post_id, uuid4())], at - timedelta(seconds=1))
+    assert feeds.home_page(owner, limit=9) == [post]
+
+
 def test_a_removed_entry_stays_away_from_older_writes_only(feeds: FeedStore) -> None:
     owner, (post,), at = uuid4(), refs(1), now()
     feeds.push(post, [owner], at)

@@ -55,7 +55,9 @@ AND written > coalesce((SELECT at FROM feeds_trimmed WHERE owner = :key), :never
 HOME_PAGE = f"SELECT post, author {_HOME_SHOWN} ORDER BY post"
 HOME_BY_AUTHOR = f"SELECT post {_HOME_SHOWN} AND author = :author AND written <= :at ORDER BY post DESC"
 HOME_SCAN = f"SELECT post, author, written {_HOME_SHOWN} ORDER BY post DESC LIMIT :limit"
-HOME_RESTORE = Upsert("feeds_home", 2, _HOME, f"author = excluded.author, {_later('feeds_home', 'written')}")
+HOME_RESTORE = Upsert(
+    "feeds_home", 2, _HOME, f"{_of_the_later_write('feeds_home', 'author')}, {_later('feeds_home', 'written')}"
+)
 HOME_REMOVE = "UPDATE feeds_home SET removed = :at WHERE owner = :key AND post = :post AND removed < :at"
 HOME_TRIM = Upsert("feeds_trimmed", 1, ("owner", "at"), _later("feeds_trimmed", "at")).by_values
 HOME_DROP = "DELETE FROM feeds_home WHERE owner = :owner AND post > :low AND written <= :at AND removed <= :at"

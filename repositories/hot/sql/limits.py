@@ -6,7 +6,7 @@ from repositories.hot.encoding import text_bytes
 from repositories.hot.limits_port import Limits, Rate, Verdict, verdict
 from repositories.sql import SqlDatabase
 
-# The same as `judged`, in one atomic step. A bucket that is full starts at the current time.
+# `full` is the time at which the bucket is full again; a bucket that is full starts at the current time.
 _TAKE = """INSERT INTO hot_limits ("key", "full") VALUES (:key, now_seconds() + :each)
     ON CONFLICT ("key") DO UPDATE SET "full" = :each +
         CASE WHEN hot_limits."full" > excluded."full" - :each THEN hot_limits."full" ELSE excluded."full" - :each END
