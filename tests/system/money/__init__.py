@@ -1,4 +1,4 @@
-"""Money, stock and orders, proved by what clients see.
+"""Proofs about money, stock and orders, judged by what clients see.
 
-`docs/proofs.md` says which variables make them longer.
+`docs/proofs.md` lists the variables that make them longer.
 """

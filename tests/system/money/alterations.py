@@ -1,7 +1,7 @@
-"""Every kind of alteration of the rows of the money tables, made from the schema and the rows that are there.
+"""Every kind of alteration of rows in the money tables, generated from the schema and the existing rows.
 
-A kind is what is done, and to which columns of which tables. Each is done to one row of each shape: rows that have the
-same columns empty and the same words (`phase`, `kind`, `state`) are of one shape.
+A kind is an operation on certain columns of certain tables. Each is applied to one row of each shape: two rows have the
+same shape if the same columns are empty and their short words (`phase`, `kind`, `state`) are equal.
 """
 
 import contextlib
@@ -40,7 +40,7 @@ class Cell(NamedTuple):
 
 
 def money() -> dict[str, Table]:
-    """The tables of orders and the ledger, and stock. A new one in their modules is among them."""
+    """The tables of orders, the ledger and stock, by name. New tables in these modules are included automatically."""
     modules = (*vars(money_tables).values(), *vars(order_tables).values())
     own = {one.name: one for one in modules if isinstance(one, Table)}
     return own | {"stock": tables.stock}
@@ -51,7 +51,7 @@ def its(table: Table, row: Row) -> Any:
 
 
 class Book:
-    """The rows, a few of each shape, and what can be done to them."""
+    """All rows, a few of each shape, and the alterations of these."""
 
     def __init__(self, connection: Connection, exempt: set[str], each: int = 1) -> None:
         self.tables = [table for name, table in money().items() if name not in exempt]
@@ -94,7 +94,7 @@ class Book:
         for value in found:
             if value not in known and (value is not None or cell.column.nullable):
                 known.append(value)
-        # Of what other rows have, a few.
+        # A few values of other rows.
         yield from known[1:6]
 
     def _rows_gone_and_new(self, table: Table) -> Iterator[Alteration]:
@@ -115,7 +115,7 @@ class Book:
                     yield Alteration(f"{cells[0]} swapped", (one, other), changes)
 
     def _two_numbers(self, table: Table) -> Iterator[Alteration]:
-        """Of one row, by the same or opposite steps."""
+        """Alter two numbers of a row, by the same or opposite steps."""
         numbers = [column for column in table.columns if _is_number(column)]
         for row in self.rows[table.name]:
             for one, other in itertools.combinations(numbers, 2):
@@ -126,7 +126,7 @@ class Book:
                         yield Alteration(what, (row, values), (update(table).where(its(table, row)).values(values),))
 
     def _with_digest_anew(self) -> Iterator[Alteration]:
-        """A transfer by somebody who knows how its digest is made."""
+        """Alter a transfer and recompute its digest, as somebody who knows how it is made could."""
         for cell in self.cells(money_tables.transfers):
             if cell.column.name == "digest":
                 continue
@@ -141,7 +141,7 @@ class Book:
                     yield Alteration(kind, (cell.row, value), (change,))
 
     def _equal_cells(self) -> Iterator[Alteration]:
-        """Two places that say the same, altered to the same: one pair for each two columns."""
+        """Alter two equal cells to the same value: one pair for each pair of columns."""
         places: dict[Any, list[Cell]] = {}
         for table in self.tables:
             for cell in self.cells(table):
@@ -159,7 +159,7 @@ class Book:
                     yield Alteration(kind, (one.row, other.row, new), (one.put(new), other.put(new)))
 
     def _linked(self, one: Table, other: Table) -> Iterator[Alteration]:
-        """Rows of two tables that have an id in common: both deleted, or a number of each altered."""
+        """Delete two rows of different tables with a common id, or alter a number in each."""
         found = next(_pairs(self.rows[one.name], self.rows[other.name]), None)
         for first, second in _pairs(self.rows[one.name], self.rows[other.name]):
             gone = (delete(one).where(its(one, first)), delete(other).where(its(other, second)))
@@ -180,7 +180,7 @@ def _pairs(rows: list[Row], others: list[Row]) -> Iterator[tuple[Row, Row]]:
 
 
 def _shape(value: Any) -> Any:
-    """Short words and yes or no are part of a row's shape; of everything else it is whether it is there."""
+    """Booleans and short words are part of a row's shape; of other values only whether they are null."""
     return value if isinstance(value, bool) or (isinstance(value, str) and len(value) < 12) else value is None
 
 
@@ -189,7 +189,7 @@ def _is_number(column: Column[Any]) -> bool:
 
 
 def _different(column: Column[Any], value: Any) -> Iterator[Any]:
-    """Values that the column may have and that are not `value`."""
+    """Values of the column's type that differ from `value`."""
     if isinstance(column.type, Boolean):
         yield not value
     elif _is_number(column):

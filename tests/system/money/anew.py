@@ -1,4 +1,4 @@
-"""What is made of other rows, made anew: heads of orders' parts and their chain, digests, hash chains and balances."""
+"""Recomputes all derived data: heads of sub-orders and their chain, digests, hash chains, balances."""
 
 import heapq
 from contextlib import nullcontext
@@ -21,7 +21,7 @@ from tests.system.money.forgery import recompute
 
 
 def everything_anew(connection: Connection) -> None:
-    """After an alteration: everything fits, as far as that can be had by computing."""
+    """Make everything consistent after an alteration, as far as computing can."""
     _orders(connection)
     _heads(connection)
     _receipts(connection)

@@ -1,4 +1,4 @@
-"""A request with its key, which may be sent again: its answer is held against what a model says by then."""
+"""A request with its key, which may be repeated; each answer is compared with what a model expects at that time."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from tests.system.money.payments_model import Expected
 
 @dataclass
 class Asked:
-    """`expected` is what the model says of it now, `answer` what came when it succeeded.
+    """`expected` is the model's present expectation, `answer` the answer once the request has succeeded.
 
-    `old` is one whose answer is stored no more; `kept`, though there was no success, one whose key is its body's alone.
+    `old`: the stored answer has expired. `kept`: without success, but the key remains bound to this body.
     """
 
     person: Person
@@ -32,7 +32,7 @@ class Asked:
         if self.answer is not None:
             assert found.headers.get("Idempotent-Replayed") == "true"
             assert (found.status_code, told["id"]) == (self.answer.status_code, self.answer.get_json()["id"])
-            # Of an order that is what it has become.
+            # A later answer shows the present state of an order.
             assert found.data == self.answer.data or (self.old and "lines" in told)
             return
         expected = self.expected()

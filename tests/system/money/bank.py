@@ -1,9 +1,9 @@
-"""A bank over HTTP: customers who send money to each other and have some paid out, and readers who add up all wallets.
+"""A bank over HTTP: customers who send money to each other and make payouts, and readers who add up all wallets.
 
-A reader knows the entries of every wallet and asks for the new ones, wallet by wallet. Each wallet must be a chain of
-running balances that is never below 0, and what was read once must stay. The wallets are read at different moments,
-so one leg of a transfer may be seen without the other, but only when the other's wallet was read before. With those
-legs put right, and with what was paid out, the total must be exact, in every read.
+A reader keeps the entries of every wallet and reads the new ones, wallet by wallet. Each wallet must be a chain of
+running balances that is never below 0, and entries once read must never change. The wallets are read at different
+times, so one leg of a transfer may be seen without the other, but only if the wallet of the other leg was read earlier.
+Corrected for such legs, and including payouts, the total must be exact in every read.
 """
 
 import http.client
@@ -20,7 +20,7 @@ from tests.system.live import Answer, Client, Live
 
 LOST = (OSError, http.client.HTTPException)
 OPENING = 1_000
-# Amounts up to this are not sent to anybody, but paid out.
+# Amounts up to this are payouts; larger ones are transfers.
 PAID_OUT = 20
 PATIENCE = 60.0
 PAUSE = threading.Event()
@@ -47,7 +47,7 @@ class Sent:
 
 @dataclass
 class Bank:
-    """`live` is the server of the moment. Tokens and handles are by account id."""
+    """`live` is the present server. Tokens and handles are by account id."""
 
     live: Live
     tokens: dict[str, str] = field(default_factory=dict)
@@ -73,7 +73,7 @@ class Bank:
             self.paid_out[client.ask("POST", "/wallet/payouts", fee, Idempotency_Key="opening")["id"]] = 1
 
     def customer(self, own: str) -> None:
-        """Send money until told to stop, each time until it is known what became of it."""
+        """Send money until `stop` is set; repeat each request until its outcome is known."""
         chance, line = random.Random(own), Line(self, own)  # noqa: S311 - amounts, not secrets
         others = [one for one in self.tokens if one != own]
         while not self.stop.is_set():
@@ -103,7 +103,7 @@ class Bank:
 
 
 class Line:
-    """A customer's connection to whichever server there is."""
+    """A customer's connection to the present server."""
 
     def __init__(self, bank: Bank, own: str) -> None:
         self._bank = bank
@@ -112,7 +112,7 @@ class Line:
         self._client: Client | None = None
 
     def resolved(self, method: str, path: str, body: Any = None, key: str | None = None) -> Answer:
-        """Try again with the same key, until there is an answer that tells the outcome."""
+        """Repeat the request with the same key until an answer tells the outcome."""
         end, unknown = time.monotonic() + PATIENCE, False
         while time.monotonic() < end:
             try:
@@ -151,7 +151,7 @@ class Reader:
         self._first_seen: dict[str, int] = {}
 
     def read(self) -> list[str]:
-        """Read all wallets once, in a new order. Returns what is wrong."""
+        """Read all wallets once, in random order. Returns the problems found."""
         order = random.sample(list(self._lines), len(self._lines))
         return [problem for own in order for problem in self._catch_up(own)] + self._unbalanced()
 
@@ -164,7 +164,7 @@ class Reader:
             line.close()
 
     def _catch_up(self, own: str) -> list[str]:
-        """The newest page is a moment of the wallet; pages below hold what had been before."""
+        """Read new entries. The first page is consistent with the balance at one moment; further pages are older."""
         known, fresh, cursor = self.wallets[own], list[tuple[int, Leg]](), ""
         self._turn += 1
         self._last_turn[own] = self._turn
@@ -208,7 +208,7 @@ def in_flight(answer: Answer) -> bool:
 
 
 def start_all(jobs: list[Callable[[], None]], wrong: list[Any]) -> list[threading.Thread]:
-    """Start a thread for each; what one raises is noted."""
+    """Start a thread for each job; exceptions are added to `wrong`."""
 
     def noted(job: Callable[[], None]) -> None:
         try:

@@ -1,4 +1,4 @@
-"""A proxy in front of a server that passes requests on, keeps the replies and gives none of them to the client."""
+"""A proxy that forwards requests to a server, keeps the replies, and closes the client's connection without a reply."""
 
 import re
 import socket
@@ -9,7 +9,7 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
 class Cut:
-    """One connection at a time. `replies` are those that the clients did not get."""
+    """Serves one connection at a time. `replies` are those that the clients did not get."""
 
     def __init__(self, host: str, port: int) -> None:
         self.replies: list[bytes] = []
@@ -45,7 +45,7 @@ class Cut:
 
 
 def _message(source: socket.socket) -> bytes:
-    """A whole HTTP message with a length."""
+    """Read a complete HTTP message with a Content-Length."""
     found = b""
     while b"\r\n\r\n" not in found:
         found += _more(source)

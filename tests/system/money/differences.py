@@ -1,4 +1,4 @@
-"""What the payment provider and the ledger say differently, once nothing is under way."""
+"""The differences between the payment provider's list and the ledger, once no payment is under way."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""What somebody with all rights to the database does: rewrites the ledger so that everything in it fits."""
+"""Forgery by somebody with all rights in the database: rewrites the ledger so that it is consistent again."""
 
 from typing import Any
 from uuid import UUID
@@ -13,7 +13,7 @@ from repositories.relational.schema.tables import stock
 
 
 def change_amount(connection: Connection, transfer_id: UUID, amount: int) -> None:
-    """Of a transfer long ago, with both entries."""
+    """Change an earlier transfer and both of its entries."""
     connection.execute(update(transfers).where(transfers.c.id == transfer_id).values(amount=amount))
     for row in connection.execute(select(entries).where(entries.c.transfer_id == transfer_id)).all():
         mine = (entries.c.transfer_id == transfer_id) & (entries.c.owner == row.owner)
@@ -22,14 +22,14 @@ def change_amount(connection: Connection, transfer_id: UUID, amount: int) -> Non
 
 
 def forget(connection: Connection, transfer_id: UUID) -> None:
-    """A transfer that is the last of both its accounts."""
+    """Delete a transfer that is the last one of both accounts."""
     connection.execute(delete(entries).where(entries.c.transfer_id == transfer_id))
     connection.execute(delete(transfers).where(transfers.c.id == transfer_id))
     recompute(connection)
 
 
 def forget_hold(connection: Connection) -> UUID:
-    """The last hold of somebody that belongs to no order and was freed, with its end. Returns whose it was."""
+    """Delete the last hold that was freed and belongs to no order, with its void. Returns its owner."""
     freed = select(transfers).where(transfers.c.phase == "void", transfers.c.order_id.is_(None))
     end = connection.execute(freed.order_by(transfers.c.created_at.desc())).first()
     assert end is not None
@@ -39,7 +39,7 @@ def forget_hold(connection: Connection) -> UUID:
 
 
 def recompute(connection: Connection) -> None:
-    """All digests, running balances, hashes, chains of holds and accounts."""
+    """Recompute all digests, running balances, hashes, chains of holds and ledger accounts."""
     digests: dict[UUID, bytes] = {}
     for row in connection.execute(select(*TRANSFER_COLUMNS, transfers.c.order_head)).all():
         digests[row.id] = digest_of(to_transfer(row[:-1]), row.order_head)
@@ -69,7 +69,7 @@ def _holds(connection: Connection, account: Any, digests: dict[UUID, bytes]) -> 
 
 
 def invent_units(connection: Connection, product_id: UUID, units: int) -> None:
-    """On hand, as if its first receipt had had them already."""
+    """Add units on hand, as if the product's first receipt had included them."""
     its = stock_receipts.c.product_id == product_id
     connection.execute(update(stock_receipts).where(its).values(received=stock_receipts.c.received + units))
     more = {"on_hand": stock.c.on_hand + units, "received": stock.c.received + units}
@@ -83,6 +83,6 @@ def invent_units(connection: Connection, product_id: UUID, units: int) -> None:
 
 
 def forget_product(connection: Connection, product_id: UUID) -> None:
-    """One that nobody has ordered."""
+    """Delete a product that nobody has ordered."""
     for table in (stock_receipts, stock):
         connection.execute(delete(table).where(table.c.product_id == product_id))

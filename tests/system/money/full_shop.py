@@ -1,4 +1,4 @@
-"""A shop in which everything has happened that can happen to money, stock and orders."""
+"""A shop with every kind of change to money, stock and orders in its history."""
 
 from uuid import UUID, uuid4
 
@@ -10,7 +10,7 @@ from tests.shop import Shop, euros
 
 
 def fill(shop: Shop) -> None:
-    """Deposits and transfers in two currencies; orders of two sellers in every state; refunds; holds of every end."""
+    """Deposits and transfers in two currencies; orders of two sellers in every state; refunds; holds with every end."""
     other = shop.system.person("other")
     chair, gift = shop.offer(other, 20, 30), shop.offer(other, 20, 0)
     shop.buyer.rich(100_000).rich(70, "USD")

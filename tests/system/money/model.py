@@ -1,4 +1,4 @@
-"""What money, stock and orders should be: a few dictionaries, and what each request does to them."""
+"""A model of money, stock and orders: a few dictionaries, and the effect of each request on them."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.system.money.payments_model import Expected, Payments, Wallet
 
-# What an order is as a whole, by the first of these that a part of it is.
+# The state of an order, by the first of these states that one of its parts has.
 WHOLE = {"placed": "placed", "paid": "paid", "partly_fulfilled": "paid", "fulfilled": "fulfilled"}
 
 
@@ -34,7 +34,7 @@ class Line:
 
 @dataclass
 class Part:
-    """A seller's part of an order. Lines are by their number."""
+    """A seller's part of an order, with its lines by number."""
 
     share: int
     lines: dict[int, Line]
@@ -108,7 +108,7 @@ class Model:
         return Expected(200, "", lambda _: self.undo(order))
 
     def ship(self, by: str, order_id: str, units: dict[int, int] | None, status: int = 201) -> Expected:
-        """`units` None is all that is left."""
+        """Ship `units` by line number; None: all that are left."""
         order = self.orders[order_id]
         refused = self._refused(order, by, by if by in order.parts else "")
         if refused:
@@ -218,6 +218,6 @@ class Model:
 
 
 def _returnable(part: Part) -> dict[int, int]:
-    """Units that come back: what was not sent, else all that is not back."""
+    """The units that a refund restocks: those that were not sent; if all were, those that were not restocked yet."""
     left = {number: line.quantity - line.back for number, line in part.lines.items() if line.quantity > line.back}
     return part.unsent or left

@@ -1,7 +1,7 @@
-"""A request in a process that ends, with no clean-up at all, at the n-th point of its way through the stores.
+"""A request in a process that ends without any clean-up at the n-th point of its calls to the stores.
 
-Points lie before each statement of the relational store and each read of the catalogue, and on both sides of each
-commit and of the payment provider: what lies between two points touches nothing outside the process.
+Points are before each relational statement and each read of the catalogue, and before and after each commit and each
+call of the payment provider. Between two points nothing outside the process changes.
 """
 
 import functools
@@ -46,7 +46,7 @@ class Request(Struct, frozen=True):
 
 
 class End(Struct, frozen=True):
-    """`passed` are the points up to the end, `commits` how many commits were done."""
+    """`passed` are the points before the end, `commits` is the number of completed commits."""
 
     survived: bool
     passed: list[str]
@@ -57,7 +57,7 @@ class End(Struct, frozen=True):
 
 
 def send(settings: Settings, now: datetime, request: Request, last: int) -> End:
-    """Let a new process send the request and end at the point with this number, if it gets that far."""
+    """Let a new process send the request, and end it at the point with this number, if it reaches that."""
     ours, theirs = FORKS.Pipe(duplex=False)
     process = FORKS.Process(target=_live, args=(asdict(settings), now, request, last, theirs))
     process.start()

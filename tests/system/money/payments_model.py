@@ -1,11 +1,11 @@
-"""What deposits and payouts should be, and what each request for one does to a wallet."""
+"""A model of deposits and payouts, and the effect of each request on a wallet."""
 
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-# What the provider makes of an amount: no; only when it is asked again; never an answer.
+# Amounts that the sandbox declines, approves only at the second call, and never answers.
 DECLINED, SLOW, TIMED_OUT = 40_402, 40_503, 40_504
 
 
@@ -21,7 +21,7 @@ class Wallet:
 
 @dataclass
 class Paid:
-    """A deposit or a payout that the provider was asked for."""
+    """A deposit or a payout requested from the provider."""
 
     kind: str
     owner: str
@@ -32,10 +32,10 @@ class Paid:
 
 @dataclass(frozen=True)
 class Expected:
-    """A status and the problem's code, and what the model becomes of it; `apply` gets the answer's body.
+    """The expected status and problem code. `apply` updates the model, given the body of the answer.
 
-    `replayed`: the relay has done it meanwhile. `kept`: the key stays with this body, though it is no success.
-    `claims`: the key is stored for this body, unless it is so already.
+    `replayed`: the relay has completed the payment in the meantime. `kept`: no success, but the key stays bound to this
+    body. `claims`: the request binds the key to this body, unless it is bound already.
     """
 
     status: int
@@ -47,7 +47,7 @@ class Expected:
 
 
 class Payments:
-    """By their key. `yen` are the wallets for what the provider does not approve at once; nothing is sold for yen."""
+    """Payments by key. `yen` are wallets for payments that are not approved at once, since nothing is sold for yen."""
 
     def __init__(self, wallets: dict[str, Wallet]) -> None:
         self.wallets = wallets
@@ -55,7 +55,7 @@ class Payments:
         self.all: dict[str, Paid] = {}
 
     def ask(self, key: str, wanted: Paid) -> Expected:
-        """Of a deposit or a payout with this key, for the first time or again."""
+        """Expect the answer to a deposit or payout with this key, for the first time or again."""
         known, wallet = self.all.get(key), self._wallet(wanted)
         if known is None and wanted.kind == "payout" and wallet.available < wanted.amount:
             return Expected(409, "insufficient_funds")
@@ -80,12 +80,12 @@ class Payments:
                 self._complete(payment)
 
     def at_the_provider(self) -> Counter[tuple[str, int, str]]:
-        """What timed out once was approved there, though nobody here may know it yet."""
+        """The provider's payments. One that timed out once is approved there, although Quartet may not know it yet."""
         states = [(one, "approved" if one.amount == SLOW else one.state) for one in self.all.values()]
         return Counter((one.kind, one.amount, state) for one, state in states)
 
     def payouts(self, owner: str) -> list[tuple[int, str]]:
-        """Oldest first."""
+        """The amounts and states of an account's payouts, oldest first."""
         return [(one.amount, one.state) for one in self.all.values() if (one.kind, one.owner) == ("payout", owner)]
 
     def _begin(self, key: str, wanted: Paid) -> None:

@@ -1,4 +1,4 @@
-"""What cannot be unless somebody has altered the money tables is an alarm, and no answer that says to try again."""
+"""States that only an alteration of the money tables can cause raise an alarm, and no answer that suggests a retry."""
 
 from collections.abc import Callable
 from typing import Any
@@ -57,7 +57,7 @@ def test_a_sweep_raises_it_too(shop: Shop) -> None:
 
 
 def test_the_tables_have_what_cannot_be_violated(shop: Shop) -> None:
-    """Names of constraints, or conditions and unique columns as SQLite's messages have them."""
+    """They are names of constraints, or conditions and unique columns in the form of SQLite's messages."""
     store = shop.system.container.stores.relational
     if isinstance(store, EmbeddedRelational):
         made = " ".join(str(text) for (text,) in sql(store, "SELECT sql FROM sqlite_master")).replace('"', "")

@@ -1,4 +1,4 @@
-"""The audit finds every kind of alteration of the money tables, but those that are listed with a reason."""
+"""The audit finds every kind of alteration of the money tables, except those listed here with a reason."""
 
 import itertools
 import os
@@ -30,15 +30,15 @@ from tests.shop import Shop, euros
 from tests.system.money.alterations import Alteration, Book, money
 from tests.system.money.full_shop import fill
 
-# Rows of each shape, and whether every value is tried or one for each kind.
+# The number of rows of each shape. 0 is the short form, which tries one row and one value for each kind.
 EACH = int(os.environ.get("QUARTET_ALTERATIONS_ROWS", "0"))
 ROUNDS = 200 if EACH else 10
 # How often a kind is tried.
 MOST = 1000 if EACH else 1
-# Of the kinds, how many are tried on PostgreSQL.
+# On PostgreSQL only every n-th kind is tried.
 EVERY = 1 if EACH else 20
 
-# Tables that are no books, and why.
+# Tables that are exempt, and why.
 NO_BOOKS = {"request_keys": "answers that are kept for a day to be replayed; what a key has made is found by its id"}
 
 
@@ -75,12 +75,12 @@ def test_finds_every_alteration(books: RelationalStore) -> None:
     assert not missed, "\n".join(f"{kind}: {about}" for kind, about in missed.items())
     for table in book.tables:
         assert book.rows[table.name], f"{table.name} has no rows: let tests/system/money/full_shop.py make some"
-        if isinstance(books, EmbeddedRelational):  # where no check of the database is in the way
+        if isinstance(books, EmbeddedRelational):  # where the checks of the database are turned off
             assert {f"{table.name}.{column.name} altered" for column in table.columns} <= set(tried)
 
 
 def test_an_order_that_was_rewritten_with_its_chain_is_found(books: RelationalStore) -> None:
-    """Its transfers have in their digests what it was when they were made."""
+    """The digests of its transfers include the order's head at the time of each transfer."""
     with engine_of(books).begin() as connection:
         part = connection.execute(
             select(sub_orders).where(sub_orders.c.state == "cancelled", sub_orders.c.total > 0)
@@ -100,9 +100,9 @@ def test_an_order_that_was_rewritten_with_its_chain_is_found(books: RelationalSt
 
 
 def test_traffic_beside_it_causes_no_alarm(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Orders, refunds and transfers in two threads, while everything is read again and again."""
+    """Orders, refunds and transfers in two threads, while the audit runs repeatedly."""
     fill(shop)
-    # Accounts with more new entries than that are read each by itself.
+    # Accounts with more new entries than this are read separately.
     monkeypatch.setattr(increment, "BATCH", 5)
     over = threading.Event()
 
@@ -124,7 +124,7 @@ def test_traffic_beside_it_causes_no_alarm(shop: Shop, monkeypatch: pytest.Monke
             over.set()
 
     def against_anchor() -> Iterator[Finding]:
-        """All of it, then what came since; and the next anchor, which refuses to be made where something is wrong."""
+        """Audit everything, then only what is new; then make the next anchor, which fails if something is wrong."""
         anchor = anchors.make()
         for whole in (True, False):
             yield from doctor.audited(audit, anchor, whole=whole)
@@ -142,7 +142,7 @@ def _some(everything: Iterable[Alteration], every: int) -> Iterator[Alteration]:
 
 @contextmanager
 def altering(store: RelationalStore) -> Iterator[Connection]:
-    """A connection that checks no foreign key; in SQLite, no condition either."""
+    """A connection that does not enforce foreign keys, and in SQLite no check constraints."""
     with engine_of(store).connect() as connection:
         if isinstance(store, EmbeddedRelational):
             raw = connection.connection.driver_connection
@@ -156,7 +156,7 @@ def altering(store: RelationalStore) -> Iterator[Connection]:
 
 
 def findings(connection: Connection, alteration: Alteration) -> list[Finding] | None:
-    """The first that the audit says after it, which is undone again. None where the database refuses it."""
+    """The audit's first finding after an alteration, which is rolled back. None if the database refuses it."""
     with connection.begin() as transaction:
         try:
             for statement in alteration.statements:

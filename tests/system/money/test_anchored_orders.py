@@ -1,4 +1,4 @@
-"""Steps of orders that no money tells of are found against an anchor, by whoever computed all hashes anew."""
+"""Forged steps of orders that moved no money are found by comparison with an anchor, even if all hashes fit."""
 
 import itertools
 from typing import Any
@@ -29,7 +29,7 @@ def test_what_no_money_tells_of_is_found_with_all_hashes_anew(shop: Shop, name: 
     without_triggers(shop.system.container.stores.relational)
     anchor = anchors(shop).make()
     assert anchor.parts_head().count == shop_parts(shop)
-    # Of the orders, those that move later are noted again.
+    # The heads of orders that move later are noted again.
     shop.act(shop.paid(), "fulfil")
     assert [*found(shop, anchor), *found(shop, anchor, whole=False)] == []
     later = anchors(shop).make()
@@ -39,7 +39,7 @@ def test_what_no_money_tells_of_is_found_with_all_hashes_anew(shop: Shop, name: 
 
     def rewrite(connection: Connection) -> None:
         connection.execute(REWRITTEN[name]())
-        if "why" in name:  # a refusal of what was paid is a refund, which has the reason too
+        if "why" in name:  # the refusal of a paid sub-order is a refund, which also has the reason
             connection.execute(update(refunds).values(reason="another"))
             ended = sub_orders.c.state == "refused"
             connection.execute(update(sub_orders).where(ended).values(reason="another"))

@@ -1,4 +1,4 @@
-"""Anchors: what they are proof against, how they are kept, and when they are made."""
+"""Anchors: which forgeries they reveal, how they are stored, and when they are made."""
 
 import json
 import logging
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.parametrize("shop", ["embedded"], indirect=True)
 
 @pytest.fixture
 def sent(shop: Shop) -> list[UUID]:
-    """Ids of transfers, oldest first. The triggers are off."""
+    """The ids of three transfers, oldest first, in a database without its triggers."""
     fill(shop)
     without_triggers(shop.system.container.stores.relational)
     return [UUID(send(shop)) for _ in range(3)]
@@ -58,7 +58,7 @@ def change(shop: Shop, work: Change) -> None:
 
 
 def balance_of(transfer_id: UUID) -> Change:
-    """Another running balance of both its entries."""
+    """Change the running balance of both entries of a transfer."""
     return lambda c: c.execute(update(entries).where(entries.c.transfer_id == transfer_id).values(balance=1))
 
 

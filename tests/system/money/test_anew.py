@@ -1,4 +1,4 @@
-"""Every kind of alteration by somebody who computes all digests, hash chains and balances anew, against an anchor."""
+"""Every kind of alteration by somebody who recomputes all digests, hash chains and balances, audited with an anchor."""
 
 import itertools
 from collections import Counter
@@ -48,12 +48,12 @@ def _rows(connection: Connection, table: Table) -> list[Row]:
 
 
 def _keyed(table: Table, rows: list[Row]) -> dict[Any, Row]:
-    """PostgreSQL has them in another order once they were written again."""
+    """The rows by primary key, since PostgreSQL returns rewritten rows in another order."""
     return {tuple(row[key.name] for key in table.primary_key.columns): row for row in rows}
 
 
 def _findings(connection: Connection, book: Book, alteration: Alteration, anchor: Anchor) -> list[Finding] | None:
-    """The first that the audit says. None where nothing can be made to fit, or nothing is left of the alteration."""
+    """The audit's first finding. None if the rows cannot be made consistent, or recomputing undoes the alteration."""
     with connection.begin() as transaction:
         try:
             for statement in alteration.statements:

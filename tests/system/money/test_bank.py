@@ -1,4 +1,4 @@
-"""Sixteen people send each other money while the server and its database are killed."""
+"""Sixteen customers send each other money while the server and its database are killed."""
 
 import logging
 import os
@@ -23,15 +23,15 @@ SECONDS = float(os.environ.get("QUARTET_BANK_SECONDS", "3"))
 CUSTOMERS = 16
 READERS = 2
 EVERY = 2.0
-# Of work between two deaths, however long the restart takes.
+# Seconds of work between two kills, however long the restart takes.
 AT_LEAST = 1.0
-# Deaths, however long they take; and how many may leave no request without an answer.
+# The minimum of kills; and how many at most until one leaves a request without an answer.
 FEWEST, MOST = 2, 20
 
 
 @pytest.fixture(params=["embedded", pytest.param("postgres", marks=[pytest.mark.engines, pytest.mark.breaking])])
 def settings(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
-    """Of the server: every store embedded, or money in PostgreSQL with the relay beside it."""
+    """Settings of the server: every store embedded, or money in PostgreSQL and an inline relay."""
     if request.param == "embedded":
         yield {}
         return
@@ -69,7 +69,7 @@ def test_no_money_is_lost_or_made(
 
 
 def _at_work(bank: Bank, deaths: list[Callable[[], None]], seconds: float) -> int:
-    """Everybody works while the deaths come in turn. Returns how many came."""
+    """Let everybody work while the kills happen in turn. Returns their number."""
     jobs = [lambda own=own: bank.customer(own) for own in bank.tokens] + [bank.reader] * READERS
     threads, kills, begun = start_all(jobs, bank.wrong), 0, time.monotonic()
     pause = EVERY

@@ -1,4 +1,4 @@
-"""The process ends at every point of every money route. The same key in another process: one answer, one effect."""
+"""A process ends at every point of every money route; with the same key, another one has one answer and one effect."""
 
 import logging
 import os
@@ -80,13 +80,13 @@ def shop(settings: Settings) -> Iterator[Shop]:
 @pytest.mark.proof(on="engines")
 @pytest.mark.parametrize("name", ROUTES)
 def test_the_process_ends_at_every_point(shop: Shop, settings: Settings, engine: str, name: str) -> None:
-    # After the first order a product is known, so that each of the others takes the same way.
+    # The first order stores the product's offer, so that all later ones make the same calls.
     assert Death(shop, settings, ROUTES[name], NEVER).end.survived
     whole = Death(shop, settings, ROUTES[name], NEVER)
     assert whole.end.survived
     count, expected = len(whole.end.passed), whole.changed()
     assert count >= 5
-    # With the last three: around the commit. A few on PostgreSQL.
+    # Always with the last three, around the commit. On PostgreSQL only a few others.
     points = sorted({*range(0, count, POINT_EVERY if engine == "embedded" else 5), *range(count - 3, count)})
     for point in points:
         _die_and_ask_again(Death(shop, settings, ROUTES[name], point), whole, expected, point)
@@ -111,32 +111,31 @@ def test_a_payment_that_nobody_asks_about_again_is_completed_once(
 
 
 class Death:
-    """One request whose process ended at one point, and what it left."""
+    """One request whose process ended at one point, and the state that it left."""
 
     def __init__(self, shop: Shop, settings: Settings, route: Route, point: int) -> None:
         self._shop = shop
         self._person, self.path, self._body = route(shop)
         self._key = str(uuid4())
         self._before = self._state()
-        # From now on the units are in the cache.
+        # Puts the available units into the cache.
         shop.stock()
         self._upto: list[int] | None = None
         request = Request(str(self._person.token), self.path, self._body, self._key)
         self.end: End = send(settings, shop.clock(), request, point)
-        # The other process's clock has gone on.
+        # Time that passes until another process gets the request.
         shop.clock.now += timedelta(seconds=1)
 
     def changed(self) -> list[int]:
-        """By how much it changed balances, holds, stock, entries, orders and events.
-
-        Of one that survived, right after it.
+        """The changes of balances, holds, stock, entries, orders and events. If the process survived, those measured
+        right after the request.
         """
         if self._upto is None or not self.end.survived:
             self._upto = self._state()
         return [now - then for now, then in zip(self._upto, self._before, strict=True)]
 
     def ask(self) -> TestResponse:
-        """The same request from this process, once the dead one's lease has ended and the database has noticed."""
+        """Repeat the request in this process, after the dead one's lease has ended and the database has noticed."""
         self._shop.clock.now += LEASE
         found: list[TestResponse] = []
 
@@ -148,7 +147,7 @@ class Death:
         return found[0]
 
     def shows_stock(self) -> bool:
-        """After an answer nobody is shown the units of before it."""
+        """Whether the units shown are the present ones: after an answer, no older value may be shown."""
         return self._shop.stock() == self._available()
 
     def _available(self) -> int:
@@ -167,7 +166,7 @@ class Death:
             *(page[0]["sequence"] if page else 0 for page in entries),
             len(orders),
             sum(order["version"] for order in orders),
-            # Each attempt publishes an event of the payment; what the relay does of it is done once.
+            # Each attempt publishes an event of the payment, but the relay applies it only once.
             0 if self.path in {"/wallet/deposits", "/wallet/payouts"} else store.outbox.backlog().unsent,
         ]
 

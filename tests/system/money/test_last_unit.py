@@ -1,4 +1,4 @@
-"""A hundred buyers and one unit, again and again."""
+"""A hundred concurrent buyers of the last unit, repeatedly."""
 
 import os
 import threading
@@ -45,7 +45,7 @@ def test_one_buyer_gets_the_last_unit(shop: Shop, buyers: list[Person]) -> None:
 
 
 def test_two_lines_of_one_order_do_not_oversell(shop: Shop, buyers: list[Person]) -> None:
-    """Each line alone would fit."""
+    """Each line by itself would be in stock."""
     for turn in range(max(1, ROUNDS // 5)):
         _sell(shop, buyers, turn, on_hand=3, lines=[1, 1])
     single = shop.offer(shop.seller, 1, 1)
@@ -62,7 +62,7 @@ def _sell(shop: Shop, buyers: list[Person], turn: int, *, on_hand: int, lines: l
 
 
 def _orders(buyers: list[Person], product: str, lines: list[int], key: str) -> Counter[tuple[int, str]]:
-    """What all were answered, who ask at once, and again when they are told that it was too busy."""
+    """The answers to concurrent orders of all buyers, who retry after a 503."""
     body = {"lines": [{"product_id": product, "quantity": number} for number in lines]}
     barrier = threading.Barrier(len(buyers))
 

@@ -1,4 +1,4 @@
-"""Random histories of one shop against a model: after each step money, stock, orders and books are as it says."""
+"""Random histories of a shop, compared with a model: after each step money, stock, orders and ledger must match it."""
 
 import itertools
 import os
@@ -39,12 +39,12 @@ pytestmark = [pytest.mark.live, pytest.mark.long]
 EXAMPLES = int(os.environ.get("QUARTET_MACHINE_EXAMPLES", "10"))
 STEPS = 25
 AMOUNTS = st.integers(1, 60)
-# Of a deposit or a payout, and what its provider does with it at first. Everybody has yen for one or two payouts.
+# Amount and currency of a payment, and its state after the first call. Everybody has yen for one or two payouts.
 YEN = 100_000
 PAYMENTS = st.tuples(AMOUNTS, st.just("EUR"), st.just("approved")) | st.sampled_from(
     [(DECLINED, "JPY", "declined"), (SLOW, "JPY", "pending"), (TIMED_OUT, "JPY", "pending"), (YEN, "JPY", "approved")]
 )
-# Which of an order's sellers, or anybody.
+# The index of one of the order's sellers; None: anybody.
 SELLERS = st.none() | st.integers(0, 1)
 
 
@@ -158,7 +158,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(asked=asked)
     def ask_again(self, asked: Asked) -> None:
-        """The same bytes when it had succeeded, else whatever is right by now."""
+        """Repeat a request: the same bytes if it had succeeded, otherwise the answer that is right now."""
         self._ask(asked)
 
     @rule(asked=asked)
@@ -170,12 +170,12 @@ class Machine(RuleBasedStateMachine):
 
     @rule(late=st.booleans())
     def time_passes(self, *, late: bool) -> None:
-        """The relay pays what was placed, or undoes it when it comes too late."""
+        """Let the relay settle placed orders, or with `late` cancel them, since it comes too late."""
         self._pass(PATIENCE if late else GRACE, late=late)
 
     @rule()
     def a_day_passes(self) -> None:
-        """No answer is stored any more: a key finds what it has made as it is then."""
+        """All stored answers expire: a repeated key then returns what it has made in its present state."""
         self._pass(KEPT + GRACE, late=True)
         for asked in self.requests:
             asked.old = True
@@ -193,7 +193,7 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def payments_are_right(self) -> None:
-        """The provider was asked for each once, and has done what the wallets say."""
+        """The provider was asked for each payment once, and its states match the wallets."""
         stores = self.system.container.stores.relational
         far, model = self.clock.now + PATIENCE, self.model.payments
         sandbox = stores.sandbox.between(far - timedelta(days=99), far, after=None, limit=999)
@@ -227,7 +227,7 @@ class Machine(RuleBasedStateMachine):
         assert [*audit.ledger(), *audit.stock()] == []
 
     def _seller(self, order: str, of: int | None) -> Person | None:
-        """One of the order's sellers."""
+        """One of the order's sellers by index; None for None."""
         sellers = list(self.model.orders[order].parts)
         return None if of is None else self.people_by_id[sellers[of % len(sellers)]]
 
@@ -285,7 +285,7 @@ def test_histories(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> 
             deadline=None,
             derandomize="CI" in os.environ,
             database=None,
-            # A history is short enough to be read; to make it shorter takes minutes.
+            # No shrinking: a history is short enough to be read, and shrinking takes minutes.
             phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),
         ),

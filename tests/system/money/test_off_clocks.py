@@ -1,6 +1,6 @@
-"""Two servers and a relay on one PostgreSQL, with clocks hours apart, all killed at any moment.
+"""Two servers and a relay on one PostgreSQL, with clocks that are hours apart, all killed at random moments.
 
-No command is lost or done twice, nothing stored has their times, and what was answered of the past stays.
+No command is lost or executed twice, no stored time comes from their clocks, and answers about the past never change.
 
 Its short forms are `tests/http/test_two_clocks.py` (one process) and `test_bank.py` (one clock).
 """
@@ -38,7 +38,7 @@ AHEAD, BEHIND = timedelta(hours=3), timedelta(hours=-3)
 TRADERS = 6
 KILLS = 4 * int(os.environ.get("QUARTET_KILLS", "3"))
 FAR = timedelta(days=1000)
-# Longest that anything stored lies ahead: the patience of an order.
+# The longest that a stored time is in the future: the patience of an order.
 SOON = timedelta(minutes=16)
 CLOCK = """
 import time
@@ -52,7 +52,7 @@ clock.utc_now = lambda: now() + timedelta(seconds=off)
 
 
 class Town:
-    """Two servers, one ahead and one behind, and a relay. `servers` are those of the moment."""
+    """Two servers, one with a clock ahead and one behind, and a relay. `servers` are the running ones."""
 
     def __init__(self, folder: Path, settings: dict[str, str], stack: ExitStack) -> None:
         self._folder, self._settings, self._stack = folder, settings, stack
@@ -60,7 +60,7 @@ class Town:
         self.servers = [one.answering() for one in self._all[:2]]
 
     def kill(self, turn: int) -> None:
-        """One of the three, which begins anew; the third is the relay, whose clock is on either side then."""
+        """Kill and restart one of the three; the third is the relay, whose clock is ahead or behind."""
         self._all[turn].kill()
         self._all[turn] = self._start(turn)
         if turn < len(self.servers):
@@ -157,7 +157,7 @@ def _clean(folder: Path, settings: dict[str, str]) -> bool:
 
 
 def _assert_once(database: Callable[..., Any], done: list[Done]) -> None:
-    """What was acknowledged, and nothing else, is there."""
+    """Check that exactly the acknowledged commands are in the database."""
     by = {
         name: sorted(UUID(one.id) for one in done if one.path.endswith(name))
         for name in ("transfers", "deposits", "payouts", "orders", "refunds", "shipments")
@@ -190,7 +190,7 @@ def _assert_times(database: Callable[..., Any], began: datetime, ends: datetime)
     tables = [one for one in (*vars(money).values(), *vars(order_tables).values()) if isinstance(one, Table)]
     for column in (column for table in tables for column in table.c if column.type is TIME):
         if column is not money.ledger_accounts.c.last_at:
-            # A payout's hold has no end.
+            # Without the far end of a payout's hold.
             ((first, last),) = database(select(func.min(column), func.max(column)).where(column < began + FAR))
             assert first is None or began <= first <= last <= ends, column
     its = money.entries.c
@@ -212,7 +212,7 @@ def _counts(database: Callable[..., Any]) -> list[int]:
 
 
 def _assert_spent(trader: Trader, one: Done) -> None:
-    """A key that nobody remembers finds what it made, and is good for nothing else."""
+    """Check that a key whose answer has expired finds what it has made, and is refused with another body."""
     again = trader.resolved("POST", one.path, one.body, one.key)
     assert (again.status < 300, again.headers.get("idempotent-replayed")) == (True, "true"), (one, again)
     assert again.body["id"] == one.id

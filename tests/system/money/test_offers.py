@@ -1,8 +1,8 @@
-"""A product is changed, also by a process that ends on the way, while others change and buy it: in every order of their
+"""A product is changed, also by a process that dies in between, while others change and buy it, in every order of their
 calls to the stores.
 
-What is known of a product is what its document says, at every step; and whoever begins to buy after an answer buys what
-was answered.
+At every step a known offer equals the product's document, and an order that begins after a change was answered buys the
+changed product.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ from tests.contracts.money import do
 from tests.system.crowd import people, watched, with_stores
 from tests.unit.scheduler import Actor, Scheduler
 
-# Where actors stop: before what the others can see, and never inside a transaction.
+# Where actors pause: before each effect that others can see, and never inside a transaction.
 STEPS = {
     f"before {call}"
     for call in (
@@ -54,7 +54,7 @@ MORE = [("raises", "raises"), ("raises", "ends_the_write")]
 
 
 class Killed(BaseException):
-    """The end of a process, at a step."""
+    """The death of a process at a step."""
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def container(tmp_path: Path) -> Iterator[Container]:
 
 
 class Market:
-    """One product, `known` to the server that sells it or not. `wrong` says what should not have been."""
+    """One product, whose offer the selling server may know already (`known`). `wrong` collects violations."""
 
     def __init__(self, container: Container, scheduler: Scheduler, seller: UUID, buyer: UUID, *, known: bool) -> None:
         self.wrong: list[str] = []
@@ -99,7 +99,7 @@ class Market:
         self.answered = None
 
     def settles(self) -> None:
-        """As an order does that has read the document."""
+        """Store the offer, like an order that has read the document."""
         self.stepping.money.offers.settle(self.product)
 
     def ends_the_write(self) -> None:
@@ -112,7 +112,7 @@ class Market:
         self._dies("after documents.products.replace")
 
     def buys(self) -> None:
-        """Only what was answered when it began, or what somebody was about to make it."""
+        """Buy: the price must be the one answered before the start, or one that a concurrent change sets."""
         before = self.answered
         sold = self.buy(self.stepping)
         if sold not in {before, self.answered} and sold not in self.prices - {OLD}:
@@ -134,7 +134,7 @@ class Market:
             self.wrong.append(f"{state} is known of {product}")
 
     def end(self) -> None:
-        """Whoever comes now gets the document's, twice, of which the second is remembered."""
+        """After all actors: orders at each server get the document's price, twice, the second time from memory."""
         self.judge()
         product = self.plain.stores.documents.products.get([self.product]).get(self.product)
         for container in (self.plain, self.stepping, self.plain, self.stepping):
@@ -154,7 +154,7 @@ class Market:
             return None
 
     def _dies(self, at: str) -> None:
-        """A server that is no more from this point on."""
+        """Change the price by a server that dies at this point."""
 
         def step(point: str) -> None:
             self._step(point)
@@ -180,7 +180,7 @@ class Market:
 
 
 def markets(container: Container, scheduler: Scheduler, *acts: str) -> Iterator[Market]:
-    """One for each order of the calls, judged in the end."""
+    """One market for each order of the calls, judged at its end."""
     seller, buyer = people(container, 2)
     rich = Transfer(uuid4(), "deposit", PROVIDER, buyer, Money(10**9, "EUR"))
     do(container.stores.relational, lambda tx: tx.ledger.transfer(rich))

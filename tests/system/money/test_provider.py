@@ -26,7 +26,7 @@ Change = Callable[[Shop], Any]
 
 
 def paid(shop: Shop, what: str, amount: int = 7, status: int = 201) -> UUID:
-    """The reference of a new payment."""
+    """Make a payment; returns its reference."""
     made = shop.buyer.pay(f"/wallet/{what}", {"amount": euros(amount)}, status)
     return UUID(made["id"]) if status == 201 else newest(shop)
 
@@ -36,7 +36,7 @@ def newest(shop: Shop) -> UUID:
 
 
 def there(shop: Shop, reference: UUID, **values: Any) -> None:
-    """Alter what the provider has of it, or with no value delete that."""
+    """Alter the provider's record of a payment; without values, delete it."""
     this = sandbox_payments.c.reference == reference
     change = update(sandbox_payments).where(this).values(values) if values else delete(sandbox_payments).where(this)
     sql(shop.system.container.stores.relational, change)
@@ -96,7 +96,7 @@ FOUND: dict[str, tuple[Change, str]] = {
 
 @pytest.fixture
 def traded(shop: Shop) -> Shop:
-    """Deposits and payouts of each end, on which both sides agree."""
+    """A shop with deposits and payouts of each outcome, on which both sides agree."""
     shop.buyer.rich(100_000)
     for what in ("deposits", "payouts"):
         for amount, status in ((5, 201), (40_402, 402), (40_503, 503)):
@@ -114,7 +114,7 @@ def test_every_difference_is_found_and_named(traded: Shop, name: str) -> None:
 
 
 def test_what_is_under_way_is_no_difference(traded: Shop) -> None:
-    """It is written down while the doctor waits to look again."""
+    """The ledger gets the payment while the doctor waits before it looks again."""
     provider, container = traded.system.container.money.payments.provider, traded.system.container
     traded.buyer.pay("/wallet/payouts", {"amount": euros(40_503)}, 503)
     waited: list[float] = []
@@ -130,7 +130,7 @@ def test_what_is_under_way_is_no_difference(traded: Shop) -> None:
 
 @pytest.mark.parametrize("most", [1, 3])
 def test_memory_is_bounded(traded: Shop, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
-    """Pages of two, and as little as one payment waits for its other side."""
+    """With pages of two, and at most `most` payments that wait for their counterpart."""
     monkeypatch.setattr(reconciliation, "PAGE", 2)
     monkeypatch.setattr(reconciliation, "MOST", most)
     for name in ("a charge without a deposit", "a deposit without a charge", "another amount there"):
@@ -148,7 +148,7 @@ def test_the_command(traded: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     def run(*options: str) -> Result:
         return CliRunner().invoke(main, ["doctor", "provider", "--patience", "0", *options])
 
-    # The command's clock is that of today, for an embedded database too.
+    # The command uses the real time, also for an embedded database.
     to = ("--to", "2040-01-01T00:00:00Z")
     assert (run(*to).exit_code, "provider and ledger agree" in run(*to).output) == (0, True)
     charged_there_alone(traded)
@@ -163,7 +163,7 @@ def test_the_command(traded: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_seeded_payment_is_there_too(shop: Shop) -> None:
-    """As `quartet seed` writes them."""
+    """`quartet seed` adds payments like this."""
     own = Payment(uuid4(), "deposit", Money(7, "EUR"), "approved", BEGINNING)
     with shop.system.container.stores.relational.transaction() as tx:
         assert tx.sandbox.add([own, own]) == 1

@@ -1,4 +1,4 @@
-"""One idempotency key: sent by two at once, and again after the reply was cut off."""
+"""One idempotency key: used concurrently by two threads, and again after the reply was cut off."""
 
 import functools
 import http.client
@@ -44,7 +44,7 @@ def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
 
 
 def test_two_threads_with_one_key(shop: Shop) -> None:
-    """By turns on each route; refused as one in flight, or the same bytes."""
+    """On each route in turn: the second request is refused as in flight, or gets the same bytes."""
     shop.buyer.rich(99_000)
     shop.seller.put(f"/products/{shop.lamp}/stock", {"on_hand": 1000}, 200, etag="*")
     routes: list[tuple[str, Any]] = [
@@ -79,7 +79,7 @@ def server(request: pytest.FixtureRequest, start: Starter, tmp_path: Path) -> Li
 
 
 def test_a_reply_that_was_cut_off_is_given_again(server: Live) -> None:
-    """The proxy lets the request through, waits for the whole reply, and cuts the client's connection."""
+    """The proxy forwards the request, waits for the complete reply, and closes the client's connection."""
     ada, bob = server.person("ada"), server.person("bob")
     handle = bob.handle
     with Cut(HOST, server.port) as cut:
@@ -139,7 +139,7 @@ Reply = tuple[int, dict[str, str], bytes]
 
 
 def _raw(port: int, token: str, path: str, body: str, key: str) -> Reply:
-    """Also the bytes of the answer."""
+    """The status, the headers and the bytes of the answer."""
     connection = http.client.HTTPConnection(HOST, port, timeout=20)
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json", "Idempotency-Key": key}
     try:

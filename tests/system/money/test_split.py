@@ -1,4 +1,4 @@
-"""Orders of earlier versions are split by seller when the tables are migrated, and the audit finds nothing."""
+"""The migration splits orders of earlier versions by seller, and the audit finds nothing afterwards."""
 
 from pathlib import Path
 from typing import Any
@@ -45,14 +45,14 @@ def test_orders_of_earlier_versions(shop: Shop) -> None:
     assert store.migrate()[0] == "relational: 0016 sub-orders, shipments and indexes for the lists of orders"
     without_triggers(store)
     with engine_of(store).begin() as connection:
-        recompute(connection)  # transfers of that version knew no heads of orders
+        recompute(connection)  # transfers of that version have no heads of orders
     assert shop.audit() == []
     after = store.orders.get([UUID(one) for one in kept])
     assert [_said(after[UUID(one)]) for one in kept] == [_said(before[UUID(one)]) for one in kept]
 
 
 def test_a_batch_is_found_by_indexes(tmp_path: Path) -> None:
-    """Or the migration of 100,000 orders takes hours: each batch would read whole tables."""
+    """Otherwise each batch would read whole tables, and the migration of 100,000 orders would take hours."""
     scans: set[str] = set()
 
     def explain(connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
@@ -69,7 +69,7 @@ def test_a_batch_is_found_by_indexes(tmp_path: Path) -> None:
             store.migrate()
         finally:
             event.remove(Engine, "before_cursor_execute", explain)
-    # What a batch has been grouped to, and the one statement about every account.
+    # The grouped rows of a batch, and the only statement about all accounts.
     assert scans == {"SCAN share", "SCAN ledger_accounts"}
 
 

@@ -1,4 +1,4 @@
-"""Stock is locked last: whoever waits for a ledger account keeps nobody from its products."""
+"""Stock is locked last: a command that waits for a ledger account does not block its products for others."""
 
 import threading
 from collections.abc import Callable, Iterator

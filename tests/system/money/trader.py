@@ -1,5 +1,5 @@
-"""Somebody who buys, sells and pays through two servers, and asks again with the same key, by either, until it is known
-what became of it.
+"""A user who buys, sells and pays through two servers, and repeats each request with the same key, at either server,
+until its outcome is known.
 """
 
 import random
@@ -22,7 +22,7 @@ def euros(amount: int) -> dict[str, Any]:
 
 
 class Done(NamedTuple):
-    """An acknowledged command. `id` is what the answer says, `other` a body that is not the one that was sent."""
+    """An acknowledged command. `id` is from the answer; `other` is a body that differs from the one sent."""
 
     path: str
     body: Any
@@ -32,7 +32,7 @@ class Done(NamedTuple):
 
 
 class Trader:
-    """`servers` are those of the moment. `past` has what was answered of a moment or a period, by its address."""
+    """`servers` are the running ones. `past` are answers about past moments or periods, by path."""
 
     def __init__(self, servers: list[Live], seed: int) -> None:
         self._servers = servers
@@ -50,7 +50,7 @@ class Trader:
         self._orders: list[str] = []
 
     def work(self, others: Sequence["Trader"], now: Callable[[], str], stop: threading.Event) -> None:
-        """`now` is the database's time."""
+        """Trade until `stop` is set. `now` returns the database's time."""
         began = now()
         while not stop.is_set():
             buy, rest = [self._buy] * 3, [self._send, self._pay_in, self._pay_out, self._sell, self._sell, self._sell]
@@ -63,7 +63,7 @@ class Trader:
         self.close()
 
     def asked_again(self) -> list[str]:
-        """Which answers about the past are others now."""
+        """The paths of answers about the past that have changed."""
         return [path for path, then in self.past.items() if self.resolved("GET", path).body != then]
 
     def resolved(self, method: str, path: str, body: Any = None, key: str | None = None) -> Answer:
@@ -101,7 +101,7 @@ class Trader:
         return answer
 
     def _ask_of(self, path: str) -> None:
-        """Of the past: an answer once given is kept."""
+        """Ask about the past, and keep the answer."""
         answer = self.resolved("GET", path.replace("+", "%2B"))
         assert answer.status == 200, (path, answer)
         self.past[path.replace("+", "%2B")] = answer.body
@@ -127,7 +127,7 @@ class Trader:
             self._do(f"/orders/{answer.body['id']}/cancel")
 
     def _sell(self, _others: Sequence["Trader"]) -> None:
-        """Something to one's part of one of the newest orders, whatever has become of it by then."""
+        """Refund, ship or refuse the own part of one of the newest orders, whatever its present state."""
         state = self._draw.choice(["", "&state=paid", "&state=partly_fulfilled", "&state=fulfilled"])
         listed = self.resolved("GET", f"/orders?role=seller&limit=20{state}").body["items"]
         if not listed:

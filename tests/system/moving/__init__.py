@@ -1,1 +1,1 @@
-"""Roles that move while people write, stopped at every step."""
+"""Moves of roles under write traffic, stopped or killed at every step."""

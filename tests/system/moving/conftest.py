@@ -1,4 +1,4 @@
-"""Moves that do not wait for processes that nobody has started. Those that are commands of their own do."""
+"""Moves within a test do not wait for other processes, since there are none. Moves by a separate command do."""
 
 import pytest
 

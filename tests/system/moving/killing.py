@@ -1,4 +1,4 @@
-"""`quartet move`, killed by SIGKILL at a step of its own: right before it does something at either place."""
+"""`quartet move`, killed by SIGKILL at one of its steps: right before a call of either place."""
 
 import itertools
 import logging
@@ -15,18 +15,18 @@ from app.moving import command, mover
 from tests.system.live import PATIENCE, QUARTET, environment
 
 log = logging.getLogger(__name__)
-# Before the n-th time of it; -1 is while writers wait.
+# Steps: the call, and before which time it is killed; -1 is while writers wait.
 STEPS = (
     *(("old.capture", 1), ("new.receive", 1), ("new.loading", 1), ("old.moment", 2), ("old.switching", 1)),
     *(("old.moment", -1), ("new.open", 1)),
 )
 _STEP = "KILLED_BEFORE"
-# Of the command and of the server: a busy machine is no store that is away.
+# Long timeouts for the command and the server, so that a slow machine does not look like a store that is away.
 PATIENT = {f"{role.upper()}_TIMEOUT": "20" for role in command.ROLES}
 
 
 class Killing:
-    """Moves that are killed at some of the steps, with the next ones in each move, and then not."""
+    """Runs each move killed at a number of steps, and finally to its end. Every move continues the cycle of steps."""
 
     def __init__(self, folder: Path, kills: int) -> None:
         self._folder = folder
@@ -34,11 +34,11 @@ class Killing:
         self._steps = itertools.cycle(STEPS)
 
     def moved(self, role: str, url: str) -> str:
-        """What the last command said."""
+        """Move a role; returns the output of the last command."""
         engine = url.partition(":")[0]
         for what, nth in itertools.islice(self._steps, self._kills):
             code, said = _run([sys.executable, "-m", __name__], self._folder, role, url, f"{what}:{nth}")
-            # One that was killed behind its switch is done, and the cache has nothing to copy: such steps do not come.
+            # 0: the step did not occur, since an earlier command was killed after its switch, or the cache has no copy.
             assert code in {-signal.SIGKILL, 0}, said
             log.info("%s to %s: %s", role, engine, f"killed before {what}" if code else f"without {what}")
         code, said = _run([QUARTET], self._folder, role, url)
@@ -63,7 +63,7 @@ def _run(program: list[str], folder: Path, role: str, url: str, step: str = "") 
 
 
 class Deadly:
-    """A place at which the process ends before a call."""
+    """A place that kills the process before a given call."""
 
     def __init__(self, inner: Any, name: str, seen: Counter[str]) -> None:
         self._inner, self._name, self._seen = inner, name, seen

@@ -1,4 +1,4 @@
-"""Somebody who pays, writes, follows and signs in through a server, and what was acknowledged to them."""
+"""A user who pays, writes, follows and signs in through a server, with a record of what was acknowledged."""
 
 import http.client
 import itertools
@@ -12,10 +12,10 @@ from tests.apps import PASSWORD
 from tests.system.live import Answer, Live
 
 RICH = 1_000_000
-# Between two rounds: the move and the engines share a processor with all of this.
+# Seconds between two rounds, since the move and the engines run on the same machine.
 PAUSE = 0.2
 AGAIN = {0, 409, 429, 503}
-# Posts of each: what a follow copies stays less than what a move carries, however long it takes.
+# Limit of posts per person, so that a follow changes less than a move can copy, however long it takes.
 MOST = 30
 
 
@@ -26,10 +26,10 @@ class Resident:
         money = {"amount": {"amount": RICH, "currency": "EUR"}}
         self.client.ask("POST", "/wallet/deposits", money, Idempotency_Key=uuid4().hex)
         self.paid: Counter[str] = Counter()
-        # Titles by id, of those that are there.
+        # The titles of existing posts, by id.
         self.posts: dict[str, str] = {}
         self.followed: set[str] = set()
-        # Tokens by the ids of their sessions, and those that were ended.
+        # Tokens by the ids of their sessions, and the tokens of ended sessions.
         self.devices: dict[str, str] = {}
         self.ended: list[str] = []
         self.refused: Counter[int] = Counter()
@@ -58,7 +58,7 @@ class Resident:
             gone = next(iter(self.posts))
             self.sent("DELETE", f"/posts/{gone}", also=(404,))
             del self.posts[gone]
-        # Which its author may just have deleted.
+        # 404: its author may just have deleted it.
         for post_id in list(other.posts)[-1:]:
             self.sent("POST", f"/posts/{post_id}/comments", {"body": "Well said."}, also=(404,))
 
@@ -93,7 +93,7 @@ class Resident:
     def sent(
         self, method: str, path: str, body: Any = None, *, also: Sequence[int] = (), only: int | None = None
     ) -> Answer:
-        """Sent again with the same key until it is done, so its outcome is known. `also` is good as well."""
+        """Send a request; repeat it with the same key until its outcome is known. `also` are further good statuses."""
         headers = {"Idempotency_Key": uuid4().hex} if method == "POST" else {"If_Match": "*"}
         pause = threading.Event()
         while True:
@@ -110,7 +110,7 @@ class Resident:
 
 
 def check(people: Sequence[Resident]) -> None:
-    """All that was acknowledged is there, once; feeds are what they are defined to be."""
+    """Check that everything acknowledged exists exactly once, and that feeds match their definition."""
     for one in people:
         gained = sum(other.paid[one.handle] for other in people)
         wallet = one.client.ask("GET", "/wallet")["items"][0]

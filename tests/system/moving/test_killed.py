@@ -1,6 +1,6 @@
-"""All roles of a real server move from a file to four engines and back, under traffic: by way of PostgreSQL, and at
-once, so that each goes between each two of its engines. The command is killed at the steps of every move, and the
-server once, so that it starts with the URLs of long ago.
+"""All roles of a real server move from a file to four engines and back, under traffic: by way of PostgreSQL, and
+directly, so that every pair of a role's engines occurs. The command is killed at the steps of every move. The server is
+killed once, so that it starts again with URLs that are long outdated.
 
 Its short form, in one process and between files, is `test_moving.py`.
 """
@@ -28,9 +28,9 @@ from tests.system.proofs.relays import threads
 
 log = logging.getLogger(__name__)
 PEOPLE = 4
-# Steps at which each move is killed: each at the next ones.
+# The number of steps at which each move is killed.
 KILLS = int(os.environ.get("QUARTET_KILLS", "3"))
-# Of the Redis of all tests, beyond those of the processes of a run.
+# A database number in the Redis server shared by all tests, beyond those that the processes of a run use.
 DATABASE = 61
 
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(3600)]
@@ -44,7 +44,7 @@ def traffic(people: Sequence[Resident]) -> Iterator[None]:
 
 
 def engines_of(engines: Fleet[Reachable]) -> dict[str, str]:
-    """Places that nobody else uses."""
+    """New places in the engines, by role, that no other test uses."""
     name = f"moved_{uuid4().hex[:12]}"
     urls = {
         "documents": engines.mongo().url.replace("/quartet?", f"/{name}?"),
@@ -92,6 +92,6 @@ def test_nothing_is_lost_and_nothing_is_doubled(
 
 
 def is_quiet(folder: Path) -> bool:
-    """Whether every event was delivered."""
+    """Whether no event waits or is dead-lettered."""
     lines = run(folder, "doctor", "outbox", **PATIENT).stdout.splitlines()
     return len(lines) == 2 and all(" 0 unsent, 0 dead-lettered" in line for line in lines)

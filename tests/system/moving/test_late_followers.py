@@ -1,4 +1,4 @@
-"""Requests at a process that knows of a move and has not followed yet, when others are at the new place already."""
+"""Requests to a process that knows of a move but has not followed it yet, while others already use the new place."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -23,12 +23,12 @@ from tests.apps import BASE, PASSWORD, Person, embedded, running
 from tests.system.moving.test_moving import ignore, places, signed
 from tests.system.moving.traffic import place_in, rebuild
 
-# No machine takes so long to copy nothing.
+# Seconds: longer than any machine takes to copy nothing.
 LONG = 3600.0
 
 
 class Late(NamedTuple):
-    """`here` is the process that follows, and `there` one that is at the new place, `away`."""
+    """`here` is a client of the process that follows late, `there` one of a process at the new place, `away`."""
 
     here: Client
     there: Client
@@ -48,7 +48,7 @@ class Late(NamedTuple):
 
 @contextmanager
 def late(folder: Path, role: str, make: Callable[[Container], Flask] = create_app) -> Iterator[Late]:
-    """When the role has moved."""
+    """A process that has not followed the move of the role, which is complete."""
     away, settings = place_in(folder, "away"), Settings(**embedded(folder))
     with running(settings) as system, places(settings, role, away) as both:
         person = system.person()
@@ -68,7 +68,7 @@ def late(folder: Path, role: str, make: Callable[[Container], Flask] = create_ap
 
 @contextmanager
 def following_late(folder: Path, role: str) -> Iterator[Late]:
-    """The process follows when it has its first answer from the old place."""
+    """A process that follows the move after the old place has answered its first request."""
     found: list[Late] = []
 
     def make(container: Container) -> Flask:
@@ -90,7 +90,7 @@ def following_late(folder: Path, role: str) -> Iterator[Late]:
 
 
 class Unread:
-    """The body of a request that has none, as the server gives it: it is no file."""
+    """The empty body of a request as the server passes it: it can be read, but is not a file."""
 
     def read(self, *_: int) -> bytes:
         return b""
@@ -119,7 +119,7 @@ def test_also_what_is_read_and_asked_for_without_a_body(method: str, status: int
 
 
 def test_nobody_gets_from_the_cache_what_was_read_at_the_old_place(tmp_path: Path) -> None:
-    """The process reads there when the mark has been written, and fills nothing."""
+    """A process that reads at the old place after the mark was written fills no cached value."""
     with late(tmp_path, "documents") as one:
         post, old = one.publish(), one.current.app
         assert Client(old).get(f"{BASE}/posts/{post}").status_code == 404
@@ -144,7 +144,7 @@ def test_who_is_signed_in_reads_while_sessions_move(path: str, tmp_path: Path) -
 def test_a_move_switches_when_all_processes_have_had_the_time_to_look(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And to build what they need at the new place."""
+    """And to build their stores at the new place."""
     monkeypatch.setattr(mover, "NOTICED_SECONDS", LONG)
     away, settings, waited = place_in(tmp_path, "away"), Settings(**embedded(tmp_path)), list[float]()
     with running(settings) as system, places(settings, "documents", away) as both:
@@ -182,7 +182,7 @@ def test_a_process_that_knows_of_a_move_follows_with_the_connections_that_it_has
 
 
 def test_what_is_built_ahead_is_of_the_place_to_which_the_role_goes_now(tmp_path: Path) -> None:
-    """The move to the first one was killed."""
+    """The move to the first place was killed, and the next one goes to another place."""
     urls, seen = [place_in(tmp_path, name) for name in ("first", "other")], list[str]()
     with running(Settings(**embedded(tmp_path))) as system:
         place = system.container.stores.documents.place

@@ -1,4 +1,4 @@
-"""Moves between files while people write, stopped at every step: whatever was acknowledged is there once."""
+"""Moves between files under write traffic, stopped at every step: everything acknowledged exists exactly once."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -24,7 +24,7 @@ from tests.apps import BASE, ROLES, Person, embedded, running
 from tests.system.live import Live, migrated
 from tests.system.moving.traffic import Traffic, place_in, rebuild
 
-# What a move does at either place, and where it is stopped: before the n-th time.
+# Where a move is stopped: a call of either place, and before which time.
 STOPS = (
     *(("new receive", 1), ("new loading", 1), ("old moment", 2), ("old switching", 1), ("old moment", -1)),
     ("new open", 1),
@@ -32,11 +32,11 @@ STOPS = (
 
 
 class Stopped(BaseException):
-    """As `kill -9` would."""
+    """Stops a move like `kill -9`."""
 
 
 class Noticed:
-    """A place whose calls are noticed before they are made."""
+    """A place that reports each call before it is made."""
 
     def __init__(self, inner: StorePlace, notice: Callable[[str], None]) -> None:
         self._inner = inner
@@ -61,7 +61,7 @@ class Both:
         self.old, self.new = old, new
 
     def run(self, urls: tuple[str, str], stop: str = "", nth: int = 0) -> None:
-        """Stopped before this is done for the n-th time, or, where `nth` is -1, while writers wait."""
+        """Run a move. Stop it before the `nth` call of `stop`, or with -1 before the one while writers wait."""
         seen: list[str] = []
 
         def notice(what: str) -> None:
@@ -94,7 +94,7 @@ def places(settings: Settings, role: str, url: str) -> Iterator[Both]:
 
 
 def write_to(container: Container, role: str) -> None:
-    """As a process would that knows of no move."""
+    """Write like a process that does not know of the move."""
     if role == "documents":
         container.stores.documents.views.apply(1, {uuid4(): 1})
         return
@@ -115,7 +115,7 @@ def test_a_role_moves_while_people_write_and_comes_back(role: str, tmp_path: Pat
                     if stop != "new open":
                         assert getattr(traffic.container.settings, f"{role}_url") == home
                     traffic.until(4)
-                # The last was stopped behind the switch, and whoever looks finishes it.
+                # The last move was stopped after its switch; any process that reads the mark completes it.
                 traffic.until_at(role, away)
                 with pytest.raises(MovedAway):
                     write_to(system.container, role)
@@ -189,7 +189,7 @@ def test_a_process_that_begins_with_the_url_of_long_ago_answers_nobody_from_ther
 
 
 def test_a_place_that_does_not_answer_is_gone_to_all_the_same(tmp_path: Path) -> None:
-    """What the place before would say may be of long ago."""
+    """The process must not use the former place instead, whose data may be long outdated."""
     nowhere = "postgresql://quartet@127.0.0.1:1/none"
     settings = Settings(**embedded(tmp_path))
     with running(settings) as system:

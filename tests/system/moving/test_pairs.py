@@ -1,5 +1,5 @@
-"""Moves between places of one kind, in chains and circles, two at once, and moves that must not happen: between files
-everywhere, and as a proof in all engines.
+"""Moves between places of one kind: in chains and circles, two at once, and moves that must be refused. Between files
+in every run, and as a proof in all engines.
 """
 
 import contextlib
@@ -32,9 +32,7 @@ KINDS = {
 
 
 def marks(role: str, kind: str) -> list[pytest.MarkDecorator]:
-    """Between files two roles are enough: what the others have of their own is in their contracts, and in
-    `test_moving.py`.
-    """
+    """The marks of a pair. Between files two roles suffice; the contract suites and `test_moving.py` cover the others."""
     if kind == "file":
         return [] if role in ("documents", "feeds") else [pytest.mark.proof]
     return [pytest.mark.proof, pytest.mark.engines]
@@ -54,7 +52,7 @@ def one(request: pytest.FixtureRequest, tmp_path: Path) -> Town:
 
 @contextmanager
 def first(one: Town) -> Iterator[tuple[str, Stores]]:
-    """A place with its tables, and the stores of a process that has its URL."""
+    """A migrated place, and the stores of a process that has its URL."""
     url = one.place()
     with one.stores(url) as stores:
         stores.by_role()[one.role].migrate()
@@ -72,7 +70,7 @@ def moving(old: StorePlace, new: StorePlace, meanwhile: Callable[[], object] = l
 
 
 def test_a_chain_and_a_circle(one: Town) -> None:
-    """Who has the URL of any place in them gets to the truth, and no other takes a write."""
+    """A process with the URL of any of the places finds the truth, and no other place accepts a write."""
     with first(one) as (url, stores):
         written, places, seen = [one.write(stores)], [url, one.place(), one.place()], set[str]()
         for here, there in ((0, 1), (1, 2), (2, 0), (0, 1)):
@@ -110,7 +108,7 @@ def test_of_two_moves_of_a_role_the_later_one_happens(one: Town) -> None:
 
 
 def test_of_two_moves_of_a_role_at_once_one_happens(one: Town) -> None:
-    """The other has looked where the role is before the first was done, and begins only then."""
+    """The second move looks up the role's place before the first one is complete, and begins after that."""
     with first(one) as (url, stores):
         written, near, far = [one.write(stores)], one.place(), one.place()
         with closing(build(one.at(url))) as looked:
@@ -122,7 +120,7 @@ def test_of_two_moves_of_a_role_at_once_one_happens(one: Town) -> None:
                 assert (done.exit_code, done.output.count("\n")) == (1, 1), done.output
                 assert done.output.startswith("Error: not moved: another move of ")
                 assert one.truth(url) == one.truth(far) == far
-                # Nor where the first was done between the command's look and its beginning.
+                # Also if the first one completes after the command has looked and before it begins.
                 with one.stores(place) as others, pytest.raises(Overtaken):
                     moving(one.place_of(stores), one.place_of(others)).run(url, place)
                 with contextlib.suppress(Overtaken):
@@ -135,7 +133,7 @@ def test_of_two_moves_of_a_role_at_once_one_happens(one: Town) -> None:
 
 
 def test_what_a_move_tidies_behind_itself_is_not_that_of_the_next(one: Town) -> None:
-    """Which may begin in the place it has moved to before it has tidied that."""
+    """The next move may begin at the new place before the former one has tidied it."""
     with first(one) as (url, _):
         place = one.place()
         assert one.moved(url, "--to", place).exit_code == 0
@@ -164,7 +162,7 @@ def test_a_move_that_was_killed_and_given_up_while_people_write_on(one: Town) ->
         assert one.moved(url, "--to", url).exit_code == 0
         written.append(one.write(stores))
         assert one.truth(place) == url
-        # What the dead one has left there is no hindrance.
+        # What the dead move has left there does not matter.
         assert one.moved(url, "--to", place).exit_code == 0
         with one.begun(url) as anybody:
             assert all(is_there(anybody) for is_there in written)
@@ -175,7 +173,7 @@ def test_a_move_that_was_killed_and_given_up_while_people_write_on(one: Town) ->
 def test_writers_go_on_when_a_move_dies_in_its_switch(
     pair: tuple[str, str], engines: Fleet[Reachable], tmp_path: Path
 ) -> None:
-    """In databases of SQL the transaction of the switch ends with its process."""
+    """Without SQL databases, where the transaction of the switch ends with its process anyway."""
     one = town(*pair, tmp_path, lambda: engines)
     with first(one) as (url, stores):
         place, dead = one.place(), Mark("leaving", 0, "elsewhere", "a move")
@@ -187,7 +185,7 @@ def test_writers_go_on_when_a_move_dies_in_its_switch(
             switch.__enter__()
 
             def writes() -> bool:
-                # As every process does all the time.
+                # Every process polls the mark.
                 one.place_of(stores).mark()
                 try:
                     written.append(one.write(stores))

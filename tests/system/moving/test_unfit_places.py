@@ -1,4 +1,4 @@
-"""Moves to places that cannot take what comes: the error says which place it was, and the old one stays the truth."""
+"""Moves to places that cannot store the data: the error names the place, and the old one stays the truth."""
 
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -45,7 +45,7 @@ def test_a_place_without_rights_and_one_without_space_are_told(
 
 
 def without_rights(url: str) -> str:
-    """Of somebody who may connect to this database, and make nothing there."""
+    """The URL with a role that may connect to the database, but not create anything."""
     name = f"guest_{uuid4().hex[:8]}"
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'guest'")

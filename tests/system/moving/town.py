@@ -1,4 +1,4 @@
-"""One role in places of one kind, with something that is written to it and looked for."""
+"""One role in places of one kind, with writes to it and checks for them."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
@@ -23,7 +23,7 @@ from tests.contracts.relational_store import new_database
 from tests.engines import Fleet, Reachable
 from tests.engines.feeds_calls import post
 
-# Of the Redis of all tests, beyond those of the processes of a run.
+# Database numbers in the Redis server shared by all tests, beyond those that the processes of a run use.
 DATABASES = iter(range(30, 61))
 Written = Callable[[Stores], bool]
 
@@ -38,13 +38,13 @@ class Town(NamedTuple):
 
     @contextmanager
     def stores(self, url: str) -> Iterator[Stores]:
-        """Of a process that has this URL, and has not looked at the mark."""
+        """The stores of a process that has this URL and has not read the mark."""
         with closing(open_stores(self.at(url))) as stores:
             yield stores
 
     @contextmanager
     def begun(self, url: str) -> Iterator[Stores]:
-        """Of a process that has this URL and begins."""
+        """The stores of a process that starts with this URL."""
         with self.stores(url) as stores:
             settings = forwarded(self.at(url), stores)
         with closing(open_stores(settings)) as stores:
@@ -56,29 +56,29 @@ class Town(NamedTuple):
         return found
 
     def truth(self, url: str) -> str:
-        """Where a process gets to that has this URL."""
+        """The place that a process with this URL finds as the truth."""
         with self.stores(url) as stores:
             found: str = getattr(forwarded(self.at(url), stores), f"{self.role}_url")
             return found
 
     def moved(self, url: str, *words: str) -> Result:
-        """`quartet move` of a process that has this URL."""
+        """Run `quartet move` in a process that has this URL."""
         with self.stores(url) as stores:
             settings = forwarded(self.at(url), stores)
         with closing(build(settings)) as container:
             return self.moved_from(container, *words)
 
     def moved_from(self, container: Container, *words: str) -> Result:
-        """`quartet move` of a process that has looked where the role is."""
+        """Run `quartet move` in a process that has already found the role's place."""
         return CliRunner().invoke(move, [self.role, *words], obj=lambda: nullcontext(container))
 
     def write(self, stores: Stores) -> Written:
-        """Returns what says whether it is there."""
+        """Write something; returns a function that tells whether it is stored."""
         return _WRITES[self.role](stores)
 
 
 def town(role: str, kind: str, folder: Path, engines: Callable[[], Fleet[Reachable]]) -> Town:
-    """The first place has its tables."""
+    """A role with places of this kind. For Redis the relational store is migrated as well."""
 
     def place() -> str:
         name = f"moved_{uuid4().hex[:12]}"
@@ -98,7 +98,7 @@ def town(role: str, kind: str, folder: Path, engines: Callable[[], Fleet[Reachab
     patience: dict[str, Any] = {f"{role}_timeout": 20.0}
     settings = replace(Settings(**embedded(folder)), **patience)
     if kind == "redis":
-        # Where sessions ask what was ended while they were away.
+        # The relational store, from which the session store learns what was ended while it was away.
         with running(settings):
             pass
     return Town(role, settings, place)

@@ -1,4 +1,4 @@
-"""People who pay, publish, comment and follow while roles move, and what was acknowledged to them."""
+"""People who pay, publish, comment and follow while roles move, with a record of what was acknowledged."""
 
 import itertools
 import threading
@@ -21,14 +21,14 @@ from config import Settings
 from tests.apps import BASE, PlainHasher, System
 
 RICH = 1_000_000
-# Between one person's rounds: the move and they share a processor.
+# Seconds between one person's rounds, since the move runs on the same machine.
 PAUSE = 0.2
-# A refusal that says that the same request may be sent again.
+# Statuses after which the same request may be sent again.
 AGAIN = (409, 429, 503)
 
 
 class Traffic:
-    """`posts` and `comments` are what each person has, `spent` and `gained` what they paid and got, as acknowledged."""
+    """Write traffic. `posts`, `comments` and `balance` count what was acknowledged."""
 
     def __init__(self, container: Container, people: int = 4) -> None:
         self._current = Current(container, create_app)
@@ -53,7 +53,7 @@ class Traffic:
 
     @contextmanager
     def going_on(self) -> Iterator[None]:
-        """Each person writes in a thread of their own; one more follows the moves, and one dispatches events."""
+        """Run the traffic within the block: a thread per person, one that follows moves, one that dispatches events."""
         stop = threading.Event()
         works: list[Callable[[threading.Event], None]] = [self.following.run, self._relay]
         works += [partial(self._write, one) for one in range(len(self.people))]
@@ -70,7 +70,7 @@ class Traffic:
         assert not self.strange, self.strange
 
     def until(self, more: int) -> None:
-        """Wait until so many more writes were acknowledged."""
+        """Wait until `more` further writes are acknowledged."""
         goal, pause = sum(self.done.values()) + more, threading.Event()
         while sum(self.done.values()) < goal and not self.strange:
             pause.wait(0.01)
@@ -82,7 +82,7 @@ class Traffic:
             pause.wait(0.01)
 
     def check(self) -> None:
-        """Nothing is lost, nothing is there twice, and the books are in order."""
+        """Check that nothing is lost or duplicated, and that the ledger's audit finds nothing."""
         wallets = [self._answer(one, "GET", "/wallet").get_json()["items"][0] for one in range(len(self.people))]
         assert [one["available"]["amount"] for one in wallets] == [self.balance[one] for one in range(len(wallets))]
         documents = self.container.stores.documents
@@ -128,7 +128,7 @@ class Traffic:
                 self.done["others"] += 3
 
     def _acknowledged(self, one: int, method: str, path: str, body: Any = None) -> None:
-        """Sent again with the same key until it is done, also after the end: so its outcome is known."""
+        """Send a request; repeat it with the same key until its outcome is known, even after the block has ended."""
         key, pause = str(uuid4()), threading.Event()
         while True:
             answer = self._answer(one, method, path, body, {"Idempotency-Key": key} if body else {})
