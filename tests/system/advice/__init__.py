@@ -1,1 +1,1 @@
-"""Tests of `quartet doctor advice`: systems that are made sick on purpose, and some that are well."""
+"""Tests of `quartet doctor advice`, with systems that have provoked problems, and healthy ones."""

@@ -1,4 +1,4 @@
-"""What the doctor advises in a test, and people who leave something of every kind in a system."""
+"""Helpers for tests of advice: asking for it, and people who create every kind of data in a system."""
 
 import contextlib
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ from tests.apps import System
 def looked(
     container: Container, series: Series | None = None, limits: dict[str, float] | None = None
 ) -> list[tuple[Observed, tuple[str, ...]]]:
-    """`series` are none where the test has none of its own: those of this process are of all its tests."""
+    """Observe the engines. By default without metrics, since those of this process are shared by all its tests."""
     with contextlib.closing(Observers(container.urls)) as observers:
         return list(look(container, observers, series or Series(), [], limits))
 
@@ -33,7 +33,7 @@ def advised(
 
 
 def without_waiting(chosen: Iterable[Rule]) -> list[Rule]:
-    """Of an index that was made just now too."""
+    """The rules, changed to report an unused index without the usual time of observation."""
     waits = ("watched_seconds", "transactions ")
     return [
         replace(rule, when=[bound for bound in rule.when if not bound.startswith(waits)])
@@ -44,7 +44,7 @@ def without_waiting(chosen: Iterable[Rule]) -> list[Rule]:
 
 
 def named(found: Iterable[Advice]) -> set[tuple[str, str]]:
-    """Rules, each with what it is about."""
+    """The rule and the subject of each piece of advice."""
     return {(one.rule, one.about) for one in found}
 
 

@@ -1,4 +1,4 @@
-"""Sicknesses of a system on one file, and of what runs on it."""
+"""Problems of a system on one file, and of the application."""
 
 import json
 import sqlite3
@@ -161,6 +161,6 @@ def test_counts_of_several_processes_are_added_and_levels_of_one_are_not() -> No
     assert both.total("quartet_outbox_unsent") == 2
     later = Series()
     later.add('quartet_http_requests_total{status="200",route="/"} 5\nquartet_outbox_unsent{truth="documents"} 2\n')
-    # A server that was started anew counts from its beginning.
+    # After a restart of the server its counters begin at 0.
     assert later.since(both).total("quartet_http_requests_total") == 5
     assert later.since(both).total("quartet_outbox_unsent") == 2

@@ -1,4 +1,4 @@
-"""Sicknesses of MongoDB, Redis and Cassandra, each on the real server."""
+"""Problems of MongoDB, Redis and Cassandra, each provoked on the real server."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -38,7 +38,7 @@ def found(url: str, *roles: str, kinds: set[str] | None = None, by: list[Rule] |
 
 
 def check_names(observed: Observed) -> set[str]:
-    """Every figure that a rule of this engine names is there. Returns the kinds that were seen."""
+    """Check that every figure in a rule of this engine was observed. Returns the observed kinds."""
     kinds = {subject.kind for subject in observed.subjects}
     beside = {"name", "serves_cache", "serves_sessions", "bytes_share"}
     for rule in (rule for rule in rules() if rule.engine == observed.engine and rule.kind in kinds):
@@ -54,7 +54,7 @@ def mongo(engines: Shared, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield system
 
 
-# Of a database, not of the server that all tests share.
+# Kinds of subjects in one database, as opposed to the server that all tests share.
 OF_A_DATABASE = {"missing index", "index", "operation"}
 
 
@@ -75,7 +75,7 @@ def test_sick_collections_are_found(mongo: System) -> None:
         database.command("collMod", "products", index={"name": "seller", "hidden": True})
         database["comments"].drop_index("author")
         database["comments"].create_index("body", name="author")
-        # All operations, whatever they take.
+        # Profile all operations, whatever their duration.
         database.command("profile", 2)
         for n in range(3):
             list(database["imported"].find({"secret": f"value {n}"}))
@@ -95,7 +95,7 @@ def test_sick_collections_are_found(mongo: System) -> None:
         assert "to filter by secret" in scan.words
         assert "value 1" not in str(sick)
         assert named(advised(mongo.container, by=soon)) == named(sick)
-        # What the commands say.
+        # Follow the advice.
         mongo.container.stores.documents.migrate()
         database["imported"].drop_index("by_n")
         assert named(found(url, "documents", kinds=OF_A_DATABASE)) == {("collection-read-whole", "imported")}
@@ -176,7 +176,7 @@ def address(server: Reachable) -> str:
 
 @pytest.fixture(scope="module")
 def cassandra(engines: Shared) -> Iterator[tuple[Session, str]]:
-    """A session, and the URL of a keyspace with one table as Quartet has it."""
+    """A session, and the URL of a keyspace with one of Quartet's tables."""
     server, keyspace = engines.cassandra(), f"advice_{uuid4().hex[:8]}"
     host, port = address(server).split(":")
     with Cluster([host], port=int(port), protocol_version=5) as cluster:
@@ -198,7 +198,7 @@ def test_a_hot_partition_and_tombstones(cassandra: tuple[Session, str]) -> None:
     assert found(url, "feeds", by=of_tables) == []
     owner = UUID(int=1)
     add = session.prepare("INSERT INTO home_timeline (owner_id, bucket, post_id, note) VALUES (?, 0, uuid(), ?)")
-    # A fiftieth of the width that the rule has, so that it is written in a moment.
+    # A fiftieth of the rule's width, so that writing it is quick.
     execute_concurrent_with_args(session, add, [(owner, "x" * MEGABYTE)] * 3)
     narrow = [replace(r, when=["widest_bytes >= 2_000_000"]) if r.name == "partition-wide" else r for r in of_tables]
     session.execute("ALTER TABLE home_timeline WITH memtable_flush_period_in_ms = 100")

@@ -1,4 +1,4 @@
-"""The day on which a limit is met: of lines, of noise, of what the relay has noted."""
+"""The forecast of the day on which a limit is reached: for linear growth, with noise, and for the relay's samples."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
 def samples(value: Callable[[float], float], days: int = 30, most: int | None = 1000) -> list[LevelSample]:
-    """Hourly, up to now; `value` is of the days since the first."""
+    """Hourly samples up to now; `value` takes the days since the first."""
     first, hours = NOW - days * DAY, days * 24 + 1
     return [LevelSample("bytes", first + n * HOUR, round(value(n / 24)), most) for n in range(hours)]
 
@@ -28,7 +28,7 @@ def samples(value: Callable[[float], float], days: int = 30, most: int | None = 
 def test_a_line_meets_its_limit_on_its_day() -> None:
     found = forecast(samples(lambda day: 100 + 20 * day))
     assert found is not None
-    # 700 now, 20 more a day, 300 left.
+    # 700 now, growing by 20 a day, 300 left.
     assert (found.value, found.limit, round(found.growth_a_day, 1), round(found.days, 1)) == (700, 1000, 20, 15)
     assert found.latest is not None
     assert found.earliest <= found.days <= found.latest < found.earliest + 0.5
@@ -73,7 +73,7 @@ def test_what_is_over_its_limit_meets_it_now() -> None:
 
 
 def test_the_day_lies_in_the_interval_as_often_as_is_said() -> None:
-    """Of noisy lines with a known day, seeded: the growth is right, so at least nine in ten are."""
+    """For noisy lines with a known day (seeded), at least nine in ten intervals contain the day."""
     noise, within = random.Random(7), 0  # noqa: S311  seeded on purpose
     for _ in range(200):
         found = forecast([one for one in samples(lambda day: 100 + 20 * day + noise.gauss(0, 40)) if one.at.hour == 0])
@@ -113,13 +113,13 @@ def test_a_disk_that_fills_up_is_seen_weeks_before(system: System) -> None:
     assert advised(system.container) == []
     now, size = store.now(), float(path_of(system.container.settings.relational_url).stat().st_size)
     with store.transaction() as tx:
-        # A tenth of the size as it is now with each day.
+        # Growth by a twentieth of the present size each day.
         past = [LevelSample("relational bytes", now - day * DAY, round(size * (1 - day / 20))) for day in range(1, 15)]
         tx.levels.note(past, forget=now - KEPT)
     assert advised(system.container) == []
     [found] = advised(system.container, limits={"relational bytes": size * 1.5})
     assert (found.rule, found.about) == ("limit-ahead", "relational bytes")
-    # Half a size is left.
+    # Half of the present size is left, enough for ten days.
     assert 9 < found.figures["days"] < 11
     assert (now + 10 * DAY).date().isoformat() in found.words
     assert "standard error" in found.words

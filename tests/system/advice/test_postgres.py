@@ -1,4 +1,4 @@
-"""Sicknesses of PostgreSQL: of one database, and of a server of one's own."""
+"""Problems of PostgreSQL: in one database, and on a separate server."""
 
 import threading
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ from tests.engines.kernel import wait_until
 from tests.system.advice.asking import advised, live_in, looked, named, without_waiting
 from tests.system.real import on_postgres
 
-# Of a database, not of the server that all tests share.
+# Kinds of subjects in one database, as opposed to the server that all tests share.
 KINDS = {"missing index", "index", "table"}
 
 
@@ -49,8 +49,8 @@ def test_a_database_that_is_well_gets_none(system: System) -> None:
     assert [note.partition(" ")[0] for note in seen[0].notes] == ["pg_stat_statements"]
     kinds = {subject.kind for subject in seen[0].subjects}
     assert kinds >= {"server", "table", "index", "role", "level"}
-    # Sessions are those of all tests, and one that keeps nobody waiting has no figure for how long. Tables have none
-    # for what nobody holds back, and for a size that was not analyzed.
+    # Sessions are excluded: they belong to all tests, and one that blocks nobody has no duration. Tables lack these
+    # figures if nothing is held back, or if they were not analyzed.
     unknown = {"held_seconds", "held_transactions", "empty_share", "empty_bytes"}
     for rule in (rule for rule in rules() if rule.engine == "PostgreSQL" and rule.kind != "session"):
         for subject in (one for one in seen[0].subjects if one.kind == rule.kind):
@@ -80,7 +80,7 @@ def test_sick_tables_and_indexes_are_found_and_the_commands_mend_them(system: Sy
         connection.execute("CREATE INDEX imported_n ON imported (n)")
         connection.execute("CREATE INDEX imported_n_again ON imported (n)")
         connection.execute("DROP INDEX follows_followers")
-        # Somebody's copy of before.
+        # A manual copy of a table, with an index of the same name.
         connection.execute("CREATE SCHEMA saved")
         connection.execute("CREATE TABLE saved.follows AS SELECT * FROM follows")
         connection.execute("CREATE INDEX follows_followers ON saved.follows (followee)")
@@ -143,14 +143,14 @@ def test_a_table_that_was_read_whole_until_an_index_was_made_is_not_shown_after_
 
 
 def test_a_prepared_transaction_that_holds_dead_rows_back_and_the_file_that_they_leave(system: System) -> None:
-    # Without the waiting, and with a smaller file.
+    # Rules without waiting times, and for smaller files.
     sooner = {
         "transaction-prepared": ["seconds >= 0"],
         "rows-held-back": ["dead_rows >= 10_000", "dead_share >= 0.2", "held_seconds >= 0"],
         "table-mostly-empty": ["empty_share >= 0.5", "empty_bytes >= 1_000_000"],
     }
     chosen = [replace(rule, when=sooner[rule.name]) for rule in rules() if rule.name in sooner]
-    # Others are of other tests.
+    # Other tables belong to other tests.
     mine = ("forgotten", "emptied")
 
     def found() -> dict[str, Advice]:

@@ -1,4 +1,4 @@
-"""Every rule speaks from its threshold on and not before, and the documentation says what it does."""
+"""Every rule applies exactly from its threshold on, and the documentation matches it."""
 
 import importlib.util
 import re
@@ -19,7 +19,7 @@ STEP = {">=": -1e-4, "<=": 1e-4, "==": 0.5}
 
 
 def subject(rule: Rule, *bounds: Bound) -> Subject:
-    """Just within the bounds, with all that its words name beside them."""
+    """A subject just within the bounds, with everything else that the rule's texts mention."""
     beside = {name for text in (rule.words, rule.command) for _, name, *_ in Formatter().parse(text) if name}
     figures = {bound.figure: bound.value for bound in bounds if isinstance(bound.value, float)}
     words = {one.figure: "" if one.sign == "!=" else one.value for one in bounds if isinstance(one.value, str)}
@@ -28,7 +28,7 @@ def subject(rule: Rule, *bounds: Bound) -> Subject:
 
 
 def says(rule: Rule, found: Subject) -> int:
-    # Which roles are on the server is known beside the figures.
+    # The roles on the server are not figures, but passed separately.
     roles = [bound.figure.removeprefix("serves_") for bound in rule.bounds if bound.figure.startswith("serves_")]
     return len(list(judged(Observed(rule.engine, "here", (found,), ()), roles, [rule])))
 
@@ -44,7 +44,7 @@ def test_a_rule_speaks_from_its_threshold_on(rule: Rule) -> None:
         changed = Bound(bound.figure, opposite if isinstance(beyond, str) else bound.sign, beyond)
         if not bound.figure.startswith("serves_"):
             assert says(rule, subject(rule, *bounds[:number], changed, *bounds[number + 1 :])) == 0, bound
-    # What is not known is within no bound.
+    # An unknown figure is never within a bound.
     assert says(rule, Subject(rule.kind, "it")) == all(one.figure.startswith("serves_") for one in bounds)
 
 
@@ -75,7 +75,7 @@ def test_each_rung_of_the_ladder_names_its_rules_and_their_thresholds() -> None:
 
 
 def test_the_command_line_leaves_it_to_the_server_how_series_are_shared() -> None:
-    """Whoever imports prometheus-client before a server has set the folder for its processes' series decides it."""
+    """Importing prometheus-client fixes it, so it must not happen before a server has set the folder of its series."""
     code = "import app.cli, sys; sys.exit('prometheus_client' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 

@@ -1,1 +1,1 @@
-"""The rules of deploy/prometheus: by promtool's clock, and in a real Prometheus beside a system with a fault."""
+"""The alert rules of deploy/prometheus, tested by promtool's clock, and in a real Prometheus with faulty systems."""

@@ -1,4 +1,4 @@
-"""Prometheus and its tool for rules, from the distribution's package."""
+"""Prometheus and promtool, from the distribution's package."""
 
 import json
 import os
@@ -26,7 +26,7 @@ Firing = set[tuple[str, str]]
 
 
 def command(name: str) -> str:
-    """Skips, or fails where it is required, when it is missing."""
+    """The path of a command. If it is not installed, skips, or fails where it is required."""
     found = shutil.which(name)
     if found is None:
         missing = f"{name} is missing: install the package prometheus"
@@ -37,7 +37,7 @@ def command(name: str) -> str:
 
 
 def shortened(rules: str, times: int) -> str:
-    """Every length of time in the rules is so many times shorter."""
+    """The rules, with every duration divided by `times`."""
 
     def short(found: re.Match[str]) -> str:
         number, unit = found[1] or found[3], found[2] or found[4]
@@ -56,20 +56,20 @@ class Prometheus:
             return json.load(answer)["data"]
 
     def firing(self) -> Firing:
-        """The alerts that fire, each with the store, outbox or sink that it is about."""
+        """The firing alerts, each with the store, outbox or sink that it is about."""
         found = (one["labels"] for one in self.asked("alerts")["alerts"] if one["state"] == "firing")
         about = ("store", "truth", "sink")
         return {(labels["alertname"], next((labels[one] for one in about if one in labels), "")) for labels in found}
 
     def value(self, expression: str) -> float:
-        """Of one sample; 0 where there is none."""
+        """The value of a query's first sample; 0 if there is none."""
         found = self.asked("query", query=expression)["result"]
         return float(found[0]["value"][1]) if found else 0.0
 
 
 @contextmanager
 def running(target: int, times: int, every: str = "500ms") -> Iterator[Prometheus]:
-    """One that scrapes this port, with the rules so many times shortened."""
+    """A Prometheus that scrapes this port, with the durations in the rules divided by `times`."""
     binary, folder, port = command("prometheus"), Path(tempfile.mkdtemp(prefix="prometheus-")), free_port()
     (folder / "quartet.rules.yml").write_text(shortened(RULES.read_text(), times))
     (folder / "prometheus.yml").write_text(

@@ -1,4 +1,4 @@
-"""Metrics of a system of this process on a port of their own."""
+"""Serves the metrics of a system in this process on a separate port."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from tests.engines.kernel import free_port
 
 
 class Scraping:
-    """Served until `close`; `start` serves them again on the same port."""
+    """Serves until `close`; `start` serves again on the same port."""
 
     def __init__(self, container: Container) -> None:
         self._container = container

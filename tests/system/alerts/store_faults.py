@@ -1,4 +1,4 @@
-"""Faults of stores that no proxy makes. Each takes the engines and the URL of the store's own server, and is mended."""
+"""Faults of stores that a proxy cannot simulate. Each takes the engines and the store's URL; it ends with its block."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -18,14 +18,14 @@ from tests.system.real import KEYSPACE
 
 Fault = Callable[[Engines, str], AbstractContextManager[None]]
 END_SESSIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'quartet'"
-# Of the 200 that a server of the tests has.
+# Fewer than the 200 that a server of the tests allows.
 MOST_CONNECTIONS = 180
 COPIES = "ALTER KEYSPACE %s WITH replication = {'class': 'SimpleStrategy', 'replication_factor': %d}"
 
 
 @contextmanager
 def no_login(_engines: Engines, url: str) -> Iterator[None]:
-    """Of the role, as after a change of its password."""
+    """The role cannot log in, as after a change of its password."""
     with psycopg.connect(url, autocommit=True) as server:
         server.execute("ALTER ROLE quartet NOLOGIN")
         server.execute(END_SESSIONS)
@@ -50,7 +50,7 @@ def locked(table: str) -> Fault:
 
 @contextmanager
 def connections_taken(_engines: Engines, url: str) -> Iterator[None]:
-    """All that the server has, by others."""
+    """Another application holds all connections of the server."""
     over, held = threading.Event(), list[psycopg.Connection[Any]]()
 
     def take() -> None:
@@ -72,7 +72,7 @@ def connections_taken(_engines: Engines, url: str) -> Iterator[None]:
 
 @contextmanager
 def files_locked(_engines: Engines, url: str) -> Iterator[None]:
-    """As for a backup of them: reads are answered, writes wait."""
+    """The files are locked as for a backup: reads are answered, writes wait."""
     parts = urlsplit(url)
     with MongoClient[dict[str, Any]](parts.hostname, parts.port, directConnection=True) as member:
         member.admin.command("fsync", 1, lock=True)
@@ -109,7 +109,7 @@ def full(_engines: Engines, url: str) -> Iterator[None]:
 
 @contextmanager
 def replica(_engines: Engines, url: str) -> Iterator[None]:
-    """Of a server that is gone."""
+    """The server is a replica of a master that is gone."""
     with Redis.from_url(url) as server:
         server.execute_command("REPLICAOF", "127.0.0.1", str(free_port()))
         try:
@@ -120,7 +120,7 @@ def replica(_engines: Engines, url: str) -> Iterator[None]:
 
 @contextmanager
 def too_few_nodes(_engines: Engines, url: str) -> Iterator[None]:
-    """For three copies of each row."""
+    """There are too few nodes for three copies of each row."""
     parts = urlsplit(url)
     with Cluster([parts.hostname], port=parts.port or 0) as cluster, cluster.connect() as session:
         session.execute(COPIES % (KEYSPACE, 3))

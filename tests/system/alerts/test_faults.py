@@ -1,4 +1,4 @@
-"""Alerts beside a system on the real engines: of each fault of docs/outages.md, and none in healthy traffic."""
+"""Alerts for a system on the real engines: for each fault in docs/outages.md, and none under healthy traffic."""
 
 import os
 from collections.abc import Iterator
@@ -40,14 +40,14 @@ ALL = [(role, trouble) for role in ROLES for trouble in TROUBLES if (role, troub
 
 @pytest.fixture(scope="module")
 def watched(engines: Shared) -> Iterator[Watched]:
-    # So patient that a busy machine is no outage.
+    # Long timeouts, so that a busy machine is no outage.
     patient = {f"{role}_timeout": 10.0 for role in ROLES} | {"request_timeout": 10.0}
     with watching(engines, "alerts", **patient) as made:
         yield made
 
 
 def test_no_alert_fires_in_healthy_traffic(watched: Watched) -> None:
-    """In the short form it is ten minutes of the rules' time, and what measures speed may fire on a busy machine."""
+    """In the short form these are ten minutes of the rules' time; alerts about speed may fire, on a busy machine."""
     found = watched.prometheus
     with watched.traffic():
         begun = found.value(SCRAPES)
@@ -62,7 +62,7 @@ def test_a_histogram_leads_to_traces(watched: Watched) -> None:
     person = watched.town.world.system.person()
 
     def leads(name: str) -> bool:
-        """Each look is at one more request: a scrape may have been late for those before."""
+        """Make another request and look again, since a scrape may have missed the earlier ones."""
         with recorded.recording():
             person.get("/feed")
         series = found.asked("query_exemplars", query=f"{name}_bucket", start="0", end="9999999999")

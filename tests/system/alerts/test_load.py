@@ -1,6 +1,6 @@
-"""Alerts of load, cache, replicas and failovers in a real Prometheus, each by its fault, made for real.
+"""Alerts about load, cache, replicas and failovers in a real Prometheus, each caused by a real fault.
 
-All lengths of time in the rules are shortened, as in `test_faults`.
+All durations in the rules are shortened, as in `test_faults`.
 """
 
 import functools
@@ -35,7 +35,7 @@ TIMES, EVERY, HEALTHY_SCRAPES = 60, "1s", 60
 PATIENCE = 300.0
 SCRAPES = 'count_over_time(up{job="quartet"}[1h])'
 EVER = 'count_over_time(ALERTS{alertstate="firing"}[1h])'
-# What a busy machine may be guilty of.
+# Alerts that a busy machine may cause.
 OF_SPEED = {"QuartetSlow", "QuartetStoreSlow", "QuartetPoolExhausted", "QuartetDown"}
 READERS, PLACES = 6, 4
 
@@ -66,7 +66,7 @@ def watched(own_engines: Engines, tmp_path_factory: pytest.TempPathFactory) -> I
         first = urlsplit(way.url)
         url = first._replace(netloc=f"{first.netloc},{second}").geturl()
         cache = own_engines.cache().url
-        # So patient that what is slow is no failure, and two connections for all readers.
+        # Long timeouts, so that slow answers are no failures; and two connections for all readers.
         patient = {"relational_timeout": 20.0, "request_timeout": 20.0, "threads": 2}
         own = {"relational_url": url, "relational_replicas": second, "cache_url": cache}
         system = stack.enter_context(running(Settings(**embedded(folder) | own | patient)))
@@ -78,7 +78,7 @@ def watched(own_engines: Engines, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @contextmanager
 def beside(*works: Callable[[threading.Event], object]) -> Iterator[None]:
-    """Again and again, each in a thread, until the end of the block."""
+    """Repeat each work in its own thread, until the block ends."""
     over = threading.Event()
 
     def again(work: Callable[[threading.Event], object]) -> None:
@@ -104,7 +104,7 @@ def visiting(system: System, person: Person) -> Callable[[threading.Event], obje
 
 @contextmanager
 def slow_answers(watched: Watched) -> Iterator[None]:
-    """Of the primary, to more readers than there are connections."""
+    """The primary answers slowly, to more readers than there are connections."""
     crowd = [visiting(watched.system, watched.system.person()) for _ in range(READERS)]
     watched.way.strike("slow")
     try:
@@ -116,7 +116,7 @@ def slow_answers(watched: Watched) -> Iterator[None]:
 
 @contextmanager
 def cache_emptied(watched: Watched) -> Iterator[None]:
-    """Over and over, as one that is much too small is."""
+    """The cache is emptied continuously, like one that is far too small."""
 
     def empty(over: threading.Event) -> None:
         watched.cache.flushall()
@@ -137,7 +137,7 @@ def replica_killed(watched: Watched) -> Iterator[None]:
 
 @contextmanager
 def tail_lost(watched: Watched) -> Iterator[None]:
-    """The standby hears nothing more, and is made the primary without what was written since."""
+    """Replication stops, and the standby is promoted without the latest writes."""
     gone = "SELECT count(*) FROM pg_stat_wal_receiver"
     with psycopg.connect(watched.standby.url, autocommit=True) as admin:
         admin.execute("ALTER SYSTEM SET primary_conninfo = ''")
@@ -154,10 +154,10 @@ FAULTS: list[tuple[Fault, set[tuple[str, str]]]] = [
     (slow_answers, {("QuartetSlow", ""), ("QuartetStoreSlow", "relational"), ("QuartetPoolExhausted", "relational")}),
     (cache_emptied, {("QuartetCacheMissing", "")}),
     (replica_killed, {("QuartetReplicaAway", "relational")}),
-    # Last, for the primary is gone then.
+    # Last, since it removes the primary.
     (tail_lost, {("QuartetTailLost", "")}),
 ]
-# What is asked of the primary for a scrape has no answer in time, and a dead primary answers nothing for a while.
+# Further alerts of a fault: a scrape's questions to the primary are not answered in time, or not at all.
 ALONG: dict[Fault, set[str]] = {
     slow_answers: {"QuartetStoreDown", "QuartetOutboxUnreadable", "QuartetRelayBehind"},
     tail_lost: {"QuartetStoreDown", "QuartetErrors", "QuartetStoreFailing", "QuartetOutboxUnreadable"}
@@ -166,7 +166,7 @@ ALONG: dict[Fault, set[str]] = {
 
 
 def test_no_alert_fires_in_healthy_traffic(watched: Watched) -> None:
-    """An hour of the rules' time."""
+    """For an hour of the rules' time."""
     found, person = watched.prometheus, watched.system.person()
     with beside(visiting(watched.system, person)):
         begun = found.value(SCRAPES)
@@ -222,7 +222,7 @@ def test_more_load_than_a_server_takes_fires_its_alert(crowded: tuple[Live, Prom
 
 
 def registered(live: Live) -> Client:
-    """With one thread it may be refused, also for a scrape, and then does what it is told to: it tries again."""
+    """Register somebody. With one thread a request may be refused, even because of a scrape, and is then repeated."""
     found: list[Client] = []
 
     def one_more() -> bool:

@@ -1,4 +1,4 @@
-"""When each alert fires, and that none does in hours of healthy traffic: by promtool's own clock."""
+"""When each alert fires, and that none does in hours of healthy traffic, by promtool's simulated clock."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from typing import NamedTuple
 from tests.system.alerts.prometheus import FOLDER, RULES, command
 
 HOURS, BEGUN = 2, 61
-# One sample a minute. What is counted grows by so much.
+# One sample a minute; counters grow by the given amount.
 HEALTHY = {
     'up{job="quartet"}': "1",
     **{f'quartet_store_up{{store="{store}"}}': "1" for store in ("relational", "cache")},
@@ -50,7 +50,9 @@ HEALTHY = {
 
 
 class Fault(NamedTuple):
-    """Series whose names begin so have other values from minute `BEGUN` on; the alert fires `after` so many minutes."""
+    """From minute `BEGUN` on, series whose names have these prefixes have other values; after `after` minutes the alert
+    fires.
+    """
 
     alert: str
     after: int
@@ -94,7 +96,7 @@ FIRING = 'count by (alertname) (ALERTS{alertstate="firing"})'
 
 
 def test_each_alert_fires_for_its_fault_alone_and_none_without_one(tmp_path: Path) -> None:
-    """Nothing fires before the fault has lasted for as long as the rule's `for`."""
+    """No alert fires before the fault has lasted as long as the rule's `for`."""
     healthy = {
         "interval": "1m",
         "input_series": [{"series": name, "values": values(how, how)} for name, how in HEALTHY.items()],
@@ -128,7 +130,7 @@ def group(fault: Fault) -> dict[str, object]:
 
 
 def values(before: str, after: str) -> str:
-    """Before the fault has begun, and after that."""
+    """The values of a series before and after the beginning of the fault."""
     minutes = HOURS * 60 - BEGUN
     if after.startswith("+"):
         first, then = int(before), int(after)

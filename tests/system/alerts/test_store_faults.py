@@ -1,4 +1,4 @@
-"""Faults of stores that no proxy makes: each fires an alert of its kind that names its store."""
+"""Faults of stores that a proxy cannot simulate: each fires an alert of its kind that names its store."""
 
 from collections.abc import Iterator
 

@@ -1,7 +1,7 @@
-"""Alerts of sinks, the relay and money in a real Prometheus, each by its fault, made for real.
+"""Alerts about sinks, the relay and money in a real Prometheus, each caused by a real fault.
 
-Where a rule asks for an age the system's clock is put forward, so that nobody waits for it. All other lengths of time
-in the rules are shortened, as in `test_faults`.
+For rules about an age the system's clock is advanced, so that tests need not wait. All other durations in the rules are
+shortened, as in `test_faults`.
 """
 
 import threading
@@ -44,7 +44,7 @@ def works(own_engines: Engines, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 def test_no_alert_fires_in_healthy_traffic(works: Works) -> None:
-    """An hour of the rules' time, with three sinks, none of which is away."""
+    """For an hour of the rules' time, with three working sinks."""
     found = works.prometheus
     with works.traffic():
         begun = found.value(SCRAPES)
@@ -63,7 +63,7 @@ def sink_away(works: Works, sink: str, strike: Callable[[], object], mend: Calla
         yield
     finally:
         mend()
-        # It is tried again by the system's clock.
+        # The next try is due by the system's clock.
         works.later(minutes=1)
 
 
@@ -84,7 +84,7 @@ def rabbit_killed(works: Works) -> AbstractContextManager[None]:
 
 
 def rabbit_full(works: Works) -> AbstractContextManager[None]:
-    """Another queue of the exchange takes one message, and then refuses."""
+    """Another queue of the exchange accepts one message, and then rejects further ones."""
     rabbit, place = works.rabbit, works.places[works.rabbit]
     full = f"{place}.full"
     most = {"x-queue-type": "quorum", "x-max-length": 1, "x-overflow": "reject-publish"}
@@ -97,7 +97,7 @@ def rabbit_full(works: Works) -> AbstractContextManager[None]:
 
 
 def rabbit_without_memory(works: Works) -> AbstractContextManager[None]:
-    """By its own measure it has none left, so it reads from no publisher."""
+    """The server's memory limit is 0, so it blocks all publishers."""
     server = works.rabbit.server
     assert isinstance(server, RabbitServer)
 
@@ -139,7 +139,7 @@ def receiver_fails(works: Works) -> AbstractContextManager[None]:
 
 @contextmanager
 def too_large(works: Works) -> Iterator[None]:
-    """An event that the topic never takes."""
+    """An event that is too large for the topic."""
     relational = works.system.container.stores.relational
     payload = b'{"type": "PostLiked", "post_id": "%s", "account_id": "%s"}' % ((str(uuid4()).encode(),) * 2)
     with relational.transaction() as tx:
@@ -161,7 +161,7 @@ def relay_gone(works: Works) -> Iterator[None]:
 
 @contextmanager
 def relay_frozen(works: Works) -> Iterator[None]:
-    """The only one, in a process of its own, between two of its writes."""
+    """The only relay, a separate process, is frozen between two of its writes."""
     works.relay.end()
     with works.live_relay() as relay:
         works.freeze(relay)
@@ -173,7 +173,7 @@ def relay_frozen(works: Works) -> Iterator[None]:
 
 @contextmanager
 def late_deliveries(works: Works) -> Iterator[None]:
-    """Over and over a relay begins that finds posts of ten minutes ago, with somebody who waits for them."""
+    """Repeatedly, a relay starts and finds a post from ten minutes ago, which has a follower."""
     over = threading.Event()
     author, follower = works.system.person(), works.system.person()
     follower.put(f"/accounts/{author.handle}/follow")
@@ -200,7 +200,7 @@ def no_anchors(works: Works) -> Iterator[None]:
 
 @contextmanager
 def unreadable_event(works: Works) -> Iterator[None]:
-    """One that no handler can make anything of; its kind does not leave for sinks."""
+    """An event that no handler can decode, of a type that is not sent to sinks."""
     relational = works.system.container.stores.relational
     with relational.transaction() as tx:
         tx.emit(Event(uuid4(), "Blocked", str(uuid4()), works.clock(), b"{}"))
@@ -218,7 +218,7 @@ def not_scraped(works: Works) -> Iterator[None]:
 
 @contextmanager
 def books_altered(works: Works) -> Iterator[None]:
-    """Somebody's accounts are gone; the next deposit finds that."""
+    """A person's ledger accounts are deleted, which the next deposit notices."""
     victim = works.system.person().rich(5)
     with altering(works.system.container.stores.relational) as connection, connection.begin():
         connection.execute(delete(ledger_accounts).where(~ledger_accounts.c.may_overdraw))
@@ -229,7 +229,7 @@ def books_altered(works: Works) -> Iterator[None]:
 
 Fault = Callable[[Works], AbstractContextManager[None]]
 FAULTS: list[tuple[Fault, tuple[str, str]]] = [
-    # First, while the clock is right: what will only happen in the future is not due for another process.
+    # First, while the clock is right: for another process, events from the future would not be due.
     (relay_frozen, ("QuartetRelayBehind", "documents")),
     (kafka_frozen, ("QuartetSinkBehind", "kafka")),
     (kafka_killed, ("QuartetSinkBehind", "kafka")),
@@ -247,10 +247,10 @@ FAULTS: list[tuple[Fault, tuple[str, str]]] = [
     (no_anchors, ("QuartetAnchorOld", "")),
     (unreadable_event, ("QuartetEventsDeadLettered", "relational")),
     (not_scraped, ("QuartetDown", "")),
-    # Last, for the books stay as they are.
+    # Last, since the ledger stays damaged.
     (books_altered, ("QuartetLedgerAltered", "")),
 ]
-# What else is true then: what no relay does, and an event that the books refuse.
+# Further alerts of a fault: work that is not done without a relay, and an event that the damaged ledger refuses.
 WITHOUT_RELAY = {"QuartetRelayBehind", "QuartetAnchorOld", "QuartetSinkBehind", "QuartetFanoutLag"}
 ALONG: dict[Fault, set[str]] = {
     relay_gone: WITHOUT_RELAY,

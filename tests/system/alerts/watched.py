@@ -1,6 +1,6 @@
 """A system on the real engines, its traffic, and a Prometheus that watches it.
 
-Prometheus has no clock but the machine's, so all lengths of time in the rules are shortened, and scrapes are close.
+Prometheus only has the machine's clock, so all durations in the rules are shortened, and scrapes are frequent.
 """
 
 import threading
@@ -33,7 +33,7 @@ class Watched(NamedTuple):
 
     @contextmanager
     def traffic(self, readers: int = 1) -> Iterator[None]:
-        """Of so many, each of whom writes now and then, until the end of the block."""
+        """Traffic of this many readers, who also write now and then, until the block ends."""
         system, over = self.town.world.system, threading.Event()
 
         def go(person: Person) -> None:
@@ -64,6 +64,6 @@ def watching(engines: Engines | Shared, name: str, **changes: Any) -> Iterator[W
         prometheus.running(scraping.port, TIMES) as found,
     ):
         patch.setattr(background, "FRESH_SECONDS", background.FRESH_SECONDS / TIMES)
-        # Less than a scrape may take here, also for two questions.
+        # Short, so that even two unanswered questions fit into a scrape's timeout.
         patch.setattr(background, "PATIENCE_SECONDS", 0.05)
         yield Watched(made, found)

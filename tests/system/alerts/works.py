@@ -1,4 +1,4 @@
-"""A system at work, with all that alerts of sinks, the relay and money are about."""
+"""A working system with sinks, relay and money, for the alerts about these."""
 
 import signal
 import sqlite3
@@ -22,13 +22,13 @@ from tests.system.live import Live
 from tests.system.proofs.relays import threads
 from tests.system.relay.operator import Operator, settings
 
-# A scrape of a busy machine may take a second.
+# The interval is long enough for a scrape of a busy machine, which may take a second.
 TIMES, EVERY = 20, "1500ms"
 PATIENCE = 300.0
 
 
 class Relay:
-    """A relay with all that it does, in threads of this process."""
+    """A complete relay, in threads of this process."""
 
     def __init__(self, system: System) -> None:
         self._container = system.container
@@ -45,7 +45,7 @@ class Relay:
 
 
 class Works:
-    """A system at work with three sinks, what is around it, and a Prometheus that watches."""
+    """A working system with three sinks, their servers, and a Prometheus that watches it."""
 
     def __init__(self, folder: Path, engines: Engines, receiver: Receiver, stack: ExitStack) -> None:
         self.kafka, self.rabbit, self.receiver = Kafka(engines.kafka()), Rabbit(engines.rabbitmq()), receiver
@@ -61,7 +61,7 @@ class Works:
         anchors = {"anchor_folder": str(folder / "anchors"), "anchor_seconds": 1.0}
         made = settings(folder, **own, **anchors)
         self.system = stack.enter_context(running(made, self.clock))
-        # An empty ledger is not anchored.
+        # Needed for an anchor: an empty ledger is not anchored.
         self.system.person().rich(5)
         Operator(self.system, None).add(receiver)
         self.scraping = Scraping(self.system.container)
@@ -72,7 +72,7 @@ class Works:
 
     @contextmanager
     def live_relay(self) -> Iterator[Live]:
-        """One that is a process, on the same file, and is killed at the end."""
+        """A relay in a separate process, on the same file; killed at the end of the block."""
         urls = {f"{role}_URL".upper(): f"sqlite:///{self._folder}/quartet.db" for role in ROLES}
         relay = Live(self._folder, "relay", SINKS=self._sinks, SINKS_LEASE_SECONDS="2", **urls)
         try:
@@ -82,7 +82,7 @@ class Works:
             relay.kill()
 
     def freeze(self, relay: Live) -> None:
-        """In a moment in which it does not hold the file, for which everybody would wait."""
+        """Freeze the relay while it does not lock the file; otherwise everybody would wait for the lock."""
 
         def idle() -> bool:
             found = process(relay.pid)
@@ -113,7 +113,7 @@ class Works:
 
     @contextmanager
     def traffic(self) -> Iterator[set[int]]:
-        """Gives the statuses of all answers by then."""
+        """Traffic until the block ends. Yields the set of all statuses so far."""
         over, person, statuses = threading.Event(), self.system.person(), set[int]()
 
         def go() -> None:

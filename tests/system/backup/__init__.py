@@ -1,1 +1,1 @@
-"""Backups of a running system, restored into other engines, cut off, altered and killed."""
+"""Backups of a running system: restored into other engines, truncated, altered, and interrupted."""

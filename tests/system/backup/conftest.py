@@ -1,4 +1,4 @@
-"""A system in which every kind of record is there, and a backup that was made of it while people wrote."""
+"""A system with every kind of record, and a backup that was made of it under write traffic."""
 
 import threading
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ PEOPLE = 4
 
 @dataclass(frozen=True)
 class Backup:
-    """`before` are posts that were there when the dump began, in the feeds of `readers`; `output` is what it said."""
+    """`before` are posts that existed when the dump began, in the feeds of `readers`; `output` is the command's."""
 
     path: Path
     before: set[UUID]
@@ -44,7 +44,7 @@ def quartet(urls: dict[str, Any], *arguments: str) -> Result:
 
 @pytest.fixture(params=MIXES)
 def elsewhere(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
-    """Other engines: files; PostgreSQL and MongoDB; PostgreSQL alone. Empty and migrated."""
+    """Settings with other engines, empty and migrated: files; PostgreSQL and MongoDB; PostgreSQL alone."""
     urls = embedded(tmp_path)
     if request.param != "embedded":
         engines: Shared = request.getfixturevalue("engines")
@@ -77,8 +77,9 @@ def backup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backup]:
 
 
 def lived_in(world: World) -> None:
-    """What no route leaves behind, or what the relay would have added or taken away: noted heads, dead letters, leases,
-    tombstones, payments of which nothing is known."""
+    """Add records that no route creates, or that the relay would change or remove: noted heads, dead letters, leases,
+    tombstones, payments of unknown outcome.
+    """
     ada, bob = world.person(), world.person()
     ada.mailed("reset")
     ada.patch("/accounts/me", {"handle": f"new_{uuid4().hex[:12]}"}, etag="*")
@@ -98,7 +99,7 @@ def lived_in(world: World) -> None:
 
 
 class writing:  # noqa: N801  reads as what it does
-    """Publishes and pays for as long as the block runs: the first has been done when it begins."""
+    """Publishes and pays while the block runs. It has done so once when the block begins."""
 
     def __init__(self, container: Container, people: list[UUID]) -> None:
         self._container, self._people = container, people

@@ -1,4 +1,4 @@
-"""Every GET answers after a restore as it did in the system that was dumped, byte for byte."""
+"""After a restore every GET has the same answer as in the dumped system, byte for byte."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from tests.http.world import Call, Shifted, World
 from tests.system.backup.conftest import lived_in, quartet
 
 SOME = 3
-# What is not in a dump, see docs/backups.md, and what says the time at which it was asked for.
+# Routes whose answers include data that is not in a dump (docs/backups.md) or the time of the request.
 OTHERWISE = {
     "/accounts/me/export": "has the sessions and notifications",
     "/feed/stream": "goes on for as long as it is read",
@@ -28,7 +28,7 @@ OTHERWISE = {
 }
 Asked = list[tuple[str, Call]]
 
-# Beside `test_backup.py`, whose records are compared one by one.
+# A proof only, since `test_backup.py` compares the records one by one.
 pytestmark = pytest.mark.proof
 
 
@@ -53,7 +53,7 @@ def answers(system: System, asked: Asked) -> list[Any]:
 
 def _told(path: str, answer: TestResponse) -> tuple[Any, ...]:
     if path == "/feed":
-        # What asks for newer posts later has the moment of this reading.
+        # The cursor for newer posts contains the time of this request.
         return (answer.get_json() | {"prev": ""},)
     return answer.headers.get("ETag"), answer.data
 

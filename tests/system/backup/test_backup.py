@@ -1,4 +1,4 @@
-"""What was committed before the moment of a backup is in it, and comes back whole in any set of engines."""
+"""A backup has everything committed before its moment, and can be restored completely into any set of engines."""
 
 import stat
 import sys
@@ -27,7 +27,7 @@ else:
 
 
 def records(path: Path) -> list[bytes]:
-    """All lines but the first and the last, which have the moment."""
+    """All lines except the first and the last, which contain the time of the backup."""
     with zstd.open(path) as lines:
         return list(lines)[1:-1]
 
@@ -74,7 +74,7 @@ def test_what_was_there_comes_back_and_is_dumped_the_same(
 
 
 def test_feeds_are_right_at_once_and_after_a_rebuild(backup: Backup, tmp_path: Path) -> None:
-    # The clock of the system that was dumped was put forward, so its events are due later.
+    # The clock of the dumped system was ahead, so its events are due later.
     with running(Settings(**embedded(tmp_path)), lambda: utc_now() + timedelta(days=1)) as system:
         container = system.container
         assert quartet(embedded(tmp_path), "restore", str(backup.path)).exit_code == 0

@@ -1,4 +1,4 @@
-"""A file that was cut off, altered or made by another version is refused in one line, before anything is written."""
+"""A file that is truncated, altered or from another version is refused with one line, before anything is written."""
 
 import hashlib
 import sys
@@ -31,12 +31,12 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, 
 
 
 def repacked(change: Callable[[list[bytes]], list[bytes]]) -> Fault:
-    """Other lines in a stream of zstd that is in order."""
+    """Change the lines within a valid zstd stream."""
     return lambda file: zstd.compress(b"".join(change(zstd.decompress(file).splitlines(keepends=True))))
 
 
 def sealed(lines: list[bytes]) -> list[bytes]:
-    """With a last line that has the digest of these."""
+    """The lines, with their correct digest in the last one."""
     last = msgspec.json.decode(lines[-1]) | {"digest": hashlib.sha256(b"".join(lines[:-1])).hexdigest()}
     return [*lines[:-1], msgspec.json.encode(last) + b"\n"]
 
@@ -53,7 +53,7 @@ def without_a_record(lines: list[bytes]) -> list[bytes]:
 
 
 def altered(lines: list[bytes]) -> list[bytes]:
-    """A balance, in a file that says so of itself at its end, but not at the end of the kind."""
+    """Alter a balance, and correct the digest at the end of the file, but not the one at the end of the kind."""
     at = lines.index(b'{"line":"start","kind":"ledger_accounts"}\n') + 1
     return sealed([*lines[:at], lines[at].replace(b"0", b"9", 1), *lines[at + 1 :]])
 

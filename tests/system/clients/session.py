@@ -1,4 +1,4 @@
-"""The README's first session, by the client that openapi-python-client generates. Prints what came, as JSON."""
+"""The README's first session with the client that openapi-python-client generates. Prints the results as JSON."""
 
 import json
 import sys
@@ -42,7 +42,7 @@ def signed_in(anybody: Client) -> AuthenticatedClient:
 
 
 def published(signed: AuthenticatedClient) -> tuple[PostCard, FeedChange]:
-    """A post, and the event of it that came while the stream was open."""
+    """Publish a post; returns it, and its event from an open stream."""
     with signed.get_httpx_client().stream("GET", "/api/v1/feed/stream") as stream:
         draft = PostDraft(title="Hello", body="A first post.", tags=["hello"])
         post = create_post.sync(client=signed, body=draft)

@@ -1,6 +1,6 @@
-"""Clients that are generated from the OpenAPI document run the README's first session.
+"""Clients generated from the OpenAPI document run the README's first session.
 
-For TypeScript this needs Node and npm: `.ci/run` sees to them, elsewhere the test is skipped by name.
+TypeScript needs Node and npm: `.ci/run` installs them; elsewhere the test is skipped if they are missing.
 """
 
 import json
@@ -32,7 +32,7 @@ CAME = {
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Of what `make run` starts."""
+    """The address of a server like the one that `make run` starts."""
     live = Live(tmp_path_factory.mktemp("clients"), "start").answering()
     yield f"http://{HOST}:{live.port}"
     live.close()
@@ -40,7 +40,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def test_a_generated_python_client_runs_the_first_session(address: str, tmp_path: Path) -> None:
     generate = ["generate", "--path", str(DOCUMENT), "--output-path", "client", "--fail-on-warning"]
-    # It formats what it has made with ruff.
+    # The generator needs ruff in the path, to format its output.
     said = ran([str(TOOLS / "openapi-python-client"), *generate], tmp_path, PATH=f"{TOOLS}:{os.environ['PATH']}")
     assert said.strip() == "Generating client"
     came = ran([sys.executable, "-W", "error", str(HERE / "session.py"), address], tmp_path, PYTHONPATH="client")
@@ -69,7 +69,7 @@ def test_generated_typescript_types_run_the_first_session(address: str, tmp_path
 
 
 def ran(command: list[str], folder: Path, **variables: str) -> str:
-    """What it printed. It must end well, and say nothing as an error."""
+    """Run a command; returns its output. It must succeed, and print nothing to stderr."""
     environment: dict[str, Any] = {**os.environ, **variables}
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
@@ -80,7 +80,7 @@ def ran(command: list[str], folder: Path, **variables: str) -> str:
 
 
 def missing(what: str) -> NoReturn:
-    """Where everything is promised that is a failure."""
+    """Skip the test; fail in CI, where everything is required."""
     if os.environ.get("CI"):
         pytest.fail(what, pytrace=False)
     pytest.skip(what)

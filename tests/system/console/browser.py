@@ -1,4 +1,4 @@
-"""Chromium without a window, worked by its keyboard alone."""
+"""Headless Chromium, operated by keyboard alone."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ return box.width > 0 && box.height > 0 && style.outlineStyle !== 'none' && parse
 
 
 class Browser:
-    """`address` is where the server is. Nothing is clicked."""
+    """A browser for the server at `address`. Nothing is clicked."""
 
     def __init__(self, driver: Any, address: str) -> None:
         self.driver = driver
@@ -36,28 +36,28 @@ class Browser:
         ActionChains(self.driver).send_keys(*keys).perform()
 
     def text(self, selector: str) -> str:
-        """Of what is there once it is there."""
+        """The text of an element, once it exists."""
         return str(self.once(lambda: self.run("return document.querySelector(arguments[0])?.innerText", selector)))
 
     def once(self, holds: Callable[[], T]) -> T:
-        """What this gives as soon as it is true."""
+        """Wait until `holds` returns a true value; returns it."""
         from selenium.webdriver.support.wait import WebDriverWait
 
         found: T = WebDriverWait(self.driver, PATIENCE, poll_frequency=0.05).until(lambda _: holds())
         return found
 
     def await_update(self, panel: str) -> None:
-        """Until the panel's time is another one."""
+        """Wait until the panel shows another time."""
         before = self.text(f"{panel} time")
         self.once(lambda: self.text(f"{panel} time") != before)
 
     def focused(self) -> str:
-        """What has the focus, in the words that a screen reader says."""
+        """The focused element, in the words of a screen reader."""
         script = "const it = document.activeElement; return it.innerText || it.labels?.[0]?.innerText || it.id || ''"
         return " ".join(str(self.run(script)).split())
 
     def tab_to(self, words: str) -> None:
-        """Go on to what begins with these words. Whatever the focus comes to on the way shows it."""
+        """Press Tab until the focused element begins with these words. Each element must show that it has the focus."""
         for _ in range(MOST_STOPS):
             self.press("\ue004")
             assert self.run(VISIBLE), f"the focus is not to be seen on {self.focused()!r}"
@@ -66,20 +66,20 @@ class Browser:
         raise AssertionError(f"the keyboard does not come to {words!r}")
 
     def look(self, width: int, height: int, *, dark: bool = False) -> None:
-        """As on a screen of this size."""
+        """Emulate a screen of this size, and the dark color scheme if `dark`."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
 
     def complaints(self) -> list[str]:
-        """What it has refused or not found, such as a script that the policy forbids."""
+        """The errors in the browser's log, such as a script blocked by the content security policy, or a 404."""
         return [line["message"] for line in self.driver.get_log("browser") if line["level"] == "SEVERE"]
 
 
 @contextmanager
 def chromium(address: str) -> Iterator[Browser]:
-    """The distribution's. Skips by name where it, its driver or selenium is missing."""
+    """The distribution's Chromium. Skips if it, its driver or selenium is missing."""
     webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is missing: run `make .venv/.browser`")
     from selenium.webdriver.chrome.service import Service
 

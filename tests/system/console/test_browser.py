@@ -1,4 +1,4 @@
-"""The console in a real browser: by keyboard alone, with a store away, judged by axe-core, and its pictures."""
+"""The console in a real browser: by keyboard alone, with a store away, checked by axe-core; and its screenshots."""
 
 import os
 import shutil
@@ -34,7 +34,7 @@ AXE = (
 
 
 class Breaking:
-    """A store that can be taken away."""
+    """A store that can be made unavailable."""
 
     def __init__(self, inner: Store) -> None:
         self._inner, self._dead = inner, Dead("documents")
@@ -57,7 +57,7 @@ class World:
         self.reader = Person(client, token, {})
 
     def dead_letters(self) -> None:
-        """One of the reader's posts cannot be dispatched."""
+        """Dead-letter an event of one of the reader's posts."""
         self.reader.publish("A post that fan-out cannot take")
         outbox, now = self.container.stores.documents.outbox, utc_now()
         for claim in outbox.claim(now=now, lease_until=now, limit=9):
@@ -99,7 +99,7 @@ def browser(world: World) -> Iterator[Browser]:
 
 @pytest.fixture
 def operator(browser: Browser, world: World) -> Iterator[Browser]:
-    """Signed in, by keyboard. No page refers to anything from elsewhere, and none is refused anything."""
+    """A browser signed in by keyboard. Afterwards the log must be free of blocked or missing resources."""
     world.documents.away = False
     browser.look(1280, 900)
     browser.open("/console/sign-in")
@@ -233,7 +233,7 @@ def test_every_page_is_for_everybody(operator: Browser, world: World, axe: str, 
         assert operator.driver.execute_async_script(AXE) == [], path
         width = operator.run("return document.documentElement.scrollWidth")
         assert width <= SIZES[size], f"{path} is {width} wide"
-    # Two of the pages are errors on purpose.
+    # Two of the pages are intentional errors.
     assert all("status of 40" in complaint for complaint in operator.complaints())
 
 
@@ -249,7 +249,7 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_the_pictures_of_the_documentation(operator: Browser, world: World, tmp_path: Path) -> None:
-    """Written to the folder `QUARTET_SCREENSHOTS`, after enough readings for the charts."""
+    """Saved in the folder `QUARTET_SCREENSHOTS`, after enough readings for the charts."""
     folder = Path(PICTURES) if PICTURES else tmp_path
     for _ in range(12 if PICTURES else 1):
         world.traffic()

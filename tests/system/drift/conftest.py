@@ -1,4 +1,4 @@
-"""A damaged world on embedded adapters, on PostgreSQL, MongoDB and Cassandra, and on PostgreSQL alone."""
+"""Worlds to damage: on embedded adapters; on PostgreSQL, MongoDB and Cassandra; and on PostgreSQL alone."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""What somebody does to the stores behind our back, and as which findings it has to come up."""
+"""Damage done to the stores from outside, and the findings that must report it."""
 
 import random
 import sqlite3
@@ -27,7 +27,7 @@ Entry = tuple[UUID, PostRef]
 
 
 class Timelines(Protocol):
-    """Rows of the feed store, changed without the adapter."""
+    """Changes rows of the feed store without using the adapter."""
 
     @abstractmethod
     def drop_home(self, owner: UUID, post: UUID) -> None: ...
@@ -46,14 +46,14 @@ class Timelines(Protocol):
 
     @abstractmethod
     def unmark_home(self, owner: UUID, bucket: int) -> bool:
-        """False where there are no markers."""
+        """Remove the marker of a bucket. False if this store has no markers."""
 
     @abstractmethod
     def unmark_author(self, author: UUID, bucket: int) -> bool: ...
 
     @abstractmethod
     def misplace(self, owner: UUID, post: UUID, author: UUID) -> bool:
-        """Put an entry where no page would look for it. False where that cannot be."""
+        """Put an entry into a bucket where no page looks for it. False if that is impossible in this store."""
 
 
 class InSqlite(Timelines):
@@ -93,7 +93,7 @@ class InSqlite(Timelines):
 
 
 class InPostgres(InSqlite):
-    """The same statements."""
+    """Uses the same statements as for SQLite."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -104,7 +104,7 @@ class InPostgres(InSqlite):
 
 
 class InCassandra(Timelines):
-    """Statements without a timestamp get the time of the client: later than any event's."""
+    """Statements without a timestamp, so they get the client's present time, which is later than that of any event."""
 
     def __init__(self, url: str) -> None:
         where = target_of(url)

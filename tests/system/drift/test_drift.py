@@ -1,4 +1,4 @@
-"""The doctor finds what was done to feeds and counters behind our back, and mends it while everybody goes on."""
+"""The doctor finds external damage to feeds and counters, and repairs it under traffic."""
 
 import os
 import random
@@ -25,11 +25,11 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 ID = r"([0-9a-f-]{36})"
 Found = tuple[str, UUID, UUID]
 Injected = dict[str, set[Found]]
-# The doctor looks at each of them several times a test.
+# The number of accounts, each of which the doctor examines several times in a test.
 ACCOUNTS = int(os.environ.get("QUARTET_DRIFT_ACCOUNTS", "24"))
 FALSIFIED = ACCOUNTS // 2
 EXAMINATIONS = 3 if os.environ.get("QUARTET_PROOFS") else 2
-# What everybody has done at least while the doctor looks.
+# The minimum of steps that the traffic has made while the doctor works.
 STEPS = 20
 MISSING, WRONG, AUTHOR_MISSING, AUTHOR_WRONG = "home missing", "home wrong", "author missing", "author wrong"
 LINES = {
@@ -61,7 +61,7 @@ def entries_told(lines: Iterable[str]) -> set[Found]:
 
 
 class Vandal:
-    """Damages random rows, each once; remembers what has to be found, by kind of damage."""
+    """Damages random rows, each once, and records what the doctor has to find, by kind of damage."""
 
     def __init__(self, world: World, rows: Timelines, chance: random.Random) -> None:
         self._world, self._rows, self._chance = world, rows, chance
@@ -75,7 +75,7 @@ class Vandal:
         self.injected: Injected = {}
 
     def unmark(self, count: int) -> None:
-        """First, for whoever looks at what is in these buckets finds it missing, and no more may be done to them."""
+        """Remove markers. Must come first: entries of these buckets are then missing, and cannot be damaged further."""
         home, author = Layout().home, Layout().author
         places = sorted({(owner, home.bucket(ref.post_id)) for owner, ref in self._home})
         for owner, bucket in self._chance.sample(places, count):
@@ -177,7 +177,7 @@ def test_under_traffic_a_healthy_system_has_no_drift(world: World) -> None:
 
 @pytest.mark.proof(on="engines")
 def test_a_timeline_that_takes_no_more_removals_is_filled_anew(world: World) -> None:
-    """Two authors delete more than one bucket's budget together, and each of them less."""
+    """Together two authors delete more than the tombstone budget of one bucket, although each deletes less."""
     container, authors = world.container, world.settled[:2]
     reader, each = people(container, 1)[0], MAX_TOMBSTONES // 2 + 10
     befriend(container, [reader], authors)
@@ -287,7 +287,7 @@ def test_an_entry_above_the_floor_counts_and_one_below_does_not(world: World, ti
 
 @pytest.mark.proof(on="engines")
 def test_the_future_of_an_alteration_does_not_save_it(world: World, timelines: Timelines) -> None:
-    """An entry that says it was written tomorrow is overwritten by one that is later still."""
+    """An entry with a write time of tomorrow is overwritten with an even later one."""
     container, owner = world.container, world.settled[0]
     ref = next(iter(container.stores.feeds.entries(owner)))
     stranger = uuid7(container.kit.clock(), 7)

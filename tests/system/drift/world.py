@@ -1,4 +1,4 @@
-"""A system with months of posts behind it, whose people go on posting, following and reading."""
+"""A system with posts of several months, whose people continue to post, follow and read."""
 
 import random
 import threading
@@ -21,7 +21,7 @@ ANY = Precondition(given=True, any=True)
 
 
 class World:
-    """The first `movers` accounts follow one another back and forth and post; what the others have stays as it is."""
+    """The first `movers` accounts post, follow and unfollow one another; the feeds of the others do not change."""
 
     def __init__(self, container: Container, *, accounts: int, posts: int, movers: int, seed: int) -> None:
         self.container, self.chance = container, random.Random(seed)  # noqa: S311 - test data
@@ -34,7 +34,7 @@ class World:
         return self.accounts
 
     def unequal(self, readers: Collection[UUID]) -> list[UUID]:
-        """Whose served feed is not the defined one."""
+        """The readers whose served feed differs from its definition."""
         return [r for r in readers if served(self.container, r) != defined(self.container, r)]
 
     def author_unequal(self) -> list[UUID]:
@@ -42,7 +42,7 @@ class World:
         return [a for a in self.accounts if feeds.author_page(a, limit=9999) != posts.by_authors([a], limit=9999)]
 
     def burst(self, author: UUID, count: int, readers: Collection[UUID]) -> list[UUID]:
-        """Posts of the last minutes, delivered to these and to the author."""
+        """Store posts of the last minutes, delivered to these readers and to the author."""
         now = self.container.kit.clock()
         times = [now - timedelta(minutes=2, milliseconds=n) for n in range(count)]
         posts = [Post(uuid7(at, n), author, "A post", "Words.", (), (), at, at, 1) for n, at in enumerate(times)]
@@ -92,8 +92,8 @@ class Traffic:
             self._container.content.posts.delete(author, post, ANY)
 
     def following(self) -> None:
-        """Nobody follows again whom they have left: what was pushed too late to one who left is only left over, but of
-        one who is back the doctor takes it for wrong.
+        """Nobody follows an account again after unfollowing it. A post pushed too late to a reader who unfollowed is
+        only left over, but after another follow the doctor would report it as wrong.
         """
         a, b = self._chance.sample(self._world.movers, 2)
         if (a, b) in self._ended:
@@ -110,9 +110,9 @@ class Traffic:
 
 @contextmanager
 def traffic(world: World, pause: float = 0.05) -> Iterator[Traffic]:
-    """Posting, deleting, following, liking, reading and a relay. An error in any of them fails the test.
+    """Posting, deleting, following, liking, reading, and a relay. Any error in them fails the test.
 
-    Follows change seldom enough that no timeline's budget of removals is used up: what is over it stays, by design.
+    Follows change rarely, so that no timeline's tombstone budget is used up: removals beyond it are skipped by design.
     """
     moves, stop = Traffic(world), threading.Event()
 

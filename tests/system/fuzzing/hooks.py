@@ -1,7 +1,7 @@
-"""What schemathesis cannot know: what only the server gives out, and rules that a JSON Schema has no words for.
+"""Supplies what schemathesis cannot know: values issued by the server, and rules that JSON Schema cannot express.
 
-Only where a request is to be a good one, and only what the server would refuse with reason: all else is sent as it was
-generated, as is what is to be refused. Loaded by schemathesis, not by pytest.
+Changes only requests that are meant to be valid, and only what the server would rightly refuse. Everything else,
+including invalid requests, is sent as generated. Loaded by schemathesis, not by pytest.
 """
 
 import os
@@ -12,7 +12,7 @@ from uuid import uuid4
 import requests
 import schemathesis
 
-# Somebody else, and something of theirs.
+# Another person, and a product of theirs.
 SELLER, PRODUCT = os.environ["FUZZED_SELLER"], os.environ["FUZZED_PRODUCT"]
 
 
@@ -23,10 +23,10 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     if "If-Match" in case.headers:
         case.headers["If-Match"] = _tag(case)
     if "Idempotency-Key" in case.headers:
-        # One that was used before is of another request.
+        # Unique, since a key that was used before belongs to another request.
         case.headers["Idempotency-Key"] += uuid4().hex[: 255 - len(case.headers["Idempotency-Key"])]
     if "/wallet/entries" in case.operation.path or "/wallet/statement" in case.operation.path:
-        case.query = {"currency": "EUR"} | _in_order(case.query or {})  # it is needed as soon as there are several
+        case.query = {"currency": "EUR"} | _in_order(case.query or {})  # required once there are several
     for name, member in (("cursor", "next"), ("after", "prev")):
         if name in (case.query or {}):
             others = {k: v for k, v in case.query.items() if k not in {"cursor", "after"}}
@@ -41,19 +41,19 @@ def _read(case: Any, path: str, query: dict[str, Any]) -> requests.Response:
 
 
 def _given(case: Any, query: dict[str, Any], name: str, member: str) -> dict[str, Any]:
-    """Of the page before, if there is one."""
+    """A cursor from the first page, if it has one."""
     page = _read(case, case.formatted_path, query)
     found = page.json().get(member) if page.ok else None
     return {name: found} if found else {}
 
 
 def _tag(case: Any) -> str:
-    """That of the thing as it is, where it can be read."""
+    """The present entity tag of the resource; `*` if it cannot be read."""
     return _read(case, case.formatted_path, {}).headers.get("ETag", "*")
 
 
 def _in_order(query: dict[str, Any]) -> dict[str, Any]:
-    """Moments that have been, the earlier one first."""
+    """Times in the past, in ascending order."""
     names = [name for name in ("at", "from", "to") if name in query]
     past = sorted((name for name in names), key=lambda name: _moment(query[name]))
     now = datetime.now(UTC).isoformat()
@@ -66,7 +66,7 @@ def _moment(said: Any) -> datetime:
 
 
 def _whole(value: Any) -> Any:
-    """For JSON Schema 1.0 is an integer. This API takes integers written as such."""
+    """Convert 1.0, which is an integer in JSON Schema, to 1, since this API only accepts the latter form."""
     if isinstance(value, dict):
         return {name: _whole(inner) for name, inner in value.items()}
     if isinstance(value, list):
@@ -75,10 +75,10 @@ def _whole(value: Any) -> Any:
 
 
 def _fitting(case: Any, body: dict[str, Any]) -> dict[str, Any]:
-    """Names of things that are there."""
+    """Replace ids and names by existing ones."""
     operation = case.operation.label
     if body.get("product_ids"):
-        body["product_ids"] = [PRODUCT]  # each is to be another one
+        body["product_ids"] = [PRODUCT]  # only one, since they must differ
     for line in body["lines"] if operation.endswith("/orders") else ():
         line["product_id"] = PRODUCT
     if body.get("up_to"):

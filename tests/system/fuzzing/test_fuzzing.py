@@ -1,6 +1,6 @@
-"""schemathesis against a server: every check that it has, stateful, with two users.
+"""Runs schemathesis against a server: all of its checks, stateful, with two users.
 
-The two must not get each other's things: what one reads of its own is asked for as the other.
+The users must not get each other's resources: what one user can read is requested as the other.
 """
 
 import json
@@ -63,7 +63,7 @@ def test_nothing_that_schemathesis_checks_is_broken(served: Live, tmp_path: Path
 
 
 def _login(name: str, person: Client) -> dict[str, object]:
-    """In the form of Web Fuzzing Commons. The password is not the one of the document's examples."""
+    """The login in the format of Web Fuzzing Commons. The password differs from the one in the document's examples."""
     login = json.dumps({"login": f"{person.handle}@example.com", "password": PASSWORD})
     sent = {"sendIn": "header", "sendName": "Authorization", "sendTemplate": "Bearer {token}"}
     token = {"extractFrom": "body", "extractSelector": "/token", **sent}

@@ -32,7 +32,7 @@ KINDS = {
 
 
 def marks(role: str, kind: str) -> list[pytest.MarkDecorator]:
-    """The marks of a pair. Between files two roles suffice; the contract suites and `test_moving.py` cover the others."""
+    """The marks of a pair. Between files two roles suffice; contract suites and `test_moving.py` cover the others."""
     if kind == "file":
         return [] if role in ("documents", "feeds") else [pytest.mark.proof]
     return [pytest.mark.proof, pytest.mark.engines]

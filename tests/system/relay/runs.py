@@ -22,7 +22,7 @@ from tests.system.crowd import (
 
 ANY = Precondition(given=True, any=True)
 LEASE = 30
-# A relay dies at every n-th call to a store.
+# Tests let a relay die at every call to a store whose number is a multiple of this.
 DEATH_EVERY = int(os.environ.get("QUARTET_RELAY_DEATH_EVERY", "3"))
 TRIES = 3
 OF_DOCUMENTS = {"PostPublished", "PostEdited", "PostDeleted"}
