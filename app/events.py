@@ -27,7 +27,7 @@ class PostPublished(_OfPost, frozen=True): ...
 
 
 class PostEdited(_OfPost, frozen=True):
-    """`tags` are those that the post got or lost."""
+    """`tags` are the tags that were added or removed."""
 
 
 class PostDeleted(_OfPost, frozen=True): ...
@@ -58,20 +58,20 @@ class ProductListed(_OfProduct, frozen=True): ...
 
 
 class ProductEdited(_OfProduct, frozen=True):
-    """`categories` are the former and the new one, empty when it did not change."""
+    """`categories` are the former and the new category; empty if it did not change."""
 
 
 class ProductWithdrawn(_OfProduct, frozen=True): ...
 
 
 class StockPut(Struct, frozen=True, tag=True):
-    """The units on hand were set."""
+    """The seller changed the units on hand."""
 
     product_id: UUID
 
 
 class AccountEdited(Struct, frozen=True, tag=True):
-    """`handles` are the former and the new one."""
+    """`handles` are the former and the new handle."""
 
     account_id: UUID
     handles: tuple[str, ...]
@@ -104,7 +104,7 @@ class EmailChanged(Struct, frozen=True, tag=True):
 
 
 class AccountDeleted(Struct, frozen=True, tag=True):
-    """`handles` is the one that it had. What it left behind is to be removed."""
+    """`handles` has the account's handle. The data it left behind are to be removed."""
 
     account_id: UUID
     handles: tuple[str, ...]
@@ -186,25 +186,25 @@ class OrderCancelled(_OfOrder, frozen=True): ...
 
 
 class OrderShipped(_OfOrder, frozen=True):
-    """A seller has sent some units, and will send more."""
+    """A seller has sent some units; others remain to be sent."""
 
     seller_id: UUID
 
 
 class OrderFulfilled(_OfOrder, frozen=True):
-    """A seller has sent all units. Events of an earlier version have no seller: it was for all of them."""
+    """A seller has sent all units. Events of earlier versions have no seller and concern all of them."""
 
     seller_id: UUID | None = None
 
 
 class OrderRefused(_OfOrder, frozen=True):
-    """A seller has refused to sell: units and money went back."""
+    """A seller has refused the sub-order: its units are free again, and the buyer has the money back."""
 
     seller_id: UUID
 
 
 class OrderRefunded(_OfOrder, frozen=True):
-    """A seller has refunded `amount` minor units: a part of the total, or the rest of it."""
+    """A seller has refunded `amount` minor units, all or a part of what was left."""
 
     amount: int
     seller_id: UUID | None = None

@@ -8,8 +8,8 @@ import msgspec
 from app.envelopes import PUBLISHED, CloudEvent, schema_of, schemas, type_of
 
 CHANNEL = "events"
-_ABOUT = """Everything that other systems may know of what happens in Quartet, as CloudEvents 1.0 in structured mode.
-Delivered at least once: an event that comes again has the same `id`. Events of one `subject` come in order."""
+_ABOUT = """The events that Quartet sends to other systems, as CloudEvents 1.0 in structured mode. They are delivered at
+least once: a repeated event has the same `id`. Events of one `subject` are in order."""
 
 
 def document() -> dict[str, Any]:
