@@ -1,7 +1,7 @@
 FROM python:3.13-slim AS build
 WORKDIR /src
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
-# `traces` has what QUARTET_TRACES_URL needs too.
+# `traces` also installs the packages that QUARTET_TRACES_URL needs.
 ARG REQUIREMENTS=run
 COPY requirements requirements
 RUN pip install --require-hashes -r requirements/build.txt \
@@ -18,7 +18,7 @@ FROM python:3.13-slim
 RUN useradd --system --uid 10001 --home-dir /srv/quartet --create-home quartet \
  && python -m pip uninstall --quiet --yes --root-user-action=ignore pip
 COPY --from=build /opt/quartet /opt/quartet
-# Nothing is imported from the working directory, which the server may write to.
+# PYTHONSAFEPATH: the server may write to the working directory, so nothing is imported from it.
 ENV PATH=/opt/quartet/bin:$PATH PYTHONSAFEPATH=1 PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     QUARTET_HOST=0.0.0.0 QUARTET_PORT=8000
 USER 10001

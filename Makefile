@@ -4,15 +4,15 @@
 .DELETE_ON_ERROR:
 .PHONY: help run test test-fast test-embedded proofs test-clusters images test-images check-kubernetes outages bench-money bench-overload bench-ladder bench-audit bench-feed bench-reads bench-signed-in bench-sinks screenshots release lint format openapi picture consistency advice engines run-engines lock clean
 
-# A test run starts hundreds of processes; what one has compiled, the others need not compile again.
+# A test run starts hundreds of processes, which share the bytecode that one of them has compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 UV ?= uv
-# One more than there are cores, for much of the time of a test is a wait for a store. Four at most, for memory.
+# One more than there are cores, because tests mostly wait for stores; at most four, to limit memory.
 WORKERS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 3 ? cores + 1 : 4)))
-# Modules stay together, in the order of the collection.
+# Tests of a module run in one process, in the order of collection.
 PARALLEL := -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 WITHOUT := "not engines and not live and not long"
 FAST := tests/unit tests/contracts $(addprefix tests/system/test_,guards.py words.py documentation.py)
@@ -34,10 +34,10 @@ help: ## print this list
 run: .venv/.run ## serve on 127.0.0.1:8000 (PORT=... for another), with a small data set on the first start
 	$(BIN)/quartet start
 
-run-engines: .venv/.test ## the same on the real engines, started for it alone
+run-engines: .venv/.test ## the same on the real engines, which are started for this run
 	$(BIN)/python -m tests.engines -- $(BIN)/quartet start
 
-engines: .venv/.test ## keep the real engines up and print their URLs
+engines: .venv/.test ## start the real engines, print their URLs, and keep them running
 	$(BIN)/python -m tests.engines
 
 test: .venv/.test ## run all tests, those on the real engines included
@@ -49,22 +49,22 @@ test-fast: .venv/.test ## run unit tests, contracts on embedded adapters and gua
 test-embedded: .venv/.test ## run all tests that need no engine, no server process and little time
 	$(BIN)/python -m pytest $(PARALLEL) -m $(WITHOUT)
 
-proofs: .venv/.browser ## run the proofs in their long form, which takes about an hour and a half
+proofs: .venv/.browser ## run the long forms of the proofs, which takes about an hour and a half
 	$(LONG_FORM) $(BIN)/python -m pytest --log-cli-level=INFO -o timeout=7200 $(PROOFS)
 
-test-clusters: .venv/.test ## run the clusters: pairs of PostgreSQL and Redis, three Cassandra nodes, three mongod, six Redis nodes (3 GB, nine minutes)
+test-clusters: .venv/.test ## run the tests on clusters: pairs of PostgreSQL and Redis, three Cassandra nodes, three mongod, six Redis nodes (3 GB, nine minutes)
 	QUARTET_OWN_READS=10000 QUARTET_OUTAGES=docs/outages.md $(BIN)/python -m pytest --log-cli-level=INFO -o timeout=1800 \
 	  $(addprefix tests/engines/relational/test_,failover.py lost_tail.py replicas.py) tests/engines/test_hot_failover.py \
 	  $(addprefix tests/engines/cluster_,cassandra.py cassandra_growth.py mongo.py redis.py) \
 	  $(addprefix tests/system/outages/cluster_,cassandra.py mongo.py postgres.py redis.py)
 
-images: ## make the images that Dockerfile and compose file name, where no registry can be reached (needs Docker, debootstrap)
+images: ## build the images that Dockerfile and compose file name, without a registry (needs Docker, debootstrap)
 	deploy/images/make.sh
 
-test-images: .venv/.test ## build the image, start the compose file, and kill and restart all of it (needs Docker)
+test-images: .venv/.test ## build the image, start the compose file, and kill and restart its containers (needs Docker)
 	QUARTET_PROOFS=1 $(BIN)/python -m pytest -o timeout=900 tests/system/test_images.py
 
-check-kubernetes: .venv/.test build/kubernetes ## hold what kustomize makes of deploy/kubernetes to the schemas of Kubernetes (needs Go)
+check-kubernetes: .venv/.test build/kubernetes ## validate the output of kustomize for deploy/kubernetes against the schemas of Kubernetes (needs Go)
 	QUARTET_PROOFS=1 $(BIN)/python -m pytest tests/system/test_kubernetes.py
 
 build/kubernetes:
@@ -73,35 +73,35 @@ build/kubernetes:
 	$(PIP) install --no-deps --target $@.new kubernetes-validate==1.37.0
 	mv $@.new $@
 
-outages: .venv/.test ## write the table of docs/outages.md anew: every route without each store, on the engines
+outages: .venv/.test ## regenerate the table of docs/outages.md: every route without each store, on the engines
 	QUARTET_PROOFS=1 QUARTET_OUTAGES=docs/outages.md $(BIN)/python -m pytest tests/system/outages
 
-bench-money: .venv/.test ## measure checkouts and transfers beside the same SQL run bare (see bench/README.md)
+bench-money: .venv/.test ## measure checkouts and transfers against the same SQL without Quartet (see bench/README.md)
 	$(BIN)/python -m bench.money
 
-bench-overload: .venv/.test ## measure three times the load that a server takes, with its limit and without (see bench/README.md)
+bench-overload: .venv/.test ## measure a server at three times its peak load, with its limit and without (see bench/README.md)
 	$(BIN)/python -m bench.overload
 
 bench-ladder: .venv/.test ## measure the same traffic on each rung, from one file to four engines (see docs/growing.md)
 	$(BIN)/python -m bench.ladder --chart docs/ladder-figures.svg
 
-bench-audit: .venv/.test ## measure the audit of a ledger of a million entries (see bench/README.md)
+bench-audit: .venv/.test ## measure the audit of a ledger with a million entries (see bench/README.md)
 	$(BIN)/python -m bench.audit
 
-bench-feed: .venv/.test ## measure deliveries, feed pages and lag beside the bare driver and SQL (see bench/README.md)
+bench-feed: .venv/.test ## measure deliveries, feed pages and lag against the bare driver and SQL (see bench/README.md)
 	$(BIN)/python -m bench.feed
 
-bench-reads: .venv/.test ## measure reads beside a Flask hello and bare WSGI on one server (see bench/README.md)
+bench-reads: .venv/.test ## measure reads against a Flask hello and bare WSGI on one server (see bench/README.md)
 	$(BIN)/python -m bench.reads
 
-bench-signed-in: .venv/.test ## measure signed-in reads beside Flask with one SQL join (see bench/README.md)
+bench-signed-in: .venv/.test ## measure signed-in reads against Flask with one SQL join (see bench/README.md)
 	$(BIN)/python -m bench.signed_in
 
-bench-sinks: .venv/.test ## measure events through each sink beside its client library's own loop, and other work while a broker is away (see bench/README.md)
+bench-sinks: .venv/.test ## measure events through each sink against a plain loop of its client library, and other work while a broker is unavailable (see bench/README.md)
 	$(BIN)/python -m bench.sinks
 	$(BIN)/python -m bench.sinks_away
 
-screenshots: .venv/.browser ## take the pictures of docs/console.md anew, in Chromium
+screenshots: .venv/.browser ## take the screenshots of docs/console.md again, in Chromium
 	QUARTET_PROOFS=1 QUARTET_SCREENSHOTS=docs $(BIN)/python -m pytest tests/system/console -k pictures
 
 lint: .venv/.test ## check style, types and layers
@@ -114,7 +114,7 @@ format: .venv/.test ## format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-release: .venv/.release ## build the wheel and the source distribution in dist/, install it, and list all that is in it
+release: .venv/.release ## build the wheel and the source distribution in dist/, install the wheel, and write its bill of materials
 	rm -rf dist build
 	$(BIN)/python -m hatchling build -d dist
 	$(BIN)/python -m venv --without-pip build/installed
@@ -123,16 +123,16 @@ release: .venv/.release ## build the wheel and the source distribution in dist/,
 	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --mc-type application --output-reproducible --of JSON \
 	  -o dist/quartet.cdx.json build/installed/bin/python
 
-openapi: .venv/.run ## write docs/openapi.json anew
+openapi: .venv/.run ## regenerate docs/openapi.json
 	$(BIN)/quartet openapi > docs/openapi.json
 
-picture: .venv/.run ## draw docs/architecture.svg anew from docs/architecture.toml
+picture: .venv/.run ## draw docs/architecture.svg from docs/architecture.toml
 	$(BIN)/python docs/architecture.py
 
-consistency: .venv/.run ## write docs/consistency.md anew from docs/consistency.toml
+consistency: .venv/.run ## write docs/consistency.md from docs/consistency.toml
 	$(BIN)/python docs/consistency.py
 
-advice: .venv/.run ## write the tables of docs/advice.md anew from the rules
+advice: .venv/.run ## write the tables of docs/advice.md from the rules
 	PYTHONPATH=. $(BIN)/python docs/advice.py
 
 lock: ## lock the dependencies again (needs uv)
@@ -147,7 +147,7 @@ clean: ## remove the environment and all caches, not the data in var/
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Version managers leave commands behind for versions that are not there, so each is tried.
+# Version managers leave commands behind for versions that are not installed, so each command is tried.
 .venv/.made:
 	@for python in $(PYTHON) python3.11 python3.12 python3.13 python3.14 python3; do \
 	  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
