@@ -1,4 +1,5 @@
-# cassandra:5.0 out of Maven Central's jars (5.0.6), with the variables of the official image that the compose file has.
+# cassandra:5.0, built from Maven Central's jars (5.0.6). It supports the variables of the official image that the
+# compose file sets.
 ARG PYTHON=python:3.13-slim
 FROM $PYTHON AS jars
 RUN pip install --no-cache-dir --target /jgo jgo==3.2.0 \

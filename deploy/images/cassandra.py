@@ -1,4 +1,4 @@
-"""Run Cassandra with the variables of the official image that the compose file has."""
+"""Run Cassandra, configured by the variables of the official image that the compose file sets."""
 
 import json
 import os

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Make the images that the Dockerfile and the compose file name, where no registry of images can be reached: out of
-# Debian's packages, PyPI, npm and Maven Central. Needs Docker, and for the first of them debootstrap as root.
+# Build the images that the Dockerfile and the compose file name, without an image registry: from Debian's packages,
+# PyPI, npm and Maven Central. Needs Docker, and debootstrap as root for the base image.
 #
-# DEBIAN_MIRROR=URL: in place of debootstrap's own.
-# CA_BUNDLE=/path: certificate authorities to trust while building, where a proxy stands between.
+# DEBIAN_MIRROR=URL: replaces debootstrap's default mirror.
+# CA_BUNDLE=/path: certificate authorities to trust while building, if a proxy intercepts TLS.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 debian=debian:trixie-slim python=python:3.13-slim

