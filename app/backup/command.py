@@ -75,7 +75,7 @@ def _errors_in_one_line(path: Path) -> Iterator[None]:
     except NotEmpty as error:
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
-        click.echo("\ninterrupted; of a restore, run it again with --again", err=True)
+        click.echo("\ninterrupted; to continue a restore, run it again with --again", err=True)
         raise click.exceptions.Exit(INTERRUPTED) from None
 
 

@@ -63,8 +63,10 @@ def _conclude(anchor: Anchor | None, count: int, seconds: float, *, whole: bool,
         seal = anchor and {"file": str(anchor.path), "at": anchor.seal.at.isoformat(), "entries": anchor.seal.entries}
         click.echo(json.dumps({"findings": count, "whole": whole, "anchor": seal, "seconds": round(seconds, 3)}))
     else:
-        against = f"anchor of {anchor.seal.at.isoformat()}" if anchor else "no anchor, so a rewritten ledger fits"
-        click.echo(f"{'everything' if whole else 'what came since'} in {seconds:.1f} s, against {against}")
+        against = (
+            f"anchor of {anchor.seal.at.isoformat()}" if anchor else "no anchor, so a rewritten ledger goes undetected"
+        )
+        click.echo(f"{'everything' if whole else 'changes since the anchor'} in {seconds:.1f} s, against {against}")
         click.echo(f"{count} findings" if count else "ledger and stock are in order", err=bool(count))
     if count:
         raise click.exceptions.Exit(1)

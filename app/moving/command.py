@@ -49,7 +49,7 @@ def move(opened: Opened, role: str, url: str, *, dry_run: bool, verify_only: boo
             _require_truth(old, role)
         if _is_same_place(old_url, url) and not verify_only:
             _place(old).tidy()
-            click.echo(f"{role} is there: QUARTET_{role.upper()}_URL is to say so in every process")
+            click.echo(f"{role} is already there: set QUARTET_{role.upper()}_URL in every process")
             return
         if not (dry_run or verify_only):
             # Migrate all stores, since streams and limits are at the URL of the cache, too.
@@ -130,7 +130,7 @@ def _require_receivable(new: Store, *, verify_only: bool) -> None:
         return
     mark = place.mark()
     if not verify_only and (mark is None or mark.state not in CLOSED) and not place.is_empty():
-        raise click.ClickException("--to: there is something already, and no move of this system has left it there")
+        raise click.ClickException("--to: the place is not empty, and its contents are not from a move of this system")
 
 
 def _place(store: Store) -> StorePlace:

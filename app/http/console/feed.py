@@ -109,11 +109,11 @@ def _id(text: str | None) -> UUID | None:
     try:
         return UUID(text) if text else None
     except ValueError:
-        raise BadRequest("this is no place in a feed") from None
+        raise BadRequest("this is not a position in a feed") from None
 
 
 def _position(text: str) -> Position:
     epoch, _, number = text.partition(".")
     if not (epoch.isalnum() and epoch.isascii() and number.isdecimal() and number.isascii() and len(text) < 60):
-        raise BadRequest("this is no place in a stream")
+        raise BadRequest("this is not a position in a stream")
     return Position(epoch, int(number))

@@ -50,8 +50,8 @@ class StrictParser(FlaskParser):
         messages: Any = error.messages
         if "query" in messages:
             where = ", ".join(f"{pointer[1:]}: {what}" for pointer, what in pointers(messages["query"]).items())
-            raise BadRequest(f"the query does not fit: {where}", code="bad_query") from error
-        raise Unprocessable("the body does not fit", pointers(messages.get("json", messages))) from error
+            raise BadRequest(f"the query is invalid: {where}", code="bad_query") from error
+        raise Unprocessable("the body is invalid", pointers(messages.get("json", messages))) from error
 
 
 def parse_json(raw: bytes) -> Any:

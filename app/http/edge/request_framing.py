@@ -37,9 +37,9 @@ def refuse() -> None:
     if without == LATE:
         raise TooSlow("the body took too long to arrive")
     if without == CROWDED:
-        raise TooMany("too many bodies are awaited from this address", 1)
+        raise TooMany("too many request bodies are being received from this address", 1)
     if without is not None:
-        raise Overloaded("too many bodies are awaited")
+        raise Overloaded("too many request bodies are being received")
 
 
 def check() -> None:
@@ -49,7 +49,7 @@ def check() -> None:
     """
     coding = request.headers.get("Transfer-Encoding", "")
     if coding and coding.strip().lower() != "chunked":
-        raise UnknownFraming("of all transfer codings only chunked is understood")
+        raise UnknownFraming("the only supported transfer coding is chunked")
     if request.method in READS or is_strange():
         return
     if request.headers.get("Content-Encoding", "").strip().lower() not in PLAIN:

@@ -148,13 +148,13 @@ class Products:
         `if_version`.
         """
         if on_hand + before.sold > MOST:
-            raise RuleBroken("with those sold these are more units than can be counted", code="too_much")
+            raise RuleBroken("the units on hand and sold exceed 64 bits together", code="too_much")
         if on_hand < 0:
-            raise RuleBroken("there are not so many units to take away", code="stock_reserved")
+            raise RuleBroken("there are fewer units than are to be removed", code="stock_reserved")
         try:
             return self._retry(lambda: self._put_stock(before.product_id, on_hand, if_version))
         except Short as short:
-            raise RuleBroken("more than that is reserved for orders", code="stock_reserved") from short
+            raise RuleBroken("more units than that are reserved by orders", code="stock_reserved") from short
         except Stale as stale:
             raise PreconditionFailed("the stock has changed meanwhile") from stale
 

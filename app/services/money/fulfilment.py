@@ -112,7 +112,7 @@ class Fulfilment:
         strange = (n for n, number in enumerate(wanted.units or ()) if number not in own)
         wrong = {f"/lines/{n}/number": "There is no such line." for n in strange}
         if wrong:
-            raise Unprocessable("a line does not fit", wrong)
+            raise Unprocessable("a line is invalid", wrong)
         return order
 
     def _ship(
@@ -125,7 +125,7 @@ class Fulfilment:
         left = unsent(order, seller)
         sent = left if wanted.units is None else wanted.units
         if any(number > left.get(one, 0) for one, number in sent.items()):
-            raise RuleBroken("there are not so many units left to send", code="nothing_to_send")
+            raise RuleBroken("fewer units than that are left to send", code="nothing_to_send")
         made = Shipment(shipment_id, order.id, seller, wanted.reference, tx.now(), tuple(sorted(sent.items())))
         tx.shipments.add(made)
         whole = sent == left

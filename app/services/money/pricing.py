@@ -70,4 +70,4 @@ def _check(
 ) -> None:
     wrong = {f"/lines/{n}/product_id": problem for n, w in enumerate(wanted) if not good(offers.get(w.product_id))}
     if wrong:
-        raise Unprocessable(f"a line does not fit: {problem}", wrong)
+        raise Unprocessable(f"a line is invalid: {problem}", wrong)

@@ -59,11 +59,11 @@ class Webhooks:
             raise WebhooksOff
         unknown = sorted(set(types) - TYPES)
         if unknown:
-            raise Unprocessable("the body does not fit", {"/types": f"there are no events {', '.join(unknown)}"})
+            raise Unprocessable("the body is invalid", {"/types": f"there are no events {', '.join(unknown)}"})
         try:
             webhook_target(url, self._rules.inside)
         except BadAddress as error:
-            raise Unprocessable("the body does not fit", {"/url": str(error)}) from error
+            raise Unprocessable("the body is invalid", {"/url": str(error)}) from error
         if len(self._relational.webhooks.all()) >= MOST:
             raise RuleBroken(f"there are {MOST} webhooks; remove one", code="webhooks_full")
         made = Webhook(self._kit.ids(), url, tuple(sorted(set(types))), _secret(), self._kit.clock())

@@ -219,7 +219,7 @@ def test_a_place_with_something_in_it_is_not_overwritten(one: Town) -> None:
         kept = one.write(others)
         done = one.moved(url, "--to", place)
         assert done.exit_code == 1
-        assert "there is something already" in done.output
+        assert "the place is not empty" in done.output
         assert one.truth(url) == url
         assert kept(others)
         assert one.write(stores)(stores)
