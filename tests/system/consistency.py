@@ -1,4 +1,4 @@
-"""docs/consistency.toml as tests need it, and all operations that it must have."""
+"""Reads docs/consistency.toml for tests, and lists all operations that it must have."""
 
 import tomllib
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What tests of the whole system are made of: people, what they should see, and stores that fail on command."""
+"""Helpers for tests of the whole system: people, what they should see, and stores that fail on demand."""
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
@@ -24,7 +24,7 @@ ALL = 100_000
 
 
 class Watch:
-    """A clock that a test sets. It ticks a millisecond each time it is read, so that no two moments are one."""
+    """A clock that a test sets. It advances by a millisecond with each reading, so that no two times are equal."""
 
     def __init__(self) -> None:
         self.now = datetime.now(UTC) - timedelta(days=1)
@@ -38,7 +38,7 @@ class Watch:
 
 
 class Watched:
-    """A store whose calls are told to `notice`, before and after they are made. What it raises, the call raises."""
+    """A store that reports each call to `notice`, before and after it. The call raises whatever `notice` raises."""
 
     def __init__(self, inner: Any, notice: Callable[[str], None], path: str = "") -> None:
         self._inner = inner
@@ -66,19 +66,19 @@ def watched(store: T, notice: Callable[[str], None], role: str = "") -> T:
 
 
 def with_stores(container: Container, **changed: Any) -> Container:
-    """The same system with other stores in some places."""
+    """The same system with some of its stores replaced."""
     stores: Stores = replace(container.stores, **changed)
     return assemble(container.settings, stores, container.kit.clock, PlainHasher())
 
 
 def post_stats(container: Container, posts: Collection[UUID]) -> dict[UUID, PostStats]:
-    """As cards show them, out of the cache where it has them."""
+    """The counts as cards show them, from the cache if it has them."""
     found = container.pages.through.get(container.pages.kinds.post_stats, posts)
     return {i: msgspec.json.decode(value.body or b"", type=PostStats) for i, value in found.items()}
 
 
 def account_stats(container: Container, accounts: Collection[UUID]) -> dict[UUID, AccountStats]:
-    """As `post_stats`."""
+    """Like `post_stats`, for accounts."""
     found = container.pages.through.get(container.pages.kinds.account_stats, accounts)
     return {i: msgspec.json.decode(value.body or b"", type=AccountStats) for i, value in found.items()}
 
@@ -104,18 +104,18 @@ def publish(container: Container, author: UUID, title: str = "A post") -> UUID:
 
 
 def defined(container: Container, reader: UUID) -> list[UUID]:
-    """The reader's feed by definition: what there is by oneself and by whom one follows, newest first."""
+    """The reader's feed by definition: the existing posts by the reader and the followees, newest first."""
     authors = {reader, *container.stores.relational.graph.followees(reader)}
     return [ref.post_id for ref in container.stores.documents.posts.by_authors(authors, limit=ALL)]
 
 
 def served(container: Container, reader: UUID, size: int = 100) -> list[UUID]:
-    """The reader's feed as it is served, page by page."""
+    """The reader's feed as it is served, read page by page."""
     return list(_walk(container, reader, size))
 
 
 def stored(container: Container, reader: UUID) -> list[UUID]:
-    """The reader's home timeline as the feed store has it."""
+    """The reader's home timeline in the feed store."""
     return [ref.post_id for ref in container.stores.feeds.home_page(reader, limit=ALL)]
 
 
@@ -128,7 +128,7 @@ def unsent(container: Container) -> int:
 
 
 def dead_letters(container: Container) -> dict[UUID, str]:
-    """Why the events that are set aside are so."""
+    """The dead-lettered events, with their reasons."""
     return {p.event.id: p.reason for outbox in outboxes(container) for p in outbox.dead_letters(limit=100)}
 
 

@@ -1,4 +1,4 @@
-"""The committed OpenAPI document: its operations, and whether a value fits what it says."""
+"""The committed OpenAPI document: its operations, and whether values match its schemas."""
 
 import json
 import re
@@ -45,7 +45,7 @@ OPERATIONS = [
 
 
 def misfits(value: Any, schema: Any) -> bool:
-    """Whether a value breaks what the document says of it. Only the words that this document uses are known."""
+    """Whether a value violates its schema. Supports only the keywords that this document uses."""
     schema = resolved(schema)
     if "anyOf" in schema:
         return all(misfits(value, one) for one in schema["anyOf"])
@@ -71,7 +71,7 @@ def resolved(schema: Any) -> Any:
 
 
 def first(schema: dict[str, Any]) -> dict[str, Any]:
-    """Of several that are allowed, the first."""
+    """The first of several alternative schemas."""
     found: dict[str, Any] = resolved(schema["anyOf"][0]) if "anyOf" in schema else schema
     return found
 
@@ -82,7 +82,7 @@ def kind_of(schema: dict[str, Any]) -> str:
 
 
 def from_query(text: str, schema: dict[str, Any]) -> Any:
-    """The value that a query's text stands for, or the text itself where it stands for none."""
+    """The value of a query parameter by its schema, or the text itself if it does not match."""
     if kind_of(schema) == "integer" and re.fullmatch(r"-?\d{1,18}", text, re.ASCII):
         return int(text)
     return {"true": True, "false": False}.get(text, text) if kind_of(schema) == "boolean" else text

@@ -1,7 +1,8 @@
-"""Random histories of a feed, and what it must show after every step of them.
+"""Random histories of feeds, and what a feed must show after every step.
 
-Definition: posts by oneself and by whom one follows, newest first, without deleted ones. The relay dies between any
-two calls to the stores, posts are pushed or pulled or made up for, readers sleep, wake and are filled anew.
+Definition: the posts by the reader and the followees, newest first, without deleted ones. The relay dies between any
+two calls to the stores; fan-outs are pushed, pulled, or postponed and completed; readers become dormant, wake, and
+their timelines are filled again.
 """
 
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ PEOPLE = 4
 ANY = Precondition(given=True, any=True)
 MONTH = timedelta(days=31).total_seconds()
 LONGER_THAN_SKEW = 2 * SKEW.total_seconds()
-# Small enough that every mechanism is met by a handful of people with a handful of posts.
+# Small limits, so that a few people with a few posts trigger every mechanism.
 SMALL = {
     "backfill_posts": 2,
     "fanout_chunk": 2,
@@ -122,7 +123,7 @@ class FeedMachine(RuleBasedStateMachine):
 
     @rule(count=st.integers(1, PEOPLE))
     def sleep(self, count: int) -> None:
-        # Nobody sleeps of whom a state is kept.
+        # A reader with a kept state does not become dormant.
         self.world.clock.forward(LONGER_THAN_SKEW + STATE_SECONDS.total_seconds())
         with self.container.stores.relational.transaction() as tx:
             asleep = tx.feed_activity.sleep(seen_before=self.container.kit.clock(), limit=count)
@@ -144,7 +145,7 @@ class FeedMachine(RuleBasedStateMachine):
 
     @rule(author=person)
     def a_day_of_work(self, author: int) -> None:
-        """A post, dispatched to the end, and the sweeper."""
+        """Publish a post, dispatch everything, and run the sweeper."""
         self.publish(author, 1)
         self.world.seconds.now += 1
         self.world.relay().drain()
@@ -156,7 +157,7 @@ class FeedMachine(RuleBasedStateMachine):
 
     @rule(away=st.sampled_from([True, False, None]))
     def the_cache(self, *, away: bool | None) -> None:
-        """Cut off from the relay, back again, or emptied."""
+        """Make the cache unreachable for the relay, reachable again, or (None) empty."""
         if away is None:
             self.container.stores.cache.void()
         else:
@@ -170,7 +171,7 @@ class FeedMachine(RuleBasedStateMachine):
             authors = {reader} | {b for a, b in self.follows if a == reader}
             defined = sorted((p for p, author in self.posts.items() if author in authors), reverse=True)
             assert list(self._down(reader, size)) == defined
-            # The first of them by what earlier ones have kept.
+            # The first of these uses what earlier requests have kept.
             assert [self.world.first_page(self.people[reader], 3) for _ in range(2)] == [defined[:3]] * 2
             if self.steps % PEOPLE == reader and defined:
                 assert list(self._up(reader, size, defined[-1])) == defined[::-1][1:]
@@ -186,7 +187,7 @@ class FeedMachine(RuleBasedStateMachine):
             window = Window(limit=size, before=page.onward)
 
     def _up(self, reader: int, size: int, oldest: UUID) -> Iterator[UUID]:
-        """From the oldest post upward, without it, by the places that the API hands out."""
+        """Page upward from the oldest post, without it, by the cursors of the API."""
         cursor = FeedCursor(oldest)
         while True:
             window = Window(limit=size, after=cursor.after, hidden=frozenset(cursor.seen))

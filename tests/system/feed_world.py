@@ -1,4 +1,4 @@
-"""The system whose feeds the state machine tries: its relay can be ended at any call, its feeds looked at unnoticed."""
+"""The system of the feed state machine: its relay can be ended at any call, and feeds are read without side effects."""
 
 import json
 from contextlib import suppress
@@ -28,7 +28,7 @@ from tests.system.relay.runs import Crash
 
 
 class Fuse:
-    """Ends the relay at the n-th call from when it was set."""
+    """Ends the relay at the n-th call after `set`."""
 
     def __init__(self) -> None:
         self._left: int | None = None
@@ -43,7 +43,7 @@ class Fuse:
                 raise Crash
 
 
-class Seconds:  # delivery budgets are refilled by them
+class Seconds:  # the clock by which delivery budgets are refilled
     now = 0.0
 
     def __call__(self) -> float:
@@ -51,17 +51,17 @@ class Seconds:  # delivery budgets are refilled by them
 
 
 class Unnoticed(FeedActivity):
-    """For looking at a feed without waking its reader."""
+    """Lets a feed be read without waking its reader."""
 
     def record_read(self, account_id: UUID, reader_state: ReaderState) -> None: ...
 
 
 class World:
-    """A system, a relay that can be ended at any call, and a way to look at feeds that leaves no trace."""
+    """A system, a relay that can be ended at any call, and a way to read feeds without side effects."""
 
     def __init__(self, container: Container, clock: Watch) -> None:
         self.clock, self.fuse, self.seconds = clock, Fuse(), Seconds()
-        self.is_cut_off = False  # whether the relay, and nobody else, finds the cache away
+        self.is_cut_off = False  # whether the cache is unavailable, for the relay only
         self.container = container
         stores = container.stores
         fragile = replace(
@@ -84,7 +84,7 @@ class World:
         self.quick = 0
 
     def first_page(self, reader: UUID, limit: int) -> list[UUID]:
-        """By what is kept, where something is."""
+        """The first page, from the kept page if there is one."""
         window = Window(limit=limit)
 
         def build(look: PageTruth, used: Used) -> WholePage:
@@ -100,7 +100,7 @@ class World:
         return relay_of(self._mortal)
 
     def dies(self, calls: int) -> None:
-        """The relay works until its end, and another finds the leases expired."""
+        """Let the relay work until it dies after this many calls; then advance the clock past the end of its leases."""
         self.fuse.set(calls)
         with suppress(Crash):
             relay = self.relay()

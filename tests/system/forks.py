@@ -1,6 +1,6 @@
-"""Processes that die in tests, forked from one that is warm, so that they live long enough to work.
+"""Processes that die in tests. They are forked from one that has loaded everything, so that they start fast.
 
-That one is the same for all tests of a run, and so is what it loads.
+All tests of a run share that process and what it loads.
 """
 
 import multiprocessing

@@ -24,7 +24,7 @@ QUARTET = str(Path(sys.executable).parent / "quartet")
 ROOT = str(Path(__file__).parents[2])
 HOST = "127.0.0.1"
 PATIENCE = 30.0
-# The small data set takes seconds where nothing else runs, and minutes beside other tests on busy engines.
+# Seconds. Loading the small data set takes seconds on an idle machine, and minutes with other tests on busy engines.
 LONG = 900.0
 
 
@@ -35,11 +35,11 @@ class Answer(NamedTuple):
 
 
 class Unserved(AssertionError):
-    """The server says that one may try again."""
+    """The server answered with a 503, so the request may be repeated."""
 
 
 class Client:
-    """One person on one connection. Names in `headers` are lower-case in answers."""
+    """One person on one connection. Header names in answers are lower-case."""
 
     def __init__(self, port: int, token: str | None = None) -> None:
         self.handle = ""
@@ -47,7 +47,7 @@ class Client:
         self._connection = http.client.HTTPConnection(HOST, port, timeout=PATIENCE)
 
     def send(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
-        """Raises `OSError` or `http.client.HTTPException` when there is no whole answer."""
+        """Send a request. Raises `OSError` or `http.client.HTTPException` if the answer is missing or incomplete."""
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if self.token:
             sent["Authorization"] = f"Bearer {self.token}"
@@ -67,7 +67,7 @@ class Client:
         return Answer(response.status, names, json.loads(raw) if is_json and raw else raw)
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
-        """The body of a good answer. Raises `Unserved` for a 503."""
+        """Send a request; returns the body of a successful answer. Raises `Unserved` for a 503."""
         answer = self.send(method, path, body, **headers)
         if answer.status == 503:
             raise Unserved(method, path, answer)
@@ -78,7 +78,7 @@ class Client:
         return str(self.ask("POST", "/posts", {"title": title, "body": "Some words."})["post"]["id"])
 
     def titles(self, path: str) -> list[str]:
-        """The titles of all posts of a list, page by page."""
+        """The titles of all posts of a list, read page by page."""
         found, cursor = [], ""
         while True:
             page = self.ask("GET", f"{path}?limit=100{cursor}")
@@ -92,11 +92,11 @@ class Client:
 
 
 def environment(folder: Path, settings: dict[str, str], tree: str = ROOT) -> dict[str, str]:
-    """What a command may see: no variable of the machine but the path, and the code of this checkout or of `tree`."""
+    """The environment of a command: of the machine only the path, and the code of this checkout or of `tree`."""
     own = {"PATH": os.environ["PATH"], "HOME": str(folder), "LC_ALL": "C.UTF-8", "PYTHONPATH": tree}
     own["QUARTET_LOG_FORMAT"] = "json"  # tests read it
-    own["QUARTET_DRAIN_SECONDS"] = "0"  # no proxy needs the time
-    own["QUARTET_QUEUE_SECONDS"] = "10"  # a busy machine is no overload
+    own["QUARTET_DRAIN_SECONDS"] = "0"  # no proxy has to notice the end
+    own["QUARTET_QUEUE_SECONDS"] = "10"  # so that a busy machine is no overload
     return own | {f"QUARTET_{name}": value for name, value in settings.items()}
 
 
@@ -114,7 +114,7 @@ def run(folder: Path, *arguments: str, tree: str = ROOT, **settings: str) -> sub
 
 
 def migrated(folder: Path) -> None:
-    """Make what `quartet migrate` makes there; it runs once, and the others get a copy."""
+    """Copy a migrated folder there. `quartet migrate` itself runs only once."""
     shutil.copytree(_migrated() / "var", folder / "var")
 
 
@@ -128,7 +128,7 @@ def _migrated() -> Path:
 
 
 class Live:
-    """A command that runs until it is told to end, in a folder that outlives it."""
+    """A command that runs in a folder until it is ended. The folder stays."""
 
     def __init__(self, folder: Path, command: str = "serve", *, tree: str = ROOT, **settings: str) -> None:
         self.port = int(settings.get("PORT", 0)) or free_port()
@@ -172,7 +172,7 @@ class Live:
         return self.signed_in(client)
 
     def signed_in(self, client: Client) -> Client:
-        """The same person on a connection to this server."""
+        """The same person, signed in on a connection to this server."""
         fresh = self.client()
         fresh.handle = client.handle
         fresh.token = fresh.ask("POST", "/sessions", {"login": client.handle, "password": PASSWORD})["token"]
@@ -182,16 +182,16 @@ class Live:
         self._popen.send_signal(signal.SIGTERM)
 
     def ended(self, seconds: float) -> int:
-        """Its exit code. Raises `subprocess.TimeoutExpired`."""
+        """Wait for its end; returns the exit code. Raises `subprocess.TimeoutExpired`."""
         return self._popen.wait(seconds)
 
     @property
     def workers(self) -> list[Process]:
-        """The processes that answer; the one that only waits for their resources is not among them."""
+        """The processes that answer requests, without Python's resource tracker."""
         return [child for child in descendants(self._popen.pid) if _answers(child)]
 
     def kill(self) -> None:
-        """SIGKILL to the command and all its children at once."""
+        """Send SIGKILL to the command and all its descendants at once."""
         found = process(self._popen.pid)
         family = destroy(found) if found else []
         self._popen.wait(PATIENCE)
@@ -216,7 +216,7 @@ class Live:
 
 
 def _answers(child: Process) -> bool:
-    """One that has ended has no command, whether or not it is still there."""
+    """Whether a child is a worker. A process that has ended has no command line, even while it still exists."""
     try:
         command = Path(f"/proc/{child.pid}/cmdline").read_bytes()
     except OSError:
@@ -225,7 +225,7 @@ def _answers(child: Process) -> bool:
 
 
 def as_under_way(live: Live, client: Client, body: bytes) -> socket.socket:
-    """A request to publish whose body is awaited: the server has begun with it, and says so."""
+    """Begin a request to publish, without its body: the server has started to handle it, as its 100 shows."""
     connection = socket.create_connection((HOST, live.port), timeout=10)
     connection.sendall(
         f"POST {BASE}/posts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {client.token}\r\nExpect: 100-continue\r\n"
@@ -242,12 +242,12 @@ def answer_of(connection: socket.socket) -> Answer:
 
 
 def sent_in_chunks(live: Live, chunks: list[bytes]) -> Answer:
-    """A body whose length is not announced."""
+    """Send a request with a chunked body, whose length is unknown in advance."""
     with socket.create_connection((HOST, live.port), timeout=10) as connection:
         connection.sendall(
             f"POST {BASE}/sessions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
             "Transfer-Encoding: chunked\r\n\r\n".encode()
         )
-        # At once: a server that has read too much need not wait for the rest.
+        # In one piece: a server that has read too much need not read the rest.
         connection.sendall(b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in [*chunks, b""]))
         return answer_of(connection)

@@ -1,4 +1,4 @@
-"""The real engines' URLs, with databases and a keyspace of one's own."""
+"""The URLs of the real engines, with new databases and a new keyspace."""
 
 from collections.abc import Collection
 from typing import Any
@@ -8,14 +8,14 @@ from tests.apps import ROLES
 from tests.contracts.relational_store import migrated_database
 from tests.engines import Fleet, Reachable
 
-# Tables take Cassandra seconds. Rows belong to accounts, so tests with accounts of their own may share a keyspace.
+# Creating tables takes Cassandra seconds. Rows belong to accounts, so tests with their own accounts share a keyspace.
 KEYSPACE = f"tests_{uuid4().hex[:12]}"
 
 
 def real_urls(
     engines: Fleet[Reachable], name: str, roles: Collection[str] = ROLES, *, keyspace: str | None = None
 ) -> dict[str, Any]:
-    """Settings for these roles. Starts no engine but theirs; the names of database and keyspace begin with `name`."""
+    """Settings for these roles. Starts only their engines; the names of database and keyspace begin with `name`."""
     name = f"{name}_{uuid4().hex[:12]}"
     makers = {
         "relational": lambda: migrated_database(engines.postgres()),
@@ -28,5 +28,5 @@ def real_urls(
 
 
 def on_postgres(engines: Fleet[Reachable], roles: Collection[str]) -> dict[str, Any]:
-    """Settings for these roles in one database of PostgreSQL."""
+    """Settings with these roles in one PostgreSQL database."""
     return dict.fromkeys((f"{role}_url" for role in roles), migrated_database(engines.postgres()))

@@ -1,4 +1,4 @@
-"""The API against its own document: each operation is sent what fits and what does not, one thing at a time."""
+"""The API compared with its own document: each operation gets valid requests, and ones with a single violation."""
 
 import copy
 import json
@@ -45,8 +45,8 @@ every_body = pytest.mark.parametrize(
 
 
 class World(NamedTuple):
-    """Somebody with one of each thing, and what to put into a path. The order was sold by that person and is paid,
-    partly sent and refunded; `placed` are orders that may still be cancelled or refused.
+    """A person with one resource of each kind, and `values` for paths. The order was sold by that person and is paid,
+    partly sent and refunded; `placed` are orders that can still be cancelled or refused.
     """
 
     person: Person
@@ -54,7 +54,7 @@ class World(NamedTuple):
     placed: dict[str, str]
 
     def good_body(self, operation: Operation) -> Any:
-        """A body that fits, with things that are there."""
+        """A valid body, which refers to existing resources."""
         if operation.path.endswith("/orders"):
             return {"lines": [{"product_id": self.values["other_product_id"], "quantity": 1}]}
         if operation.path.endswith("/shipments"):
@@ -88,13 +88,13 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 
 @pytest.fixture
 def world(system: System) -> World:
-    """One that the test may change."""
+    """A world that the test may change."""
     return made(system)
 
 
 @pytest.fixture(scope="module")
 def calm(system: System) -> World:
-    """One for tests whose requests are all refused, or change nothing."""
+    """A shared world, for tests whose requests are all refused or change nothing."""
     return made(system)
 
 
@@ -134,7 +134,7 @@ def ordered(buyer: Person, product: str, quantity: int = 1) -> str:
 
 
 def good_body(schema: Any, person: Person, other: str = "") -> Any:
-    """A body that fits its schema; `other` is the handle of somebody else."""
+    """A body that matches its schema; `other` is another person's handle."""
     known: dict[str, Any] = {"login": person.handle, "handle": f"{person.handle}_b", "email": "a@example.com"}
     known |= {"password": PASSWORD, "current_password": PASSWORD, "new_password": "seven grey pigeons"}
     known |= {"currency": "EUR", "image_url": "https://example.com/a.png", "to": other}
@@ -145,12 +145,12 @@ def good_body(schema: Any, person: Person, other: str = "") -> Any:
     }
 
 
-# A stream may have no end, so its body is not read here.
+# Media types of streams, whose bodies are not read here, since they may be endless.
 STREAMS = {"text/event-stream", "text/jsonl", "text/csv"}
 
 
 def check(operation: Operation, response: TestResponse) -> None:
-    """What holds for every answer, whatever was sent."""
+    """Check what must hold for every answer, whatever was sent."""
     status, described = response.status_code, operation.described["responses"]
     assert status < 500, response.text
     assert str(status) in described or status in {401, 404, 405}, f"{status} is not documented: {response.text}"
@@ -176,7 +176,7 @@ def check(operation: Operation, response: TestResponse) -> None:
 @every_operation
 def test_what_fits_is_done(world: World, operation: Operation) -> None:
     body = world.good_body(operation) if operation.body else None
-    if "forfeit" in (body or {}):  # an account with an order to fulfil is not deleted
+    if "forfeit" in (body or {}):  # an account with an unfulfilled order is not deleted
         world.person.pay(f"/orders/{world.values['order_id']}/fulfil", status=200)
         world.person.pay(f"/orders/{world.placed['refuse']}/refuse", {}, status=200)
     response = world.send(operation, body)

@@ -1,4 +1,4 @@
-"""Requests that break off, dawdle or bring what they should not, over raw sockets against the real command."""
+"""Requests that are incomplete, slow or malformed, sent by raw sockets to the real command."""
 
 import json
 import shutil
@@ -41,7 +41,7 @@ def ada(server: Live) -> Client:
 
 
 def opened(server: Live, method: str, path: str, *lines: str, token: str | None = None) -> socket.socket:
-    """A connection with the head of a request."""
+    """Open a connection, and send the head of a request."""
     head = [f"{method} {BASE}{path} HTTP/1.1", "Host: x", "Content-Type: application/json", *lines]
     head += [f"Authorization: Bearer {token}"] if token else []
     connection = socket.create_connection((HOST, server.port), timeout=20)
@@ -120,7 +120,7 @@ def test_a_body_in_chunks_that_is_too_long_is_refused(server: Live, ada: Client)
 
 
 def test_a_body_in_chunks_without_end_is_not_kept(server: Live, ada: Client) -> None:
-    """Its connection is ended, long before memory is short or the deadline is over."""
+    """Its connection is closed, long before memory runs out or the deadline passes."""
     piece, sent = b"%x\r\n%s\r\n" % (2**20, b" " * 2**20), 0
     with opened(server, "POST", "/posts", CHUNKED, token=ada.token) as connection, suppress(ConnectionError):
         while sent < 100 * IN_CHUNKS:
@@ -131,7 +131,7 @@ def test_a_body_in_chunks_without_end_is_not_kept(server: Live, ada: Client) -> 
 
 
 def test_slow_bodies_of_one_address_stop_nobody_and_end(server: Live, ada: Client) -> None:
-    """More of them than places: the server has 4 in each of 2 processes."""
+    """There are more of them than places: the server has 4 in each of 2 processes."""
     slow = [
         opened(server, "POST", "/posts", "Content-Length: 100", "X-Forwarded-For: 203.0.113.7", token=ada.token)
         for _ in range(2 * EACH + 8)

@@ -1,4 +1,4 @@
-"""kill -9 of the relay and of every engine, while people write: nothing acknowledged is lost or doubled."""
+"""kill -9 of the relay and of every engine under write traffic: nothing acknowledged is lost or duplicated."""
 
 import logging
 import os
@@ -42,13 +42,13 @@ from tests.system.real import real_urls
 from tests.system.writers import Work, Writers
 
 log = logging.getLogger(__name__)
-# How much of it: of every engine that is killed, and of the relay's deaths.
+# A factor for the numbers of kills of every engine, and of the relay.
 ROUNDS = int(os.environ.get("QUARTET_CRASH_ROUNDS", "1"))
 FOLLOWERS = 60
 POSTS, KILLS = 34 * ROUNDS, 6 * ROUNDS
-# Seconds; a few do on a machine that has nothing else to do.
+# Seconds; on an idle machine a few suffice.
 SETTLED = 100
-# Cassandra is killed in `proofs/test_total_queue.py` too.
+# Cassandra only in longer runs, since `proofs/test_total_queue.py` kills it too.
 DEATHS = ("postgres", "mongo", "sessions", "cache", *(("cassandra",) if ROUNDS > 1 else ())) * ROUNDS
 
 
@@ -84,7 +84,7 @@ def test_a_relay_that_is_killed_again_and_again(container: Container, chance: ra
     works: list[Work] = [partial(writers.publishes, author, 0.1, POSTS) for author in authors]
     with writers.at_work([*works, partial(writers.read, readers)]) as running_works:
         written = running_works[:-1]
-        # On a busy machine they may all die before they have pushed anything.
+        # Until something is stored: on a busy machine all relays may die before they have pushed anything.
         kills = kill_relays(
             container.settings,
             lambda: all(w.done() for w in written) and any(stored(container, reader) for reader in readers),
@@ -152,14 +152,14 @@ def relay_process(settings: dict[str, Any], connected: Event) -> None:
 
 
 def relay_by_command(settings: Settings) -> str:
-    """What the command line's relay says when it has dispatched everything there is."""
+    """Run `quartet relay --once`, which dispatches all events; returns its output."""
     environment = {f"QUARTET_{name.upper()}": str(value) for name, value in asdict(settings).items()}
     command = [sys.executable, "-c", "from app.cli import main; main()", "relay", "--once"]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SETTLED, check=True).stdout
 
 
 def kill_relays(settings: Settings, until: Callable[[], bool], chance: random.Random) -> int:
-    """Start one relay after the other, and kill each at a random moment of its work. Returns how many died."""
+    """Start one relay after another, and kill each at a random time. Returns the number of kills."""
     kills = 0
     while kills < KILLS or not until():
         connected = FORKS.Event()
@@ -183,7 +183,7 @@ def crash(server: Server, seconds: float) -> None:
 
 
 def settle(container: Container) -> None:
-    """Relay until nothing waits any more."""
+    """Run the relay until no event waits."""
     relay = relay_of(container)
 
     def empty() -> bool:
@@ -214,7 +214,7 @@ def assert_posts_are_kept_once(container: Container, writers: Writers, authors: 
 def assert_follows_are_kept_once(
     container: Container, writers: Writers, fans: list[UUID], authors: list[UUID], readers: list[UUID]
 ) -> None:
-    """Each acknowledged edge is there and filled, and counted once, also in the cache."""
+    """Check that each acknowledged follow exists, is back-filled, and counts once, also in the cache."""
     graph = container.stores.relational.graph
     edges = {(fan, followee): filled for fan in fans for followee, filled in graph.followees(fan).items()}
     log.info("%d follows acknowledged, %d exist; %d sessions", len(writers.follows), len(edges), len(writers.tokens))

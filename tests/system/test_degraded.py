@@ -1,4 +1,4 @@
-"""What still works while one store is dead or frozen; the rest is refused in time and in order."""
+"""What still works while one store is dead or frozen. Everything else is refused in time, by a proper problem."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,12 +27,12 @@ ROLES = {
     "cache": "cache",
 }
 FAULTS = ("dead", "frozen")
-# The longest deadline of a store is half a second; a busy machine gets the rest.
-# Each store has half a second a call. Ten seconds are what a driver waits, and a request without a deadline more.
+# Seconds. The timeout of each store call is half a second, and the rest is for a busy machine. A driver by itself waits
+# ten seconds, and a request without a deadline longer.
 PATIENCE = 8.0
 NOTHING = frozenset[str]()
 MODEL = frozenset({"relational", "documents"})
-# What each route cannot do without. The cache is in none; the feed store in what is nowhere else in its shape.
+# The stores that each route needs. None needs the cache; the feed store is needed for data that only it has.
 NEEDS: dict[str, frozenset[str]] = {
     "live": NOTHING,
     "documentation": NOTHING,
@@ -60,7 +60,7 @@ NEEDS: dict[str, frozenset[str]] = {
     "follow": frozenset({"relational", "sessions"}),
     "block": frozenset({"relational", "sessions"}),
 }
-# What is cached already makes up for the stores it was read from. Who publishes is shown by a cached profile.
+# Cached data can replace the stores that it was read from. Publishing shows the author's cached profile.
 CACHED = {"account", "posts of an account", "followers", "post", "posts", "tags", "comments", "products"}
 PERHAPS = {"documents": {*CACHED, "own account", "feed"}, "relational": {*CACHED, "publish"}}
 
@@ -73,7 +73,7 @@ class Request(Struct, frozen=True):
 
 
 class Town:
-    """A system with a few people and posts in it. What is asked for has not been asked for before."""
+    """A system with a few people and posts. Nothing that the tests request is cached yet."""
 
     def __init__(self, system: System) -> None:
         self.system = system
@@ -85,7 +85,7 @@ class Town:
         self.ada.post("/products", {"title": "Mug", "category": "mugs", "price": {"amount": 9, "currency": "EUR"}})
 
     def tell_of_follow(self) -> None:
-        """As the relay will do, and like it again and again until the feed store answers."""
+        """Store the notification of the follow like the relay, which retries until the feed store answers."""
         ada, bob, now = UUID(self.ada.account["id"]), UUID(self.bob.account["id"]), self.system.container.kit.clock()
 
         def noted() -> bool:
@@ -98,7 +98,7 @@ class Town:
         assert wait_until(noted, 30)
 
     def requests(self) -> dict[str, Request]:
-        """For each route of `NEEDS`."""
+        """A request for each route in `NEEDS`."""
         handle, name = self.ada.handle, f"n{uuid4().hex[:12]}"
         first, second, third, fourth = (f"/posts/{post}" for post in self.posts)
         register = {"handle": name, "email": f"{name}@example.com", "password": PASSWORD, "display_name": "N"}
@@ -177,7 +177,7 @@ def wait_until_ready(system: System) -> None:
 
 
 def drain(system: System) -> None:
-    """Relay until nothing waits, also what had to wait for a store."""
+    """Run the relay until no event waits, including those postponed because of a store."""
 
     def empty() -> bool:
         try:
@@ -253,7 +253,7 @@ def test_posts_are_in_every_feed_without_the_feed_store(town: Town, own_engines:
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_what_is_read_without_the_cache_is_true(town: Town, own_engines: Engines, fault: str) -> None:
-    """Also afterwards: a frozen cache comes back with what it knew before."""
+    """Also afterwards, when a frozen cache comes back with its old values."""
     path = f"/posts/{town.posts[0]}"
     assert town.bob.get(path)["stats"] == {"likes": 0, "comments": 1}
     strike(own_engines.cache(), fault)

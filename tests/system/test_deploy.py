@@ -1,4 +1,4 @@
-"""The board and the alert rules use the series that the application exports, and the docs list them."""
+"""The dashboard and the alert rules use series that the application exports, and the docs list them."""
 
 import json
 import re
@@ -23,10 +23,10 @@ ALERTS = ROOT / "deploy" / "prometheus" / "quartet.rules.yml"
 MONITORING = ROOT / "docs" / "monitoring.md"
 SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum"), "gauge": ("",)}
 USED = re.compile(r"(quartet_\w+|\bup)(?:\{([^}]*)\})?")
-# Prometheus' own of each target.
+# The series that Prometheus itself adds for each target.
 OWN = {"up": {"job", "instance"}}
 GROUPED = re.compile(r"by \(([^)]*)\)")
-# The few shapes of line that a rule file is made of, by their indentation.
+# The forms of lines in a rule file, by indentation.
 LINE = {
     0: r"groups:",
     2: r"- name: \w+",
@@ -38,7 +38,7 @@ LINE = {
 
 
 def exported() -> dict[str, set[str]]:
-    """Every series by name, with its labels."""
+    """The names of all exported series, with their labels."""
     declared = {series._name: set(series._labelnames) for series in series.own._collector_to_names}  # type: ignore[attr-defined]  # theirs
     asked = {
         "truth": [*Backlogs({}, utc_now).describe()],

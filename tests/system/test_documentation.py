@@ -1,4 +1,4 @@
-"""The documentation is about this code: its picture, its links and its index."""
+"""The documentation matches the code: its picture, its links and its index."""
 
 import ast
 import importlib.util
@@ -36,14 +36,14 @@ def test_the_picture_shows_the_folders_that_there_are(picture: dict[str, Any]) -
         folders = {path.parent.name for path in (ROOT / layer["path"]).glob("*/__init__.py")}
         assert set(layer["parts"]) == folders, layer["path"]
     roles = {path.parent.name for path in (ROOT / picture["ports"]["path"]).glob("*/port.py")}
-    # Sinks are no stores, the worker's part has them; nor is the search, which is a service of others.
+    # Without the sinks, which are part of the worker, and the search, which is an external service.
     assert {store["role"] for store in picture["store"]} == roles - {"sinks", "search"}
     worker = picture["worker"]
     assert all(any((ROOT / worker["path"]).glob(f"{part}*")) for part in worker["parts"])
 
 
 def links(page: Path) -> Iterator[tuple[Path, str]]:
-    """Where each relative link of a page leads: the file, and the heading in it."""
+    """The targets of a page's relative links: the file, and the heading in it."""
     for target in LINK.findall(page.read_text()):
         if "://" not in target and not target.startswith("mailto:"):
             path, _, anchor = unquote(target).partition("#")
@@ -70,14 +70,14 @@ def test_the_functions_that_the_documentation_names_are_there() -> None:
         f"{page.name}: {path}:{name}"
         for page in PAGES
         for path, name in NAMED.findall(page.read_text())
-        if "ROLE" not in path  # a place for any role's name
+        if "ROLE" not in path  # a placeholder for a role's name
         if not (ROOT / path).exists() or (name and not is_defined(ROOT / path, name))
     ]
     assert missing == []
 
 
 def is_defined(module: Path, name: str) -> bool:
-    """Whether a function, a class, or a method of a class (`Class.method`) is defined in it."""
+    """Whether a module defines this function, class or method (`Class.method`)."""
     body: list[ast.stmt] = ast.parse(module.read_text()).body
     for part in name.split("."):
         found = [one for one in body if isinstance(one, ast.FunctionDef | ast.ClassDef) and one.name == part]

@@ -1,4 +1,4 @@
-"""The events that leave: their envelope, their schemas, and the document of both."""
+"""The events that are sent to sinks: their envelopes, their schemas, and the AsyncAPI document."""
 
 import json
 from datetime import UTC, datetime
@@ -55,7 +55,7 @@ def test_what_is_sent_is_what_the_document_says(kind: type, values: dict[Any, An
     schema = described["components"]["schemas"][type_of(kind)]
     made = sent(an_event(kind, values))
     jsonschema_rs.validate(schema, made, validate_formats=True)
-    # Nothing is sent that is not described, and nothing described is left out.
+    # The envelope has exactly the described members.
     assert set(made) == set(schema["properties"]) - {"traceparent"} == set(schema["required"])
     data = schema["properties"]["data"]
     assert set(made["data"]) == set(data["properties"]) == set(data["required"])
@@ -104,7 +104,7 @@ def test_an_event_of_an_earlier_version_is_sent_as_one_of_this() -> None:
 
 
 def test_the_document_in_the_manual_is_that_of_the_code() -> None:
-    """`quartet asyncapi > docs/asyncapi.json` writes it. Its version is that of the release."""
+    """`quartet asyncapi > docs/asyncapi.json` writes it. Its version is the release's."""
     assert json.loads((ROOT / "docs/asyncapi.json").read_text()) == document()
 
 

@@ -1,4 +1,4 @@
-"""`docs/extending.md` is true: its blocks make a resource, and an adapter, that pass the tests of all others."""
+"""`docs/extending.md` is correct: its blocks make a resource and an adapter that pass the tests of all others."""
 
 import os
 import re
@@ -32,7 +32,7 @@ BUDGETS = ("tests/http/test_budgets.py", "-k", "embedded and (report or declares
 
 @pytest.fixture(scope="module")
 def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the tree with all that the page adds."""
+    """A copy of the source tree with everything that the page adds."""
     tree = tmp_path_factory.mktemp("extended")
     for name in COPIED:
         shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -67,7 +67,7 @@ def indent(text: str) -> int:
 
 
 def python(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the copy's code, and not this tree's."""
+    """Run Python with the code of the copy instead of this tree."""
     return command(tree, sys.executable, *arguments)
 
 

@@ -1,4 +1,4 @@
-"""How a post's fan-out goes: who first, in which steps, what is left to be pulled, and how that is made up for."""
+"""A post's fan-out: its order and steps, which posts are pulled, and how postponed fan-outs are completed."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -29,7 +29,7 @@ def clock() -> Watch:
 
 @pytest.fixture
 def container(request: pytest.FixtureRequest, tmp_path: Path, clock: Watch) -> Iterator[Container]:
-    """A test gives settings of its own as the fixture's parameter."""
+    """A system with a small chunk; tests can change settings by the fixture's parameter."""
     changes: dict[str, Any] = {"fanout_chunk": 2, "pull_seconds": 0.0} | getattr(request, "param", {})
     with running(Settings(**embedded(tmp_path) | changes), clock) as system:
         yield system.container
@@ -235,7 +235,7 @@ def test_what_is_deleted_while_a_feed_is_rebuilt_leaves_no_entry(container: Cont
 def test_a_feed_that_is_asked_for_again_before_it_is_filled_has_what_the_second_request_has_trimmed(
     container: Container, clock: Watch
 ) -> None:
-    """The relay is late: the first request is handled behind the trim, and ends both."""
+    """The relay is late: it handles the first request after the second one's trim, and completes both."""
     author, fans = crowd(container)
     post = publish(container, author)
     relay_of(container).drain()
@@ -264,7 +264,7 @@ def test_a_deletion_above_the_tombstone_budget_leaves_no_entry(
 @pytest.mark.long
 @pytest.mark.parametrize("container", [{"backfill_posts": 5000}], indirect=True)
 def test_a_worn_feed_is_filled_anew(container: Container, clock: Watch) -> None:
-    """More deletions than a timeline takes removals: pages stay right, and the next ones are cheap again."""
+    """After more deletions than the tombstone budget, pages stay right, and later ones are cheap again."""
     author, fans = crowd(container)
     keeper = people(container, 1)[0]
     befriend(container, [fans[0]], [keeper])

@@ -1,4 +1,4 @@
-"""The fast path of a real server: the same bytes on the wire as without it, and figures of all its workers."""
+"""The fast path of a real server: the same bytes on the wire as without it, and metrics of all its workers."""
 
 import socket
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def servers(folder: Path) -> Iterator[tuple[Live, Live]]:
-    """With and without, on the same data. No page comes to be due meanwhile, nor does an event end one."""
+    """A server with and one without the fast path, on the same data. No page becomes due or is dropped by an event."""
     fast = Live(folder, WORKERS="1", SHARED_SECONDS="600", RELAY="external").answering()
     try:
         slow = Live(folder, WORKERS="1", SHARED_SECONDS="600", FAST_PATH="false", RELAY="external").answering()
@@ -35,7 +35,7 @@ def servers(folder: Path) -> Iterator[tuple[Live, Live]]:
 
 
 def raw(live: Live, method: str, path: str, *fields: str) -> tuple[bytes, list[bytes], bytes]:
-    """Status line, fields in the order of the wire without what may differ, and body."""
+    """The status line, the header fields in wire order (without values that may differ), and the body."""
     lines = [f"{method} {BASE}{path} HTTP/1.1", f"Host: {HOST}", "Connection: close", *fields, "", ""]
     with socket.create_connection((HOST, live.port), timeout=10) as connection:
         connection.sendall("\r\n".join(lines).encode())
@@ -59,7 +59,7 @@ def test_the_same_bytes_are_on_the_wire(servers: tuple[Live, Live]) -> None:
 
 
 def kept(client: Client, path: str) -> str:
-    """Have the page kept; its entity tag."""
+    """Request a page until it is kept; returns its entity tag."""
     for _ in range(10):
         answer = client.send("GET", path)
         if "; hit" in answer.headers["cache-status"]:

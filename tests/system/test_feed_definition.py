@@ -21,7 +21,7 @@ EXAMPLES = int(os.environ.get("QUARTET_FEED_EXAMPLES", "20"))
 @pytest.mark.long
 @pytest.mark.parametrize(("top", "fewest"), [(3, 32), (240, 3)], ids=["short", "growing"])
 def test_the_embedded_feed_is_the_defined_one(monkeypatch: pytest.MonkeyPatch, top: int, fewest: int) -> None:
-    """With tops that hold three entries, and with such that are filled with so few and grow."""
+    """With home tops of three entries, and with ones that are filled with three and grow."""
     monkeypatch.setattr(page_windows, "FEWEST", fewest)
     clock = Watch()
     with (

@@ -1,4 +1,4 @@
-"""The README's first session, and the page on money that goes on from it, as a newcomer pastes them into a shell."""
+"""The README's first session, and the page on money that continues it, as a newcomer would paste them into a shell."""
 
 import json
 import re
@@ -18,13 +18,13 @@ EVENT = re.compile(r"^event: (\w+)\ndata: (.+)$", re.MULTILINE)
 
 
 def shell(page: str) -> str:
-    """The blocks of a page that are for a shell."""
+    """The shell blocks of a page."""
     return "\n".join(re.findall(r"^```sh\n(.*?)^```$", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL))
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    """What `make run` starts."""
+    """A server like the one that `make run` starts."""
     live = Live(tmp_path_factory.mktemp("session"), "start")
     yield live.answering()
     live.close()
@@ -32,7 +32,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
 
 @pytest.fixture(scope="module")
 def screen(served: Live) -> str:
-    """All that the newcomer sees."""
+    """The complete output that the newcomer sees."""
     script = shell("README.md") + shell("docs/money.md")
     assert ADDRESS in script
     script = script.replace(ADDRESS, f"http://{HOST}:{served.port}")
@@ -47,7 +47,7 @@ def screen(served: Live) -> str:
 
 @pytest.fixture(scope="module")
 def bodies(screen: str) -> list[Any]:
-    """The JSON bodies: each has a line of its own, or this does not read them."""
+    """The JSON bodies in the output, which are on separate lines."""
     return [json.loads(line) for line in screen.splitlines() if line.startswith("{")]
 
 
@@ -80,7 +80,7 @@ def test_what_is_sent_twice_happens_once(bodies: list[Any]) -> None:
         assert len(sent) == 2
         assert sent[0] == sent[1]
     wallets = [body["items"][0] for body in bodies if body.get("items") and "posted" in body["items"][0]]
-    # Available, so that it is the same before the relay has made the order paid and after.
+    # The available amount is the same before and after the relay settles the order.
     assert [wallet["available"]["amount"] for wallet in wallets] == [500000, 500000 - orders[0]["total"]["amount"]]
     (listed,) = [body["items"] for body in bodies if body.get("items") and "lines" in body["items"][0]]
     assert [order["id"] for order in listed] == [orders[0]["id"]]

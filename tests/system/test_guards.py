@@ -1,4 +1,4 @@
-"""Rules that no linter knows."""
+"""Rules of this code that no linter checks."""
 
 import ast
 import collections
@@ -34,7 +34,7 @@ OPEN = {
     "/docs",
     "/docs/<any('swagger-ui.css', 'swagger-ui-bundle.js', 'start.js'):name>",
 }
-# Pages for people with a sign-in of their own, and no part of the API; `tests/http/test_console.py` holds them.
+# The console is not part of the API and has its own sign-in, tested by `tests/http/test_console.py`.
 CONSOLE = "/console"
 NO_NAMES = {"utils", "helpers", "common", "manager"}
 
@@ -119,7 +119,7 @@ def test_the_committed_openapi_document_is_the_served_one(system: System) -> Non
 
 
 def test_nobody_ignores_what_the_ledger_says_of_a_command() -> None:
-    """Whether it was the first with its id decides whether anything else may be done."""
+    """The result says whether the command was the first with its id, and so whether the caller may continue."""
     commands = {name for name in vars(LedgerWrites) if not name.startswith("_")} - {"lock", "open_holds", "wallet"}
     assert commands == {"transfer", "hold", "post", "void", "expire"}
     for path in (ROOT / "app").rglob("*.py"):
@@ -132,7 +132,7 @@ def test_nobody_ignores_what_the_ledger_says_of_a_command() -> None:
 def test_modules_are_short_and_named_for_what_they_hold() -> None:
     for path in (p for top in (*SHIPPED, "tests") for p in (ROOT / top).rglob("*.py")):
         assert path.stem not in NO_NAMES, path
-        # A port's contract is one suite in one file, as long as the port has promises.
+        # A contract suite is one file, however long.
         assert len(path.read_text().splitlines()) <= 300 or path.parent.name == "contracts", path
 
 
@@ -149,7 +149,7 @@ def test_no_two_classes_have_one_name() -> None:
 
 
 def test_statements_are_constants() -> None:
-    """One that is made anew for a call is compiled for each and fills the memory of plans, until others have none."""
+    """A statement made for each call is compiled each time, and fills the cache of plans until others have none."""
     made, sent = {"select", "insert", "update", "delete", "upsert"}, {"rows", "change", "queue", "begin"}
     anew = []
     for path in (ROOT / "repositories").rglob("*.py"):
@@ -177,7 +177,7 @@ def test_tests_of_a_module_stay_together(request: pytest.FixtureRequest) -> None
 
 
 def test_make_proofs_runs_every_proof() -> None:
-    """What runs nowhere else must not be left out there."""
+    """Proofs run nowhere else, so none may be missing there."""
     printed = subprocess.run(["make", "-n", "proofs"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     run = {word for word in printed.split() if word.startswith("tests/")}
     marked = [

@@ -1,4 +1,4 @@
-"""What a reader of whom the cache has nothing costs: a first page reads what it shows, and reading on the rest."""
+"""The cost of a reader without cached data: a first page reads only what it shows; further pages read the rest."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +21,7 @@ PAGE = 3
 
 
 class Asked:
-    """What the feed store and the relational store were asked for since it was last looked at."""
+    """The calls of the feed store and the relational store since the last check."""
 
     def __init__(self, container: Container, monkeypatch: pytest.MonkeyPatch) -> None:
         self._entries: list[int] = []
@@ -68,7 +68,7 @@ def container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Conta
 
 @pytest.fixture
 def reader(container: Container) -> UUID:
-    """Of two authors, with more posts than a top is filled with."""
+    """A reader of two authors who have more posts than a home top is first filled with."""
     reader, *authors = people(container, 3)
     befriend(container, [reader], authors)
     for number in range(POSTS):

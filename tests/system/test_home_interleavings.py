@@ -1,7 +1,7 @@
-"""Somebody reads a home feed while somebody else posts or follows and the relay works, in every order of their calls.
+"""A home feed is read while others post or follow and the relay works, in every order of their calls.
 
-Whoever begins to read after an answer must get what was answered, and so must everybody in the end. The same orders
-over a cache whose additions are lost show what they are for.
+A read that begins after an answer must include what was answered, and so must every read in the end. The same orders
+over a cache that loses additions to home tops show what these are for.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -22,7 +22,7 @@ from tests.system.crowd import befriend, people, publish, watched, with_stores
 from tests.unit.scheduler import Actor, Scheduler
 
 pytestmark = pytest.mark.long
-# Where actors stop: before what the others can see, and never inside a transaction.
+# Where actors pause: before each effect that others can see, and never inside a transaction.
 STEPS = {
     f"before {call}"
     for call in (
@@ -40,7 +40,7 @@ PAGE = Window(limit=2)
 
 
 class Deaf(EmbeddedCache):
-    """Loses what is added."""
+    """A cache that loses additions."""
 
     def extend(self, keys: Collection[str], more: bytes, *, most: int) -> None: ...
 
@@ -53,20 +53,20 @@ def scheduler() -> Iterator[Scheduler]:
 
 @pytest.fixture
 def entries() -> int:
-    """That a top holds."""
+    """The number of entries in a home top."""
     return 3
 
 
 @pytest.fixture
 def container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entries: int) -> Iterator[Container]:
-    """A top of more than three entries begins with three."""
+    """A system in which a home top of more than three entries is first filled with three."""
     monkeypatch.setattr(page_windows, "FEWEST", 3)
     with running(Settings(**embedded(tmp_path) | {"home_top_entries": entries})) as system:
         yield system.container
 
 
 class Town:
-    """One reader who follows one author. `wrong` says what a reader should have seen."""
+    """One reader who follows one author. `wrong` collects the errors that reads have found."""
 
     def __init__(self, container: Container, scheduler: Scheduler, posts: int) -> None:
         def step(point: str) -> None:
@@ -109,7 +109,7 @@ class Town:
         self._look(self.stepping)
 
     def reads_on(self) -> None:
-        """Below a first page, which has read less than that needs: the top grows. Others judge what it holds then."""
+        """Read below a first page, which makes the home top grow. Other reads check what it contains then."""
         timelines = self.stepping.feeds.timelines
         timelines.home(self.reader, Window(limit=2, before=self.last), lambda refs: {r.post_id: r for r in refs})
 

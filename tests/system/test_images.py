@@ -1,4 +1,4 @@
-"""`docker compose up` for real: the image and the five servers, a story, deaths and restarts (`make test-images`)."""
+"""A real `docker compose up`: the image and the five servers, a story, kills and restarts (`make test-images`)."""
 
 import http.client
 import json
@@ -27,7 +27,7 @@ STORES = ("postgres", "mongo", "cassandra", "sessions", "cache")
 
 
 class Compose:
-    """The services of the compose file as a project of their own, on a port of their own."""
+    """The services of the compose file, as a separate project on a free port."""
 
     def __init__(self) -> None:
         self.port = free_port()
@@ -42,7 +42,7 @@ class Compose:
         return done
 
     def state(self, service: str) -> dict[str, object]:
-        """`Status`, `ExitCode`, and `Health` where it is checked."""
+        """The container's state: `Status`, `ExitCode`, and `Health` if it has a health check."""
         found = self.run("ps", "--all", "--quiet", service).stdout.split()
         made = subprocess.run(["docker", "inspect", *found], check=True, capture_output=True, text=True)
         [container] = json.loads(made.stdout)
@@ -86,7 +86,7 @@ def compose() -> Iterator[Compose]:
 
 
 class Story(NamedTuple):
-    """The tokens of somebody with a post and of a follower. Each request has a connection of its own: servers end."""
+    """The tokens of an author and a follower. Each request has its own connection, since servers end."""
 
     compose: Compose
     ada: str
@@ -170,7 +170,7 @@ def test_a_server_that_is_asked_to_ends_at_once_and_well(compose: Compose, story
 
 def test_what_is_killed_comes_back_with_all_that_was_acknowledged(compose: Compose, story: Story) -> None:
     story.publish("Second")
-    # From outside: what `docker kill` ends is not started again.
+    # From outside, since Docker does not restart containers ended by `docker kill`.
     for service in (*STORES, "app", "relay"):
         pid = compose.state(service)["Pid"]
         subprocess.run(["kill", "-KILL", f"{pid}"], check=True)

@@ -1,4 +1,4 @@
-"""Home feeds that are answered without the truth, over Redis: two processes, and each sees what the other answered."""
+"""Home feeds answered from kept pages in Redis: two processes, each of which sees the writes of the other."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -40,7 +40,7 @@ def there(here: System, settings: Settings) -> Iterator[System]:
 
 
 class Reader:
-    """Follows `author`; a page is read again until it needs no truth."""
+    """A reader who follows `author`. A page is read until it is answered without the truth."""
 
     def __init__(self, here: System, there: System) -> None:
         self.here, self.there = here, there
@@ -99,7 +99,8 @@ WRITES: dict[str, Callable[[Reader], object]] = {
 @pytest.mark.parametrize("write", WRITES)
 def test_a_drop_that_fails_is_settled_before_the_answer(reader: Reader, write: str) -> None:
     reader.warm()
-    # One who waited a moment ago relies on a time for which nothing is kept, which the reader here does without.
+    # A new `LostDrops`, so that it waits. After a recent count it would not, since normally no state is kept then, but
+    # here the reader keeps one.
     reader.there.container.pages.invalidation.lost = LostDrops(reader.there.container.stores.relational)
     away: type[Cache] = type(reader.there.container.stores.cache)
     with patch.object(away, "drop", side_effect=Unavailable("cache", "away")):

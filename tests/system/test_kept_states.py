@@ -1,7 +1,7 @@
-"""Feeds that are answered by what is kept of flight and of the reader's state, beside writers, in every order.
+"""Feeds that are answered from the kept flight and reader state, with concurrent writers, in every order.
 
-The writer is another process; its drops reach the cache, or fail. Whoever begins to read after an answer must get what
-was answered. The same orders without drops, and without waiting where they fail, show what both are for.
+The writer is another process, whose drops reach the cache or fail. A read that begins after an answer must include what
+was answered. The same orders without drops, and without the wait after failed ones, show what both are for.
 """
 
 import json
@@ -44,13 +44,13 @@ Pause = Callable[[float], None]
 
 
 class Deaf(EmbeddedCache):
-    """Loses drops."""
+    """A cache that loses drops."""
 
     def drop(self, keys: Collection[str]) -> None: ...
 
 
 class Away(EmbeddedCache):
-    """For its process; others have it."""
+    """A cache that this process cannot write to, but others can."""
 
     def drop(self, keys: Collection[str]) -> None:
         raise Unavailable("cache", f"{len(keys)} keys")
@@ -152,7 +152,7 @@ def outcomes(town: Callable[[], Town], scheduler: Scheduler, *acts: str) -> Iter
 
     for order in scheduler.every_order(setting):
         found = towns.pop()
-        # What was answered by now is seen by everybody.
+        # Every read now sees everything that was answered.
         for _ in range(4):
             found.reads()
         yield [f"{order}: {what}" for what in found.wrong]

@@ -1,4 +1,4 @@
-"""`deploy/kubernetes` fits the application: its settings, its routes, how it drains and the series it exports."""
+"""`deploy/kubernetes` matches the application: its settings, its routes, its draining and the series it exports."""
 
 import json
 import re
@@ -27,7 +27,7 @@ def parsed(path: Path) -> list[Object]:
 
 
 def objects(kind: str) -> list[Object]:
-    """Those that are written down, before kustomize has changed them."""
+    """The objects of a kind in the files, before kustomize changes them."""
     found = [one for path in sorted(FOLDER.glob("*/*.yaml")) for one in parsed(path) if one["kind"] == kind]
     assert found
     return found
@@ -121,7 +121,7 @@ def test_it_is_scaled_by_what_the_adapter_knows_and_we_export() -> None:
         assert metric[metric["type"].lower()]["metric"]["name"] in known[kind]
     targets = {one["spec"]["scaleTargetRef"]["name"]: one["spec"]["minReplicas"] for one in scaled}
     assert targets == {"quartet-server": 2, "quartet-relay": 1}
-    # A number there would be set again by each update.
+    # A number in the file would be applied again by each update.
     assert not [one for one in objects("Deployment") if "replicas" in one["spec"]]
 
 
@@ -134,7 +134,7 @@ def commands() -> Mapping[str, Path]:
 
 
 def write_schema(kind: str, schemas: Path, to: Path) -> None:
-    """Kubernetes' own of a kind, strict, whole in one file: kubeconform does not find what one refers to in others."""
+    """Write the strict schema of a kind into one file, since kubeconform does not resolve references to other files."""
     own, every = (
         json.loads((schemas / f"{name}.json").read_text().replace("/api/_definitions.json#/", "#/"))
         for name in (kind, "_definitions")
@@ -144,7 +144,7 @@ def write_schema(kind: str, schemas: Path, to: Path) -> None:
 
 
 def schema_name(one: Object) -> str:
-    """As kubeconform has it: `deployment-apps-v1`, `service-v1`."""
+    """The schema's name for kubeconform: `deployment-apps-v1`, `service-v1`."""
     group, _, version = one["apiVersion"].rpartition("/")
     return "-".join(filter(None, (one["kind"].lower(), group.split(".")[0], version)))
 
@@ -163,7 +163,7 @@ def test_what_kustomize_makes_is_what_kubernetes_takes(
     good = subprocess.run(check, input=made, capture_output=True, text=True, check=False)
     assert good.returncode == 0, good.stdout
     assert "Invalid: 0, Errors: 0, Skipped: 0" in good.stdout
-    # It reads what it is given: a word that Kubernetes does not know is found.
+    # The check works: it finds a field that Kubernetes does not know.
     bad = subprocess.run(
         check, input=made.replace("spec:", "spec:\n  unknown: 1", 1), capture_output=True, text=True, check=False
     )

@@ -43,7 +43,7 @@ class Reader:
         self.last_id = self.block().id if self.status == 200 else ""
 
     def block(self) -> Received:
-        """The next block, a heartbeat too. Raises `EOFError` at the end of the stream."""
+        """The next block, including heartbeats. Raises `EOFError` at the end of the stream."""
         fields: dict[str, str] = {}
         while line := self._response.readline().decode():
             name, _, value = line.rstrip("\n").partition(": ")
@@ -79,7 +79,7 @@ Follow = Callable[..., Reader]
 
 @pytest.fixture
 def follow() -> Iterator[Follow]:
-    """Opens streams, and closes those that are left."""
+    """Opens streams, and closes the remaining ones after the test."""
     opened: list[Reader] = []
 
     def follower(live: Live, client: Client, last_id: str | None = None) -> Reader:
@@ -109,7 +109,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 @pytest.fixture
 def streams(tmp_path: Path) -> Iterator[Streams]:
-    """Of the servers' folder, as another process has them."""
+    """The streams of the servers' folder, opened like in another process."""
     store = open_streams(f"sqlite:////{tmp_path}/var/quartet.db", timeout=TIMEOUT, pool=1)
     yield store
     store.close()
@@ -130,7 +130,7 @@ def names(received: list[Received]) -> list[str]:
 def test_every_reader_of_every_worker_gets_every_event(start: Start, follow: Follow, streams: Streams) -> None:
     live = start(WORKERS="2", THREADS="1")
     ada, bob = live.person("ada"), live.person("bob")
-    # More than there are threads, and more than likely to be on both workers.
+    # More than there are threads, and enough to be on both workers almost certainly.
     readers = [follow(live, person) for person in (ada, bob) for _ in range(6)]
     both = [account_of(ada), account_of(bob)]
     for number in range(30):
@@ -218,7 +218,7 @@ def test_places_are_bounded_and_a_client_that_left_frees_its_own(
     accepted: list[Reader] = []
 
     def taken() -> bool:
-        # What is sent shows that nobody is there; else the next heartbeat does.
+        # Sending something reveals the disconnected client before the next heartbeat does.
         streams.append([account_of(ada)], event(uuid4()))
         accepted.append(follow(live, bob))
         return accepted[-1].status == 200
@@ -250,7 +250,7 @@ def test_a_client_that_never_reads_is_dropped_and_costs_little(start: Start, fol
 
 
 def resident(pid: int) -> int:
-    """Bytes of memory in use."""
+    """The resident memory of a process, in bytes."""
     [line] = [x for x in Path(f"/proc/{pid}/status").read_text().splitlines() if x.startswith("VmRSS:")]
     return int(line.split()[1]) * 1024
 

@@ -1,4 +1,4 @@
-"""What a card says of its viewer, while that is kept in Redis: two processes, and each sees what the other answered."""
+"""The viewer's part of cards, with marks cached in Redis: two processes, each of which sees the other's writes."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -32,7 +32,7 @@ def there(here: System, settings: Settings) -> Iterator[System]:
 
 
 def viewer(person: Person, path: str) -> Any:
-    """In what a page says; asked for twice, so that the second is of what is kept."""
+    """The viewer's part of a page, which is requested twice, so that the second answer comes from the cache."""
     for _ in range(2):
         page = person.get(path)
     return (page.get("items") or [page])[0]["viewer"]

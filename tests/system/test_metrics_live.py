@@ -1,4 +1,4 @@
-"""The metrics of a server are those of all its processes, and go when the processes go."""
+"""A server's metrics include all its processes, and disappear when the processes end."""
 
 import http.client
 import re
@@ -116,7 +116,7 @@ def asked(text: str) -> float:
 
 
 def shared_directory(worker: Process) -> Path:
-    """Where the files are that it keeps its metrics in."""
+    """The folder with the metric files of a worker."""
     mapped = (line.split() for line in Path(f"/proc/{worker.pid}/maps").read_text().splitlines())
     (found,) = {Path(fields[-1]).parent for fields in mapped if "/quartet-metrics-" in fields[-1]}
     return found
@@ -160,7 +160,7 @@ EXEMPLAR = re.compile(r'^quartet_http_request_seconds_bucket.* # \{trace_id="[0-
 
 
 def opened(port: int) -> str:
-    """The format that has exemplars."""
+    """The metrics in the OpenMetrics format, which has exemplars."""
     asked = urllib.request.Request(f"http://{HOST}:{port}/metrics", headers={"Accept": "application/openmetrics-text"})
     with urllib.request.urlopen(asked, timeout=10) as answer:  # noqa: S310  our own server
         return str(answer.read(), "utf-8")

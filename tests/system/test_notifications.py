@@ -1,6 +1,6 @@
-"""Pages of notifications against a naive reading of all activities, while activities come and go between the pages.
+"""Pages of notifications, compared with a naive evaluation of all activities, which come and go between the pages.
 
-`QUARTET_NOTIFICATION_TOWNS` is of how many random histories.
+`QUARTET_NOTIFICATION_TOWNS` is the number of random histories.
 """
 
 import os
@@ -35,7 +35,7 @@ Shown = tuple[Kind, UUID, str, str, tuple[UUID, ...]]
 
 
 class Town(NamedTuple):
-    """Somebody whom people notify of things. `activities` are all there are, by their ids; what is `gone` stays so."""
+    """An owner of notifications, and others. `activities` are the existing ones by id; those in `gone` stay removed."""
 
     container: Container
     chance: random.Random
@@ -65,12 +65,12 @@ class Town(NamedTuple):
         self._drop()
 
     def _drop(self) -> None:
-        """As a writer does, past whom this goes."""
+        """Drop the inbox like a writer, since this class writes directly to the store."""
         invalidation = self.container.pages.invalidation
         invalidation.drop(invalidation.inboxes([self.owner]))
 
     def history(self, count: int, days: int = 3) -> None:
-        """Days begin and end with activities, too."""
+        """Make random activities, and some exactly at the beginning and end of each day."""
         for _ in range(count):
             span = timedelta(milliseconds=self.chance.randrange(days * 24 * 3_600_000))
             self.happens(NOON - timedelta(hours=12) + span)
@@ -144,7 +144,7 @@ def test_new_activities_neither_repeat_nor_hide_an_item(town: Town) -> None:
 
 
 def test_what_is_taken_back_or_comes_late_moves_no_other_item(town: Town) -> None:
-    """Fewer withdrawals than the store's budget."""
+    """With fewer withdrawals than the store's tombstone budget."""
     town.history(80)
     for size in SIZES:
         lasting = {item[:4] for item in town.expected()}
@@ -175,7 +175,7 @@ def test_the_same_on_cassandra(engines: Shared, tmp_path: Path) -> None:
 def test_a_walk_that_is_cut_short_goes_on_with_the_next_page(
     town: Town, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
-    """Days longer than a scan are shown in parts: each item once, with the people of its first part."""
+    """Days with more activities than one scan are shown in parts: each item once, with the people of its first part."""
     monkeypatch.setattr(inbox_tops, "ACTIVITIES", 3)
     monkeypatch.setattr(scan, "MOST_ACTIVITIES", most)
     town.history(150)
@@ -237,7 +237,7 @@ def test_a_page_again_does_not_ask_the_feeds(container: Container) -> None:
 
 @pytest.mark.parametrize("many", [30, 400])
 def test_a_page_takes_as_many_round_trips_whatever_its_size(tmp_path: Path, many: int) -> None:
-    """The marker and who they are; of each chunk its activities, who stands how, which posts there are."""
+    """These are the read marker and the accounts; for each chunk its activities, relations and existing posts."""
     calls: list[str] = []
     with running(Settings(**embedded(tmp_path))) as system:
         owner, *people = crowd.people(system.container, 9)

@@ -1,4 +1,4 @@
-"""A real server with more requests than it can answer soon."""
+"""A real server with more requests than it can answer in time."""
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -17,7 +17,7 @@ CLIENTS = 24
 
 def test_requests_that_would_wait_too_long_get_a_503_and_others_are_answered(tmp_path: Path) -> None:
     migrated(tmp_path)
-    # One place, and less time to wait than a password takes.
+    # One place, and a shorter wait than a password hash takes.
     live = Live(tmp_path, WORKERS="1", THREADS="1", QUEUE_SECONDS="0.0001")
 
     def register(number: int) -> Answer:
@@ -41,7 +41,7 @@ def test_requests_that_would_wait_too_long_get_a_503_and_others_are_answered(tmp
             assert answer.body["request_id"] == answer.headers["x-request-id"]
         with closing(Client(live.port)) as client:
             assert client.send("GET", "/health/ready").status == 200
-        # They are counted a moment later.
+        # The refusals are counted a moment later.
         assert wait_until(lambda: total(scraped(live.port), "requests_refused_total") == len(refused), 30)
     finally:
         live.close()

@@ -1,4 +1,4 @@
-"""The wheel holds exactly the three packages, and what they need at run time."""
+"""The wheel contains exactly the three packages, and the files that they need at run time."""
 
 import hashlib
 import json
@@ -36,7 +36,7 @@ def test_the_wheel_holds_the_three_packages_and_nothing_else(tmp_path: Path) -> 
 
 
 def copy_of_the_tree(to: Path) -> Path:
-    """Without what git leaves out, and with other times and permissions."""
+    """Copy the tree without files ignored by git, and with different times and permissions."""
     ignored = shutil.ignore_patterns(
         ".git", ".venv", "var", "dist", "build", "__pycache__", ".*_cache", ".hypothesis", ".env"
     )
@@ -63,7 +63,7 @@ def test_a_build_gives_the_same_bytes_elsewhere(tmp_path: Path) -> None:
 
 @pytest.mark.proof
 def test_a_release_runs_by_itself_and_lists_what_is_in_it(tmp_path: Path) -> None:
-    """Built from the source distribution alone, as somebody would who has nothing else."""
+    """The release is built from the source distribution alone."""
     shutil.unpack_archive(build(ROOT, "sdist", tmp_path / "sdist"), tmp_path)
     [tree] = tmp_path.glob("quartet-*")
     subprocess.run(["make", "release", f"PYTHON={sys.executable}"], cwd=tree, check=True)

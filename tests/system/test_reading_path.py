@@ -1,4 +1,4 @@
-"""The one way to what is cached: what a page asks of each store, what a write drops, and who never asks the cache."""
+"""The read-through path: what a page asks of each store, what a write drops, and which code never asks the cache."""
 
 import sqlite3
 from collections import Counter
@@ -30,7 +30,7 @@ HOME = ("in_flight", "by_authors", "reader_state", "followees", "relations", "li
 
 
 class Calls:
-    """What was asked of the stores, by the last word of its name. `failing` calls raise when they are done."""
+    """The calls to the stores, by method name. Calls named `failing` raise after they are done."""
 
     def __init__(self) -> None:
         self.made: Counter[str] = Counter()
@@ -68,7 +68,7 @@ def container(tmp_path: Path, calls: Calls) -> Iterator[Container]:
 
 
 def home_of(container: Container, posts: int) -> tuple[UUID, list[UUID]]:
-    """A reader, and what there is to read, newest first, all of it delivered."""
+    """A reader, and the posts in the reader's feed, newest first, all delivered."""
     reader, *authors = people(container, 6)
     befriend(container, [reader], authors)
     made = [publish(container, authors[n % 5]) for n in range(posts)]

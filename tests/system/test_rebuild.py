@@ -1,4 +1,4 @@
-"""Feeds are filled anew from the truth while everybody reads."""
+"""Feeds are rebuilt from the truth while everybody reads."""
 
 import threading
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ def container(tmp_path: Path) -> Iterator[Container]:
 
 @pytest.fixture
 def crowd(container: Container) -> list[UUID]:
-    """Twelve who all follow the first four, who posted thirty times."""
+    """Twelve accounts; the other eight follow the first four, who have thirty posts together."""
     everybody = people(container, 12)
     befriend(container, everybody[4:], everybody[:4])
     for number in range(30):
@@ -36,7 +36,7 @@ def crowd(container: Container) -> list[UUID]:
 
 
 def ruin(container: Container, owner: UUID) -> None:
-    """Take half of the home timeline out, and put in what never was."""
+    """Remove half of the entries of a home timeline, and add one without a post."""
     feeds = container.stores.feeds
     entries = list(feeds.audit.home(owner))
     feeds.audit.remove_home(entries[::2], container.kit.clock())

@@ -1,6 +1,6 @@
-"""Whoever lost against others is tried again, at whatever statement it lost, and at COMMIT.
+"""Transactions that lose against concurrent ones are retried, at whatever statement they lose, and at COMMIT.
 
-One PostgreSQL says so seldom, by 40001; a cluster of its dialect does at any time.
+A single PostgreSQL server rarely reports that (40001); a distributed database with its dialect can do so at any time.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ from tests.http.world import Shifted, World
 from tests.system.real import real_urls
 
 LOST = "DO $$ BEGIN RAISE EXCEPTION 'restart transaction' USING ERRCODE = 'serialization_failure'; END $$"
-# What makes a COMMIT fail that comes after a row.
+# A deferred trigger, which makes a COMMIT fail after an insert.
 LATE = """
 CREATE TABLE late (number integer);
 CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -34,14 +34,14 @@ BEGIN RAISE EXCEPTION 'restart transaction' USING ERRCODE = 'serialization_failu
 CREATE CONSTRAINT TRIGGER late AFTER INSERT ON late DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE FUNCTION lose()
 """
-# Of what the relay and the sweeper send.
+# The share of failures among the statements of the relay and the sweeper.
 SHARE = 0.1
-# Whether the store answers, which loses against nobody.
+# Without readiness, whose statement cannot lose.
 ROUTES = [route for route in DRIVES if route != ("GET", "/health/ready")]
 
 
 class Losing:
-    """Lets PostgreSQL refuse some of what it is sent: what `loses` says of the number of a statement or COMMIT."""
+    """Lets PostgreSQL refuse statements and COMMITs for whose number a function returns true."""
 
     def __init__(self) -> None:
         self.sent: list[str] = []
@@ -75,7 +75,7 @@ class Losing:
 
     def _commit(self, connection: Connection) -> None:
         driver = connection.connection.driver_connection
-        # SQLAlchemy commits too where the driver has.
+        # SQLAlchemy also commits after the driver has committed.
         if isinstance(driver, psycopg.Connection) and driver.info.transaction_status != TransactionStatus.IDLE:
             with driver.cursor() as cursor:
                 self._pass(cursor, "COMMIT", "INSERT INTO late VALUES (1)")
@@ -111,7 +111,7 @@ def world(engines: Shared, losing: Losing, tmp_path_factory: pytest.TempPathFact
 
 
 def answered(world: World, losing: Losing, route: Route, at: int) -> int:
-    """The status of the answer, where so many things before the loser are done. None loses where `at` is 0."""
+    """The status of the answer if the statement or COMMIT number `at` loses; 0: none."""
     call = DRIVES[route](world, 1)
     with losing.when(lambda number: number == at):
         return send(route[0], call).status_code
@@ -119,7 +119,7 @@ def answered(world: World, losing: Losing, route: Route, at: int) -> int:
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if route[0] != "GET"], ids=" ".join)
 def test_a_command_is_answered_though_it_lost(world: World, losing: Losing, route: Route) -> None:
-    """The last COMMIT, and of each route another statement; the long form takes all."""
+    """The first COMMIT loses, and for each route one other statement; the long form tries all."""
     call = DRIVES[route](world, 1)
     at = len(" ".join(route)) % 8 + 1
     commits = 0

@@ -1,4 +1,4 @@
-"""A column gets another type while old and new processes serve: the blocks of `docs/releases.md`."""
+"""The type of a column changes while old and new processes serve, by the blocks in `docs/releases.md`."""
 
 import re
 import shutil
@@ -21,7 +21,7 @@ from tests.system.test_extending import BLOCK, added
 
 pytestmark = [pytest.mark.engines, pytest.mark.live, pytest.mark.proof]
 PEOPLE, POSTS, COUNTERS = 2, 2, 2500
-# What the installation has before: the column is an INTEGER.
+# The state before the change: the column is an INTEGER.
 BEFORE = '''"""likes are counted in an INTEGER"""
 
 from alembic import op
@@ -57,7 +57,7 @@ def trees(tmp_path_factory: pytest.TempPathFactory) -> Sequence[str]:
 
 
 class Serving:
-    """The servers that requests go to, in turn. One that is taken out is asked nothing any more, as by a proxy."""
+    """The servers that get requests, in turn. One that is taken out gets no more, like behind a proxy."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -70,7 +70,7 @@ class Serving:
             self._busy[port] = 0
 
     def take_out(self, port: int) -> None:
-        """Returns when what was asked of it is answered."""
+        """Take a server out; returns after its running requests are answered."""
         with self._changed:
             self._out.add(port)
             assert self._changed.wait_for(lambda: not self._busy[port], 60)
@@ -89,7 +89,7 @@ class Serving:
 
 
 class Fan:
-    """Somebody who likes and unlikes posts until told to stop, and knows which likes were acknowledged."""
+    """A person who likes and unlikes posts until told to stop, and records the acknowledged likes."""
 
     def __init__(self, serving: Serving, token: str, posts: Sequence[str]) -> None:
         self.liked: set[str] = set()
@@ -100,7 +100,7 @@ class Fan:
         self._clients: dict[int, Client] = {}
 
     def go_on(self, over: threading.Event) -> None:
-        """Raises `AssertionError` for an answer that is no success, and what `Client` raises without one."""
+        """Raises `AssertionError` for an unsuccessful answer, and the errors of `Client` without an answer."""
         while not over.is_set():
             for post in self._posts:
                 self._ask("DELETE" if post in self.liked else "PUT", f"/posts/{post}/like")

@@ -1,4 +1,4 @@
-"""The server as its users start it: the real command, real processes, real sockets."""
+"""The server as its users start it: real command, real processes, real sockets."""
 
 import http.client
 import itertools
@@ -63,7 +63,7 @@ def server(start: Starter, tmp_path: Path) -> Live:
 
 
 def publishing(client: Client, name: str, acknowledged: list[str], stop: threading.Event) -> None:
-    """Publish until told to stop, or until there is no answer; note what was answered."""
+    """Publish until told to stop, or until there is no answer; record the acknowledged titles."""
     for number in itertools.count():
         title = f"{name} {number}"
         try:
@@ -79,7 +79,7 @@ def test_start_seeds_once_and_prints_what_one_needs(start: Starter) -> None:
     for number in (1, 2):
         live = start("start").answering()
         address = f"http://{HOST}:{live.port}"
-        # It answers before all of this is printed.
+        # The server answers before it has printed all of this.
         assert wait_until(lambda: "sign in with: " in live.output, 10)  # noqa: B023  called before the next one
         assert re.search(rf"{address}\s", live.output)
         assert f"{address}/docs" in live.output
@@ -151,7 +151,7 @@ def test_a_worker_that_dies_is_replaced(start: Starter, tmp_path: Path) -> None:
     assert server.answering().person()
     server.terminate()
     assert server.ended(20) == 0
-    # What the server's own process says of it is a line like every other.
+    # The lines of the server library have the same format as all others.
     assert "_granian" in [json.loads(line)["logger"] for line in server.output.splitlines()]
 
 

@@ -1,4 +1,4 @@
-"""Slow statements are in the log with their plan, and nothing of anybody is."""
+"""Slow statements are logged with their plan, but without any values."""
 
 import logging
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from tests.system.real import KEYSPACE, real_urls
 PATIENCE = 60.0
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 SECRET = "Secret words"
-# By store: of one of its statements a part of the text, and of the plan.
+# By store: a part of the text of one of its statements, and a part of its plan.
 EMBEDDED = {
     "relational": ("FROM follows", "SEARCH follows USING"),
     "documents": ("FROM documents_posts", "SEARCH documents_posts USING"),

@@ -1,4 +1,4 @@
-"""One story, told on the embedded default, on the four real engines, on mixes of the two, and on PostgreSQL alone."""
+"""One story, run on the embedded default, on the four real engines, on mixes of both, and on PostgreSQL alone."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What time ends, and the audit that finds what is wrong."""
+"""The sweeper's work, which is due after some time, and the audit."""
 
 import sqlite3
 import threading

@@ -1,4 +1,4 @@
-"""systemd reads the units of `deploy/systemd` without complaint, and finds little that they could do."""
+"""systemd accepts the units of `deploy/systemd`, and rates their exposure as low."""
 
 import os
 import re
@@ -16,7 +16,7 @@ from tests.system.live import QUARTET
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "systemd"
 INSTALLED = "/opt/quartet/bin/quartet"
-# systemd's own measure, from 0 to 100: what it calls OK is up to 50, a service without any of it has 96.
+# systemd's exposure level, from 0 to 100: up to 50 is OK, and a service without any hardening has 96.
 EXPOSURE = 20
 
 
@@ -57,7 +57,7 @@ def test_the_services_can_do_little(units: list[Path]) -> None:
     services = [unit.name for unit in units if unit.suffix == ".service"]
     found = analyzed(units, "security", "--offline=true", f"--threshold={EXPOSURE}", *services)
     assert found.returncode == 0, found.stdout
-    # Without the drop-in it would not have passed.
+    # Without the drop-in the unit does not pass.
     lone = units[0].parent / "without.service"
     lone.write_text((units[0].parent / "quartet-relay.service").read_text())
     found = analyzed(units, "security", "--offline=true", f"--threshold={EXPOSURE}", str(lone))

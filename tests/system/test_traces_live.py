@@ -1,4 +1,4 @@
-"""A real server sends the spans of its processes to a real receiver of OTLP."""
+"""A real server sends the spans of its processes to a real OTLP receiver."""
 
 import json
 import re
@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
 def test_the_story_of_a_post_comes_from_several_processes(
     folder: Path, collector: Receiver, consumer: Consumer
 ) -> None:
-    """The author and the follower ask workers; the main process relays, also to a receiver of webhooks."""
+    """Workers answer the author and the follower; the main process runs the relay, also for a receiver of webhooks."""
     hooks = {"WEBHOOKS_TOKEN": TOKEN, "WEBHOOKS_NETWORKS": "127.0.0.0/8"}
     live = Live(folder, WORKERS="2", TRACES_URL=f"http://127.0.0.1:{collector.port}", **hooks).answering()
     try:

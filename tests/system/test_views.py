@@ -1,4 +1,4 @@
-"""Views on their way from a process to the documents: whatever dies on the way, nothing is counted twice."""
+"""Views on their way from a process to the documents: whatever dies in between, no view counts twice."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ NEVER, AT_ONCE = timedelta(hours=1), timedelta()
 
 
 class Died(Exception):
-    """Of a process, between two calls."""
+    """The death of a process between two calls."""
 
 
 @pytest.fixture(scope="module", params=["embedded", pytest.param("real", marks=pytest.mark.engines)])
@@ -202,7 +202,7 @@ def test_a_buffer_that_is_away_costs_its_views_and_no_more(
 
 @pytest.mark.engines
 def test_a_redis_without_its_memory_loses_what_was_not_flushed(engines: Shared) -> None:
-    """Also a batch that was taken: then it was not applied, or is not applied again."""
+    """Including a batch that was taken: either it was not applied, or it is not applied again."""
     found = real_urls(engines, "views", ["documents", "cache"])
     buffer = open_views(found["cache_url"], timeout=TIMEOUT, pool=2)
     documents = open_documents(found["documents_url"], timeout=TIMEOUT, pool=2)

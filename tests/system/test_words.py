@@ -1,4 +1,4 @@
-"""Words that once were private to this code are gone: it speaks the field's."""
+"""The private terms of earlier versions no longer occur: the code uses the field's terms."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-# Word: what is said instead.
+# Former term: its replacement.
 FORMER = {
     "told": "published, dispatched, acknowledged",
     "untold": "in flight, not acknowledged",
@@ -25,7 +25,7 @@ FORMER = {
     "twin": "embedded adapter",
 }
 FORMS = {form: word for word in FORMER for form in (word, f"{word}s", f"{word}es")}
-# Where such a word is the right one. Each with its reason.
+# Files where such a word is right, each with the reason.
 ALLOWED = {
     "docs/glossary.md": "explains the nickname once",
     "repositories/relational/migrations/versions/0001_tables.py": "a migration stays as it was",
@@ -42,7 +42,7 @@ READ = ("app/**/*.py", "repositories/**/*.py", "config/**/*.py", "docs/**/*.md",
 
 
 def former_words(text: str) -> list[str]:
-    """Each with its line. Parts of names count: `park_told` has `told` in it, `FLOOR` and `TwinStore` too."""
+    """The former terms in a text, with their lines. Parts of names count as well: `park_told`, `FLOOR`, `TwinStore`."""
     parts = (
         (number, part)
         for number, line in enumerate(text.splitlines(), 1)

@@ -1,4 +1,4 @@
-"""What the command says of settings that cannot be meant."""
+"""The command's error messages for invalid settings."""
 
 import os
 import sys
@@ -23,7 +23,7 @@ UNREACHABLE = {
 
 @pytest.fixture
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """Runs a command in this process, in a folder of its own, with no setting but these."""
+    """Runs a command in this process, in a new folder, with these settings only."""
     monkeypatch.chdir(tmp_path)
     others = dict.fromkeys(name for name in os.environ if name.startswith("QUARTET_"))
 

@@ -1,4 +1,4 @@
-"""One story that a caller traces: somebody publishes, and a follower who hears of it reads the page."""
+"""One story with a traced request: a person publishes, and a follower gets the live event and reads the page."""
 
 import json
 from typing import NamedTuple
@@ -13,7 +13,7 @@ TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 
 def tell(live: Live) -> Answer:
-    """Returns the follower's page."""
+    """Run the story; returns the follower's page."""
     ada, bob = live.person(), live.person()
     bob.ask("PUT", f"/accounts/{ada.handle}/follow")
     stream = Request(f"http://{HOST}:{live.port}{BASE}/feed/stream", headers={"Authorization": f"Bearer {bob.token}"})
@@ -25,7 +25,7 @@ def tell(live: Live) -> Answer:
 
 
 class Told(NamedTuple):
-    """`batch` is the trace of the round of a relay that took the event."""
+    """The spans of the story. `batch` is the trace of the relay's round that claimed the event."""
 
     published: Found
     processed: Found
@@ -41,7 +41,7 @@ class Told(NamedTuple):
 
 
 def told(story: Story) -> Told:
-    """From the request through the outbox, a relay and the fan-out to the page."""
+    """Check the trace from the request through the outbox, a relay and the fan-out to the page."""
     published, processed = story.one(f"POST {BASE}/posts"), story.one("process PostPublished")
     read = [one for one in story.named(f"GET {BASE}/feed") if one.trace == TRACE]
     assert (published.trace, published.parent) == (TRACE, SPAN)

@@ -1,4 +1,4 @@
-"""What a process makes once, made in the one that those who die are forked from: it is most of a short life."""
+"""Makes whatever each process makes once, in the process that dying ones are forked from, to shorten their start."""
 
 import tempfile
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""People who write while things break, and an account of what was acknowledged to them."""
+"""People who write while stores and processes fail, with a record of what was acknowledged."""
 
 import random
 import threading
@@ -20,9 +20,9 @@ Work = Callable[[threading.Event], None]
 
 
 class Writers:
-    """Each method is the work of one thread; it goes on until told to stop, and tries again what was refused.
+    """Each method is the work of one thread, which runs until it is stopped and repeats refused requests.
 
-    An unknown outcome is written nowhere: it may have happened or not, but not twice.
+    Unknown outcomes are not recorded: such a write may have happened or not, but not twice.
     """
 
     def __init__(self, container: Container, chance: random.Random) -> None:
@@ -65,7 +65,7 @@ class Writers:
             self.tokens += [signed] if signed else []
 
     def read(self, readers: Sequence[UUID], stop: threading.Event) -> None:
-        """Look whether what was acknowledged before a read is in what is read."""
+        """Read feeds, and check that they include everything acknowledged before the read."""
         while not stop.wait(0.05):
             known = set(self.posts)
             try:
@@ -80,7 +80,7 @@ class Writers:
 
     @contextmanager
     def at_work(self, works: Collection[Work]) -> Iterator[list[Future[None]]]:
-        """Threads for all of these, until the block ends."""
+        """Run these works in threads until the block ends."""
         stop = threading.Event()
         with ThreadPoolExecutor(len(works)) as pool:
             try:
