@@ -1,4 +1,4 @@
-"""Relational stores for the contracts of money, stock and orders."""
+"""Fixtures of the relational store for its contract suites."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack

@@ -1,4 +1,4 @@
-"""Records and helpers of money, stock and orders for tests."""
+"""Records and helpers for tests of money, stock and orders."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -136,7 +136,10 @@ def give_back(
     refuses: bool = False,
     **changes: Any,
 ) -> Refund:
-    """Refund a part of an order, from money deposited for its seller. Its time is the transfer's, unless given."""
+    """Refund a part of an order, from money deposited for its seller.
+
+    The refund has the time of its transfer, unless `changes` has `created_at`.
+    """
 
     def work(unit: Transaction) -> Refund:
         made = refund(one, amount, **changes)

@@ -11,7 +11,10 @@ from repositories.records import Event, Post
 
 @dataclass
 class Source:
-    """The source behind the cache. `asked` records the reads; `during_get` runs before a get returns."""
+    """The source behind the cache. `asked` records the reads.
+
+    `during_get` runs before a get returns, `after_write` before a replacement or deletion returns.
+    """
 
     posts: dict[UUID, Post] = field(default_factory=dict)
     asked: list[list[UUID]] = field(default_factory=list)

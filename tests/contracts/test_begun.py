@@ -17,7 +17,7 @@ def test_a_lock_that_was_begun_is_known_after_the_next_call(relational: Relation
         related = tx.graph.begin_lock(ada, bob)
         tx.ledger.lock({ada}, "EUR")
         assert related() == Relation(blocked_by=True)
-        # The rows are locked by now, so locking them again does not wait.
+        # The rows are locked already, so locking them again does not wait.
         assert tx.graph.begin_lock(bob, ada)() == Relation(blocking=True)
 
 
@@ -35,7 +35,7 @@ def test_one_of_nobody_is_refused_when_it_is_asked_for(relational: RelationalSto
 def test_after_a_failure_it_is_not_known(relational: RelationalStore) -> None:
     ada, bob = register(relational, 2)
     known = relational.accounts.get([ada])[ada]
-    # The commit raises the error again, since it was caught.
+    # The error was caught inside the transaction, so the commit raises it again.
     with pytest.raises(Conflict), relational.transaction() as tx:  # noqa: PT012
         related = tx.graph.begin_lock(ada, bob)
         with pytest.raises(Conflict):

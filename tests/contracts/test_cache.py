@@ -365,7 +365,7 @@ def test_a_value_lives_its_time(cache: Cache, key: str, fresh: int) -> None:
 
 
 def test_no_race_leaves_an_old_value(cache: Cache, key: str) -> None:
-    """A writer changes the source and drops; readers read through. In the end the cache has the last value or none."""
+    """A writer changes the source and drops; readers read through. At the end the cache has the last value or none."""
     source = [0]
     start = threading.Barrier(4)
 
@@ -443,7 +443,7 @@ def test_a_page_and_what_is_beside_it_are_read_together(cache: Cache, key: str, 
     keys = [parts[1], f"{key}:nowhere", parts[0]]
     assert cache.whole_beside(key, []) == (None, [])
     assert page(cache, key, parts)
-    # Several times, since then the page comes from memory.
+    # Repeat it, since on Redis a page that is read often is answered from the memory of the process.
     for _ in range(4):
         held, beside = cache.whole_beside(key, keys)
         assert held

@@ -41,7 +41,7 @@ def other(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DocumentSt
 
 
 def live_in(store: DocumentStore) -> None:
-    """Add documents without events, with events and with a dead letter, and tombstones, over several batches."""
+    """Add documents without events, with events, with a postponed event and with a dead letter, and tombstones."""
     texts = tuple(dict.fromkeys(TEXTS))
     store.posts.load([a_post(tags=("lamps",), body=text) for text in texts])
     post = edited(store, published(store, tags=texts, title="\0"), tags=("lamps", "\0"))

@@ -164,7 +164,7 @@ def test_every_part_of_a_filter_must_hold(store: DocumentStore) -> None:
 
 
 def test_facets_are_in_the_order_of_their_names(store: DocumentStore) -> None:
-    """So a page has the same bytes and the same entity tag in every read and on every engine."""
+    """The order gives a page the same bytes and the same entity tag in every read and on every engine."""
     names = ["Zone", "colour", "height", "n", "socket", "watts", "width", "\u00e9tage"]
     offered(store, attributes=dict.fromkeys(reversed(names), "1"))
     assert [*store.products.facets(ANY, sample=9, values=9).attributes] == names

@@ -70,7 +70,7 @@ def test_any_number_of_authors_gives_what_a_plain_search_gives(store: DocumentSt
 
 
 def skewed(authors: Sequence[UUID], chance: random.Random) -> UUID:
-    """An author: earlier ones are more likely, and the last tenth is never chosen."""
+    """Choose an author. The earlier ones in the list are more likely, and the last tenth is never chosen."""
     return authors[int(270 * chance.random() ** 2)]
 
 

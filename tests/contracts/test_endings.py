@@ -1,4 +1,4 @@
-"""The contract of the endings of sessions, which are recorded so that they can be repeated."""
+"""The contract of endings: records that sessions were ended, from which a session store repeats what it has lost."""
 
 from collections.abc import Iterator
 from datetime import timedelta

@@ -128,7 +128,7 @@ AHEAD, BEHIND = {"delivered": 21}, {"delivered": 19}
 
 
 class TestNeverBack:
-    """Progress never goes back. Each case has the stored progress and the one saved after it, as changed fields."""
+    """Progress never goes back. Each case has the stored progress and the one saved after it, as fields to change."""
 
     @pytest.mark.parametrize(
         ("kept", "saved"),
@@ -182,7 +182,7 @@ class TestNeverBack:
         assert relational.fanouts.progress(old.post_id) == old
 
     def test_what_is_left_is_left_with_the_most_progress(self, relational: RelationalStore) -> None:
-        """Otherwise no relay would continue it."""
+        """A save with less progress still postpones it: if it stayed `running`, no relay would continue it."""
         one = fanout()
         save(relational, one, replace(one, state="pulled", delivered=5, cursor=None))
         assert relational.fanouts.progress(one.post_id) == replace(one, state="pulled")
@@ -505,7 +505,7 @@ def _add(store: RelationalStore, seen_at: datetime, **changes: object) -> UUID:
 
 
 def _asleep(store: RelationalStore) -> UUID:
-    """A new dormant reader, the only one last seen that long ago."""
+    """Add a dormant reader who was last seen longer ago than all others."""
     long_ago = NOW - SECOND * 1000
     reader = _add(store, long_ago)
     assert do(store, lambda unit: unit.feed_activity.sleep(seen_before=long_ago + SECOND, limit=1)) == [reader]

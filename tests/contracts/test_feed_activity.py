@@ -217,7 +217,7 @@ class TestWake:
     def test_of_many_at_once_one_wakes(self, relational: RelationalStore) -> None:
         for _ in range(4):
             reader = asleep(relational)
-            wakes = together([lambda: do(relational, lambda unit: unit.feed_activity.wake(reader, NOW))] * 4)  # noqa: B023  - at once
+            wakes = together([lambda: do(relational, lambda unit: unit.feed_activity.wake(reader, NOW))] * 4)  # noqa: B023  - called in its iteration
             assert sorted(map(bool, wakes)) == [False, False, False, True]
             assert relational.feed_activity.reader_state(reader).generation == 1
 
@@ -293,7 +293,7 @@ class TestLowWatermark:
     def test_also_a_lower_one_gives_the_waking_a_new_generation(
         self, relational: RelationalStore, low_watermark: UUID
     ) -> None:
-        """The old low watermark belongs to the former generation, and is ignored once the new one is known."""
+        """The running fill does not know this low watermark, so it cannot finish in its generation any more."""
         reader, middle = awake(relational), UUID(int=0x80 << 120)
         raise_low_watermark(relational, reader, middle)
         do(relational, lambda unit: unit.feed_activity.rebuild(reader, NOW))
@@ -323,7 +323,7 @@ class TestLowWatermark:
 
 
 class TestCounts:
-    """The counts against which cached pages of feeds are checked."""
+    """The counts of a reader state, against which cached pages of feeds are checked."""
 
     def test_the_revision_counts_what_the_reader_follows_and_likes(self, relational: RelationalStore) -> None:
         reader, author, other = awake(relational), awake(relational), awake(relational)

@@ -548,7 +548,7 @@ def test_trim_drops_what_came_up_to_its_time(feeds: FeedStore) -> None:
 
 @pytest.mark.parametrize(("later", "there"), [(-DAY, False), (-TICK, False), (0 * TICK, False), (TICK, True)])
 def test_trim_keeps_out_what_is_written_late(feeds: FeedStore, later: timedelta, *, there: bool) -> None:
-    """In buckets with and without markers, one of them a day ahead."""
+    """The posts are in buckets with and without markers; one is dated a day ahead."""
     owner = uuid4()
     posts = [*refs(10, since=500 * DAY), PostRef(post_id(now() + DAY), uuid4())]
     feeds.fill(owner, posts[:1], T0 - DAY)

@@ -45,7 +45,7 @@ down_revision = {before!r}
 
 
 def watch() -> None:
-    """Called at the start of each batch. Tests replace it."""
+    """Do nothing. Migrations call it at the start of each batch, and tests replace it."""
 
 
 @pytest.fixture(params=["embedded", pytest.param("postgres", marks=pytest.mark.engines)])
@@ -71,7 +71,7 @@ def store(url: str) -> Iterator[RelationalStore]:
 
 @pytest.fixture
 def other(url: str) -> Iterator[Connection]:
-    """Another connection, which waits for no lock."""
+    """Another connection, on which a statement fails instead of waiting for a lock."""
     engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA busy_timeout = 0" if url.startswith("sqlite") else "SET lock_timeout = 1")
@@ -81,7 +81,7 @@ def other(url: str) -> Iterator[Connection]:
 
 def test_each_batch_is_committed(store: RelationalStore, other: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
-    # It reads committed rows only, and could not read while a transaction locks the table.
+    # `other` sees committed rows only, and could not read while a transaction locks the table.
     count = text("SELECT count(after) FROM filled")
     monkeypatch.setattr(f"{__name__}.watch", lambda: seen.append(other.execute(count).scalar_one()))
     planned = store.migrate(dry_run=True)

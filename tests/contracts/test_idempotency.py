@@ -143,11 +143,11 @@ class TestLease:
     def test_is_taken_over_once(self, relational: RelationalStore) -> None:
         for _ in range(5):
             key = new_key()
-            do(relational, lambda unit: claim(unit, key))  # noqa: B023  - called at once
+            do(relational, lambda unit: claim(unit, key))  # noqa: B023  - called in its iteration
             let_pass(relational, key, LEASE)
 
             def take_over(unit: Transaction) -> Claimed:
-                return claim(unit, key)  # noqa: B023  - called at once
+                return claim(unit, key)  # noqa: B023  - called in its iteration
 
             ends = together([lambda: surely(relational, take_over)] * 6)
             assert sum(isinstance(end, Granted) for end in ends) == 1
@@ -161,10 +161,10 @@ class TestTwoAtOnce:
             key, answer = new_key(), Answer(200, {}, b"%d" % turn)
 
             def work(unit: Transaction) -> Claimed:
-                claimed = claim(unit, key)  # noqa: B023  - called at once
+                claimed = claim(unit, key)  # noqa: B023  - called in its iteration
                 if isinstance(claimed, Granted):
                     unit.ledger.transfer(transfer(ada, bob, 1))
-                    unit.idempotency.complete(key, claimed, answer)  # noqa: B023  - called at once
+                    unit.idempotency.complete(key, claimed, answer)  # noqa: B023  - called in its iteration
                 return claimed
 
             ends = together([lambda work=work: surely(relational, work)] * 4)  # type: ignore[misc]  # default binds
@@ -194,7 +194,7 @@ class TestTwoAtOnce:
             assert claim(other, key) == InFlight()
 
     def test_whoever_has_a_key_waits_for_other_rows_as_all_others_do(self, relational: RelationalStore) -> None:
-        """Also with a key that was taken over, or is already answered."""
+        """Claiming a new key, taking one over or finding one answered leaves the lock timeout unchanged."""
         if isinstance(relational, EmbeddedRelational):
             return
         key, answered = new_key(), new_key()
@@ -269,7 +269,7 @@ def patience(unit: Transaction) -> str:
 
 
 def let_pass(store: RelationalStore, key: RequestKey, time: timedelta) -> None:
-    """Change the key as if it had been claimed earlier by this time."""
+    """Shift the times of the key's claim into the past by this duration."""
     this = request_keys.c.key == key.key
     (row,) = sql(store, select(request_keys.c.created_at, request_keys.c.lease_until).where(this))
     sql(store, update(request_keys).where(this).values(created_at=row[0] - time, lease_until=row[1] - time))
@@ -286,7 +286,7 @@ def eventually(store: RelationalStore, key: RequestKey) -> Claimed:
 
 
 def die_in_the_middle(store: RelationalStore, key: RequestKey, debit: UUID, credit: UUID, *, commit: bool) -> None:
-    """Do the work in another process, which kills itself before or after the commit."""
+    """Do the work in another process, which kills itself before the commit, or after it with `commit`."""
     url = store._url if isinstance(store, PostgresRelational) else engine_of(store).url.render_as_string()
     child = multiprocessing.get_context("spawn").Process(target=work_and_die, args=(url, key, debit, credit, commit))
     child.start()

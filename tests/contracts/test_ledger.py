@@ -85,7 +85,7 @@ class TestTransfer:
         for _ in range(8):
             ada, bob = wallet(relational, 10), wallet(relational, 10)
             with pytest.raises(Insufficient):
-                do(relational, lambda unit: unit.ledger.transfer(transfer(ada, bob, LARGEST)))  # noqa: B023 - called at once
+                do(relational, lambda unit: unit.ledger.transfer(transfer(ada, bob, LARGEST)))  # noqa: B023 - called in its iteration
 
     def test_currencies_are_apart(self, relational: RelationalStore) -> None:
         ada, bob = wallet(relational, 10), wallet(relational)
@@ -413,7 +413,7 @@ class TestReads:
         def pay_around() -> None:
             for _ in range(15):
                 ada, bob = chance.sample(people, 2)
-                surely(relational, lambda unit: unit.ledger.transfer(transfer(ada, bob, 7)))  # noqa: B023 - called at once
+                surely(relational, lambda unit: unit.ledger.transfer(transfer(ada, bob, 7)))  # noqa: B023 - called in its iteration
 
         begun = do(relational, lambda unit: unit.ledger.lock(people, "EUR"))
         together([pay_around] * 4)
@@ -440,7 +440,9 @@ class TestReads:
         assert after < relational.ledger.get([hold.id])[hold.id].created_at < do(relational, lock)
 
     def test_times_rise_also_after_a_moment_to_come(self, relational: RelationalStore) -> None:
-        """Such as after a load from a machine whose clock was ahead, or after the database's clock was set back."""
+        """Stored times may be in the future after a load, if the clock of its machine was ahead, or if the database's
+        clock was set back.
+        """
         ada, bob = wallet(relational), wallet(relational, 1, "NOK")
         do(relational, lambda unit: unit.bulk.transfers([transfer(PROVIDER, ada, 100, "NOK")]))
         told = do(relational, lambda unit: unit.ledger.lock([ada], "NOK"))
@@ -468,7 +470,7 @@ class TestReads:
         def look() -> None:
             for turn in range(30):
                 own = (ada, bob)[turn % 2]
-                at = surely(relational, lambda unit: unit.ledger.lock([own], "EUR"))  # noqa: B023 - called at once
+                at = surely(relational, lambda unit: unit.ledger.lock([own], "EUR"))  # noqa: B023 - called in its iteration
                 told.append((own, at, relational.ledger.balance_at(own, "EUR", at)))
 
         together([trade, trade, look, look])
@@ -476,7 +478,7 @@ class TestReads:
 
 
 class TestTheDatabaseItself:
-    """The database enforces the rules also for statements that bypass the application."""
+    """The database itself enforces the rules, so they hold for statements that bypass the application too."""
 
     @pytest.mark.parametrize("table", [transfers, entries])
     def test_rows_stay(self, relational: RelationalStore, table: Table) -> None:

@@ -210,7 +210,7 @@ class TestLists:
 
 class TestChoices:
     def test_every_choice_alone_and_together(self, relational: RelationalStore) -> None:
-        """Compared with a filter in Python, as buyer and as seller, page by page."""
+        """The pages of the buyer and of a seller are compared with a filter in Python."""
         buyer, ada, bob = uuid4(), uuid4(), uuid4()
         lamps, vases = uuid4(), uuid4()
         lines = {lamps: line(lamps, seller_id=ada), vases: line(vases, seller_id=bob)}
@@ -291,7 +291,7 @@ def add(store: RelationalStore, one: Order) -> Order:
 
 
 def note(store: RelationalStore) -> PartsHead:
-    """Note all heads that are left."""
+    """Record the remaining heads of sub-orders, one per transaction. Returns the head of their chain."""
     while True:
         count, end = do(store, lambda unit: unit.orders.note_heads(limit=1))
         if not count:
@@ -320,7 +320,7 @@ def ship(store: RelationalStore, one: Order, seller: UUID, units: int | None = N
 
 
 def bring(store: RelationalStore, one: Order, seller: UUID, state: SubOrderState) -> None:
-    """Move the seller's part of a placed order to a state. Other placed parts become paid on the way."""
+    """Move a seller's sub-order of a placed order to a state. On the way, other placed sub-orders may become paid."""
     if state == "refused":
         do(store, lambda unit: refuse(unit, one, seller))
         return

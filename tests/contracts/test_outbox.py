@@ -62,7 +62,7 @@ def adapter(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture
 def box(adapter: Box) -> Box:
-    """The adapter's box, emptied."""
+    """The outbox of the adapter, emptied."""
     adapter.outbox.replay(None, now=NOW)
     while claims := adapter.outbox.claim(now=LAST, lease_until=LAST, limit=1000):
         adapter.outbox.acknowledge(claims)
@@ -81,7 +81,7 @@ def relational_box(url: str, stack: ExitStack) -> Box:
 
 
 def documents_box(url: str, stack: ExitStack) -> Box:
-    """A box of documents. An aggregate is a post: its first event is written when it is added, others on changes."""
+    """An outbox of documents. Each aggregate is a post: adding it writes its first event, changing it the others."""
     store = documents.open_store(url, timeout=TIMEOUT, pool=8)
     stack.callback(store.close)
     store.migrate()
@@ -105,7 +105,7 @@ def event(aggregate: str = "", at: datetime = NOW, payload: bytes = b"{}") -> Ev
 
 
 def put(box: Box, number: int, aggregate: str = "") -> list[Event]:
-    """Put events a microsecond apart, all before NOW: of one aggregate, or each of a different one."""
+    """Put events a microsecond apart, all before NOW: of one aggregate, or each of a different one if it is empty."""
     events = [event(aggregate, NOW - MICROSECOND * (number - turn)) for turn in range(number)]
     for one in events:
         box.put(one)

@@ -47,7 +47,7 @@ def source() -> Source:
 
 
 class Site:
-    """Posts that are read through the cache, and written to the source and then dropped from the cache."""
+    """Reads posts through the cache. Writes go to the source, and then drop the post from the cache."""
 
     def __init__(self, source: Source, cache: Cache) -> None:
         documents: Any = Sources(source)

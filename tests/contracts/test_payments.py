@@ -116,7 +116,7 @@ class TestOpenPayments:
                 do(relational, lambda tx, gone=gone: tx.open_payments.begin(gone, uuid4(), NOW))  # type: ignore[misc]
 
     def test_a_deletion_that_waits_for_one_sees_it(self, relational: RelationalStore) -> None:
-        """Otherwise it sees none, and the payment is not begun."""
+        """Either the deletion sees the open payment, or it commits first and the payment is not begun."""
         for ada in register(relational, 8):
 
             def begin(owner: UUID = ada) -> bool:

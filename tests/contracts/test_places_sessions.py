@@ -193,7 +193,7 @@ def test_a_move_that_was_overtaken_does_nothing(opened: Callable[[str], SessionS
 
 
 def test_what_changes_while_records_are_read_is_named(opened: Callable[[str], SessionStore], url: str) -> None:
-    """A change is either named as unsure or not read at all."""
+    """Every session that is ended meanwhile is either reported as unsure or not read."""
     store = opened(url)
     source = place_of(store)
     before = signed_in(store, 600)

@@ -125,7 +125,7 @@ def test_pages_are_newest_first(relational: RelationalStore) -> None:
 
 
 def test_many_at_once(relational: RelationalStore) -> None:
-    """Each wants 2 of 5, and checks the rest while it holds the lock on the order."""
+    """Each of six refunds wants 2 of 5, and checks what is left while it holds the lock on the order."""
     one = in_state(relational, "paid")
     seller = one.lines[0].seller_id
     surely(relational, lambda unit: unit.ledger.transfer(transfer(PROVIDER, seller, 50)))

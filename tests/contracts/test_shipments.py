@@ -132,7 +132,7 @@ def test_the_history_is_what_happened(relational: RelationalStore) -> None:
 
 
 def test_orders_of_earlier_versions_are_split(new_relational: Callable[[], RelationalStore]) -> None:
-    """Each part gets the former state of the whole order, and an order that was completely given back is refunded."""
+    """Each sub-order gets the former state of the whole order, or becomes refunded if it was refunded completely."""
     store = new_relational()
     placed, cancelled, paid, refunded = (buy(store, state) for state in ("placed", "cancelled", "paid", "paid"))
     first = refunded.lines[0].seller_id

@@ -75,7 +75,7 @@ class TestPut:
 
 
 def test_a_transaction_notes_whose_units_it_touched(relational: RelationalStore) -> None:
-    """Also when it fails, since the outcome may be unknown, and cached units have to be dropped."""
+    """Also a transaction that fails: its outcome may be unknown, so the cached units must be dropped."""
     one, other, third = stocked(relational, 5), stocked(relational, 5), uuid4()
     order, cancelled = reserve(relational, {one: 2, other: 1}), reserve(relational, {other: 1})
     writes: list[tuple[Callable[[Transaction], object], set[UUID]]] = [
@@ -187,11 +187,11 @@ class TestRaces:
             for turn in range(15):
                 order = uuid4()
                 units = dict.fromkeys(products, 1)
-                do(relational, lambda unit: unit.stock.reserve(order, units, expires_at=UNTIL))  # noqa: B023  - called at once
+                do(relational, lambda unit: unit.stock.reserve(order, units, expires_at=UNTIL))  # noqa: B023  - called in its iteration
                 if turn % 3:
-                    do(relational, lambda unit: unit.stock.commit(order, at=NOW))  # noqa: B023  - called at once
+                    do(relational, lambda unit: unit.stock.commit(order, at=NOW))  # noqa: B023  - called in its iteration
                 else:
-                    do(relational, lambda unit: unit.stock.release(order))  # noqa: B023  - called at once
+                    do(relational, lambda unit: unit.stock.release(order))  # noqa: B023  - called in its iteration
 
         assert together([lambda: buy(one, other), lambda: buy(other, one)] * 2) == [None] * 4
         for product in (one, other):
@@ -213,8 +213,8 @@ class TestRaces:
         for _ in range(5):
             product = stocked(relational, 5)
             order = reserve(relational, {product: 2})
-            sell = [lambda: surely(relational, lambda unit: unit.stock.commit(order, at=NOW))] * 3  # noqa: B023  - called at once
-            free = [lambda: surely(relational, lambda unit: unit.stock.release(order))] * 3  # noqa: B023  - called at once
+            sell = [lambda: surely(relational, lambda unit: unit.stock.commit(order, at=NOW))] * 3  # noqa: B023  - called in its iteration
+            free = [lambda: surely(relational, lambda unit: unit.stock.release(order))] * 3  # noqa: B023  - called in its iteration
             ends = together([*sell, *free])
             assert sorted(map(len, ends)) == [0, 0, 0, 0, 0, 1]  # type: ignore[arg-type]  # errors have no length
             found = level(relational, product)

@@ -34,7 +34,7 @@ class Clock:
 
 
 class Setting(Struct, frozen=True):
-    """`leave` makes the listening of accounts expire."""
+    """The streams under test. After `leave`, these accounts are no longer listeners."""
 
     streams: Streams
     leave: Callable[[list[UUID]], object]

@@ -1,4 +1,4 @@
-"""Runs the engines until interrupted, or as long as the command given after `--`."""
+"""Runs the engines until interrupted, or until the command given after `--` ends."""
 
 import os
 import shlex

@@ -62,7 +62,7 @@ class Broker(ABC):
         return sink
 
     def prepared(self, place: str) -> Sink:
-        """A sink whose place exists, once the broker is ready."""
+        """Wait until the broker is ready. Returns a sink whose place exists and is safe."""
         sink = self.sink(place)
         assert wait_until(lambda: _made(sink), _LATEST)
         assert wait_until(lambda: self.is_safe(place), _LATEST)
@@ -73,7 +73,7 @@ class Broker(ABC):
         return True
 
     def received(self, place: str, count: int) -> list[Received]:
-        """Take all messages, after waiting for at least `count` of them."""
+        """Take all messages, after waiting for `count` of them; fewer if these do not arrive in time."""
         found: list[Received] = []
 
         def enough() -> bool:
@@ -107,8 +107,8 @@ class Rabbit(Broker):
             return found
 
     def is_safe(self, place: str) -> bool:
-        """Whether the queue's name is on disk. In its first second or two a crash would lose a quorum queue with all
-        confirmed messages (RabbitMQ 3.10.8).
+        """Whether the queue's name is on disk. Before that, for a second or two, a crash loses a new quorum queue with
+        all its confirmed messages (RabbitMQ 3.10.8).
         """
         names = list(self.server.folder.glob("mnesia/*/quorum/*/names.dets"))
         return any(place.encode() in file.read_bytes() for file in names)
@@ -183,7 +183,7 @@ class Kafka(Broker):
 
 
 class Webhooks(Broker):
-    """A receiver of webhooks in a separate process, which stores what it gets in an existing folder."""
+    """A receiver of webhooks in a separate process, which stores the events in `folder`, which must exist."""
 
     burst = 50
 
@@ -221,7 +221,7 @@ class Webhooks(Broker):
 
 
 def _end(consumer: Consumer, partition: TopicPartition) -> int:
-    """The end of a partition. Waits, since a broker that was just started may not lead all partitions yet."""
+    """The end offset of a partition. Waits, since a broker that has just started may not lead all partitions yet."""
     ends: list[int] = []
 
     def answered() -> bool:
@@ -238,7 +238,7 @@ def message(key: str, number: int, body: bytes = b"{}") -> Message:
 
 
 def in_order(received: list[Received]) -> dict[str, list[int]]:
-    """The numbers of each key in the order in which they were first received."""
+    """The message numbers of each key, in the order in which they were first received."""
     seen: dict[str, list[int]] = {}
     for one in received:
         number = int(one.id.removeprefix(f"{one.key}-"))
@@ -248,7 +248,7 @@ def in_order(received: list[Received]) -> dict[str, list[int]]:
 
 
 def send_all(sink: Sink, messages: list[Message]) -> None:
-    """Send like the relay: after a failure, again from the first message that is not confirmed."""
+    """Send like the relay: after a failure, resume at the first message that is not confirmed."""
     at, failure = 0, None
 
     def done() -> bool:

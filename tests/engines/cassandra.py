@@ -33,7 +33,7 @@ _LOGBACK = """<configuration>
 """
 _SEEDS = "org.apache.cassandra.locator.SimpleSeedProvider"
 _PASSWORD = "of this run"
-# OPTIONS of protocol 4, and the opcode of its answer, SUPPORTED. The port is opened last, when everything else is up.
+# OPTIONS of protocol 4, and the opcode of its answer, SUPPORTED. A node opens this port last, when it is ready.
 _ASK = bytes([4, 0, 0, 0, 5, 0, 0, 0, 0])
 _SUPPORTED = 6
 
@@ -44,7 +44,7 @@ def launch(home: Home) -> Server:
 
 
 def launch_quick(home: Home) -> Server:
-    """Start a node that needs half the CPU time to start and to create tables, but is not optimized with use."""
+    """Start a node with the C1 compiler only: half the CPU time to start and to create tables, but slower later."""
     return _launch(home, "-XX:TieredStopAtLevel=1")
 
 
@@ -69,7 +69,7 @@ class Growing:
         self.nodes: list[Server] = []
 
     def join(self, token: int) -> Server:
-        """Add a node. Returns when it owns its part of the ring, from this token down, and has the data of it."""
+        """Add a node. Returns when it owns the range of the ring that ends at this token, and has its data."""
         host = f"127.0.0.{len(self.nodes) + 1}"
         own = {
             "listen_address": host,
@@ -90,9 +90,9 @@ class Growing:
 
 
 def launch_ring(home: Home, nodes: int) -> list[Server]:
-    """Start a ring of nodes with equal parts. Each takes 600 MB and ten seconds.
+    """Start a cluster whose nodes own equal ranges. Each takes 600 MB of memory and ten seconds to start.
 
-    They are 127.0.0.1, 127.0.0.2 and so on, with the same port. The URL of each names all of them.
+    The nodes are 127.0.0.1, 127.0.0.2 and so on, with the same port. The URL of each names all of them.
     """
     port, storage = free_port(), free_port()
     hosts = [f"127.0.0.{number}" for number in range(1, nodes + 1)]
@@ -102,7 +102,7 @@ def launch_ring(home: Home, nodes: int) -> list[Server]:
     for number, host in enumerate(hosts):
         own = {"listen_address": host, "rpc_address": host, "storage_port": storage, "seed_provider": [seed]}
         token = {"initial_token": str(-(2**63) + number * (2**64 // nodes)), "auto_bootstrap": False}
-        # On a busy machine the usual 100 ms are too short for the nodes to find each other.
+        # On a busy machine the 100 ms of a single node are too short for the nodes to find each other.
         options = ("-XX:TieredStopAtLevel=1", "-Dcassandra.ring_delay_ms=4000", "-Xmx512m")
         ring.append(_start(home.folder(f"cassandra-{number}"), own | token, *options, url=url, host=host, port=port))
     return ring

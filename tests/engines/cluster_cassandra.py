@@ -31,7 +31,7 @@ def ring(cassandra_ring: list[Server]) -> list[Server]:
 
 @pytest.fixture(params=[0, 1, 2])
 def node(request: pytest.FixtureRequest, ring: list[Server]) -> Iterator[Server]:
-    """Each node once, since it depends on the data which node is asked first."""
+    """Each of the nodes in turn: the data decide which node is asked first."""
     yield ring[request.param]
     ring[request.param].resume()
     with closing(opened(ring[0].url)) as store:

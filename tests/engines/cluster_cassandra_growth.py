@@ -40,12 +40,12 @@ def ring() -> Iterator[cassandra.Growing]:
 
 
 def done(call: Callable[[], object]) -> None:
-    """Retry like the relay, since on a busy machine a node may be silent long enough to count as unavailable."""
+    """Retry the call like the relay: on a busy machine a node may be silent long enough to count as unavailable."""
     assert wait_until(lambda: works(call), 60)
 
 
 class Town:
-    """Readers, with the entries of their feeds that were acknowledged."""
+    """Readers, and the acknowledged entries of their feeds, by which the store is checked."""
 
     def __init__(self, store: CassandraFeeds) -> None:
         self.store = store
@@ -81,7 +81,7 @@ class Town:
             done(lambda: self.store.retract(made[0], owners, now()))
             for feed in self.feeds.values():
                 feed[made[1]] += 1
-            # For a second nodes may disagree on the owner of a range. So an entry may be late, but none may be lost.
+            # For about a second, nodes may disagree on the owner of a range: entries may be late, but none may be lost.
             done(lambda: None if wait_until(lambda: self._differs(owners[0]) is None, 30) else pytest.fail("lost"))
 
     def check(self) -> None:
@@ -129,7 +129,7 @@ def test_one_node_becomes_three_while_feeds_are_used(ring: cassandra.Growing) ->
             for token in TOKENS[1:]:
                 ring.join(token)
         town.check()
-    # Each read asks every replica, so also the one that has all data.
+    # At ALL each read asks every replica, including the one that has all data.
     with opened(first.url, read="ALL", copies="1") as store:
         town.store = store
         with town.going_on():

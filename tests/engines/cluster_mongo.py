@@ -1,6 +1,6 @@
-"""A MongoDB replica set of three: a member dies or freezes; secondaries are read from while they are late.
+"""A MongoDB replica set of three: a member dies or freezes; reads go to secondaries that are behind.
 
-Run by `make test-clusters`. `QUARTET_OWN_READS` sets how many reads the proof of own writes makes.
+Run by `make test-clusters`. `QUARTET_OWN_READS` sets the number of reads that check that clients see their own writes.
 """
 
 import logging
@@ -33,10 +33,10 @@ __all__ = ["counted"]
 TIMEOUT = timedelta(seconds=2.5)
 POOL = 4
 POSTS = 20
-# The least share of reads that go to a secondary, though half of the time one of the two applies nothing.
+# The minimum share of reads that a secondary answers, although one of the two applies nothing half of the time.
 SHARE = 0.3
 OWN_READS = int(os.environ.get("QUARTET_OWN_READS", "3000"))
-# The number of reads after which a secondary stops and resumes applying; stopping takes it up to a second.
+# A secondary stops applying operations every `OFTEN` reads, and resumes halfway. Stopping takes up to a second.
 OFTEN = 1500
 log = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ def wrote(store: DocumentStore, positions: read_your_writes.Positions, author: U
 
 
 def posts(store: DocumentStore, positions: read_your_writes.Positions, author: UUID) -> int:
-    """How many posts of the author a client with these positions sees."""
+    """The number of the author's posts that a client with these positions sees."""
     with read_your_writes.primary():
         read_your_writes.begin(positions, reads=True)
         return len(store.posts.page(before=None, limit=100, author=author))

@@ -22,7 +22,7 @@ from tests.engines.home import Home
 from tests.engines.kernel import wait_until
 
 TIMEOUT = timedelta(seconds=2)
-# The node timeout is one second; an election takes about one more.
+# Seconds. The node timeout is one second, and an election takes about one more.
 FAILOVER = 15
 MASTERS = 3
 
@@ -44,7 +44,7 @@ def cache(nodes: list[Server]) -> Iterator[Cache]:
 
 
 def owner_of(key: str) -> int:
-    """The number of the master that has the key at first."""
+    """The number of the master that has the key before any slot moves."""
     return key_slot(_tag(key).encode()) * MASTERS >> 14
 
 
@@ -78,7 +78,7 @@ def test_a_master_that_is_gone_is_replaced_and_nothing_it_lacks_is_served(
     with redis.client(nodes[0]) as master:
         assert master.wait(1, 5000) == 1
         replica.pause()
-        # Otherwise the replica would later read what was written to its connection.
+        # Otherwise the replica would read the drop from the buffers of its connection when it resumes.
         assert master.execute_command("CLIENT", "KILL", "TYPE", "replica") == 1
     cache.drop([dropped])
     end(nodes[0])

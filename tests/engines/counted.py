@@ -1,4 +1,4 @@
-"""An observer that counts where reads went."""
+"""An observer that counts reads by the server that answered."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from repositories import meter
 
 
 class Counted(meter.Observer):
-    """Counts reads by where they went, such as `replica`."""
+    """Counts what the meter counts by its last label, such as `replica`, or by its name if it has no labels."""
 
     def __init__(self) -> None:
         self.reads: dict[str, int] = {}

@@ -29,7 +29,7 @@ class Fleet(ABC, Generic[ServerT_co]):
     """The five servers and two brokers. Each is started when it is first needed."""
 
     def postgres(self) -> ServerT_co:
-        """Return PostgreSQL. The database role in its URL owns everything."""
+        """Return PostgreSQL. The database role in its URL is the superuser."""
         return self.server("QUARTET_RELATIONAL_URL")
 
     def mongo(self) -> ServerT_co:
@@ -72,7 +72,7 @@ class Fleet(ABC, Generic[ServerT_co]):
 
 
 class Engines(Fleet[Server]):
-    """Private servers, which may be killed and frozen. `quick` ones start faster and are slower later."""
+    """Private servers, which tests may kill and freeze. With `quick`, Cassandra starts faster and is slower later."""
 
     def __init__(self, *, quick: bool = False) -> None:
         self._launchers = _LAUNCH | _BROKERS | (_QUICK if quick else {})

@@ -1,4 +1,4 @@
-"""Becomes a server: changes the user, asks the kernel to be killed with the parent, then execs the command.
+"""Sets the user, asks the kernel for a signal at the parent's death, and execs the command of a server.
 
 Run as a separate program, since a `preexec_fn` may deadlock in a process that has threads.
 """
@@ -28,7 +28,7 @@ def _main() -> None:
     parent, death, user, *command = sys.argv[1:]
     if user:
         _become(int(user))
-    # After the change of user, which would clear this setting.
+    # Set it after the change of user, which clears it.
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(death), 0, 0, 0)
     if os.getppid() != int(parent):
         sys.exit("the parent is gone")

@@ -53,7 +53,7 @@ def sweep() -> None:
 
 
 def _hold(path: Path) -> int:
-    """Lock the owner file before renaming it to its name, so that no sweep sees it without the lock."""
+    """Create and lock the owner file under another name, then rename it, so that no sweep finds it unlocked."""
     unnamed = path / f"{_OWNER}.new"
     lock = os.open(unnamed, os.O_CREAT | os.O_RDWR, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
@@ -62,7 +62,7 @@ def _hold(path: Path) -> int:
 
 
 def _is_ours(path: Path) -> bool:
-    """Tell whether it is a directory of this user, since anybody can write to the temporary directory."""
+    """Tell whether the path is a directory of this user: anybody can write to the temporary directory."""
     try:
         return path.is_dir() and not path.is_symlink() and path.lstat().st_uid == os.getuid()
     except OSError:

@@ -1,4 +1,4 @@
-"""Processes and ports, by way of the kernel."""
+"""Processes, by /proc and signals, and free ports."""
 
 import os
 import random
@@ -21,7 +21,7 @@ class Process(NamedTuple):
     start: int
 
     def alive(self) -> bool:
-        """Tell whether it still runs; a zombie does not."""
+        """Tell whether it still runs. A zombie does not count as running."""
         fields = _stat(self.pid)
         return fields is not None and int(fields[19]) == self.start and fields[0] not in "ZX"
 
@@ -32,7 +32,7 @@ class Process(NamedTuple):
 
 
 def _stat(pid: int) -> list[str] | None:
-    """Return the fields of /proc/PID/stat from the state on, or None without such a process."""
+    """Return the fields of /proc/PID/stat from the state on, or None if the process does not exist."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
@@ -41,7 +41,7 @@ def _stat(pid: int) -> list[str] | None:
 
 
 def process(pid: int) -> Process | None:
-    """Look a process up."""
+    """Return the process with this id, or None if it does not exist."""
     fields = _stat(pid)
     return Process(pid, int(fields[19])) if fields else None
 
@@ -60,7 +60,7 @@ def descendants(pid: int) -> list[Process]:
 
 
 def freeze(root: Process) -> list[Process]:
-    """Stop a process, then its descendants, and return these. A stopped parent starts no more children."""
+    """Stop a process first, so that it starts no more children, then its descendants. Returns the descendants."""
     root.send(signal.SIGSTOP)
     wait_until(lambda: (_stat(root.pid) or "Z")[0] in "TtZX", 5)
     family = descendants(root.pid)

@@ -22,9 +22,9 @@ def launch(home: Home) -> Server:
 
 
 def launch_set(home: Home, members: int) -> list[Server]:
-    """Start a replica set. It elects another primary after three seconds. Each member takes 150 MB.
+    """Start a replica set, with an election timeout of three seconds. Each member takes 150 MB of memory.
 
-    The URL of each names all of them. The first is the primary at first.
+    The URL of each member names all of them. The first one begins as the primary.
     """
     ports = [free_port() for _ in range(members)]
     url = f"mongodb://{','.join(f'127.0.0.1:{port}' for port in ports)}/quartet?replicaSet=rs0"
@@ -33,8 +33,9 @@ def launch_set(home: Home, members: int) -> list[Server]:
         for port in ports
     ]
     hosts = [{"_id": number, "host": f"127.0.0.1:{port}"} for number, port in enumerate(ports)]
-    # No chaining, since a secondary that applies nothing could starve another one, and with it majorities. The timeout
-    # of heartbeats is short, since a new primary waits for that of a frozen member before it accepts writes.
+    # No chaining: a secondary that replicates from one that applies nothing would fall behind too, and no write would
+    # reach a majority. The heartbeat timeout is short, since a new primary waits for the heartbeat of a frozen member
+    # to time out before it accepts writes.
     settings: dict[str, object] = {"electionTimeoutMillis": 3000, "heartbeatIntervalMillis": 500}
     settings |= {"heartbeatTimeoutSecs": 1, "chainingAllowed": False}
     with _connect(ports[0]) as client:
@@ -91,7 +92,7 @@ def _is_primary(port: int) -> bool:
 
 
 def _answers(port: int) -> bool:
-    """Tell whether the server is ready: it is in no replica set yet, or has a state in it."""
+    """Tell whether the server is ready: not yet in a replica set, or a primary or secondary of one."""
     hello = _hello(f"127.0.0.1:{port}")
     return any(hello.get(name) for name in ("isreplicaset", "isWritablePrimary", "secondary"))
 

@@ -46,7 +46,7 @@ def launch_standby(home: Home, primary: Server) -> Server:
 
 
 def promote(standby: Server) -> None:
-    """Make it the primary of the next timeline."""
+    """Promote the standby to a primary, on the next timeline."""
     with psycopg.connect(standby.url, autocommit=True) as connection:
         connection.execute("SELECT pg_promote()")
 

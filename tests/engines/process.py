@@ -11,7 +11,8 @@ from .guard import guarded
 from .home import record
 from .kernel import Process, descendants, destroy, freeze, process, wait_gone, wait_until
 
-# A server is killed with the thread that started it, so one thread that lives as long as the process starts them all.
+# The kernel kills a server when the thread that started it ends. So one thread, which lives as long as this process,
+# starts all servers.
 _STARTER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engines")
 _KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "TZ")
 

@@ -14,7 +14,7 @@ Send = Callable[[asyncio.StreamWriter, bytes], Awaitable[None]]
 
 DELAY_SECONDS = 1.0
 _CHUNK = 1 << 16
-# With this value of SO_LINGER, closing a connection resets it, whatever is in transit.
+# With this value of SO_LINGER, closing a connection resets it and discards unsent data.
 _AT_ONCE = struct.pack("ii", 1, 0)
 
 
@@ -51,9 +51,9 @@ class Proxies:
 
 
 class Proxy:
-    """`behind` is the server's URL, `url` the same through this proxy. There is at most one fault at a time.
+    """A proxy for one server. `behind` is the server's URL, `url` the same through this proxy.
 
-    Connections that survive a fault continue after it.
+    At most one fault is active at a time. Connections that survive a fault continue after it.
     """
 
     def __init__(self, url: str, run: Callable[[Coroutine[Any, Any, None]], None]) -> None:
@@ -127,7 +127,9 @@ class Proxy:
             self._open.discard(writer)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, send: Send) -> None:
-        """Copy data with the current delay. It models latency, not bandwidth: each chunk is delayed independently."""
+        """Copy data, with the delay of the current fault. Each chunk is delayed independently, so bandwidth is not
+        limited.
+        """
         under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
 
         async def deliver() -> None:

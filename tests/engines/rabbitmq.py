@@ -71,7 +71,7 @@ def _launch(home: Home, folder: Path, more: str) -> Server:
             "RABBITMQ_LOG_BASE": str(folder),
             "RABBITMQ_LOGS": "-",
             "ERL_EPMD_PORT": names.url,
-            # The port for other nodes. It is fixed by default, so a second server would end at once.
+            # The port for other nodes. The default is a fixed port, so a second server could not start.
             "RABBITMQ_DIST_PORT": str(free_port()),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 +A 8",
             # Makes the script exec the server instead of waiting for it.
@@ -85,7 +85,7 @@ def _launch(home: Home, folder: Path, more: str) -> Server:
 
 
 def _names(home: Home) -> Server:
-    """Start an Erlang port mapper. Its URL is just its port."""
+    """Start an Erlang port mapper. Its `url` is only its port."""
     port, binary = free_port(), shutil.which("epmd")
     if binary is None:
         raise EngineMissing("epmd", "the distribution's package erlang-base")

@@ -15,7 +15,7 @@ from .installed import executable, installed
 from .kernel import free_port, wait_until
 from .process import Server
 
-# One for each process of a parallel test run.
+# One database for each process of a parallel test run.
 DATABASES = 64
 _SLOTS = 1 << 14
 _NODE = ["--save", "", "--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--maxmemory", "64mb"]
@@ -96,7 +96,7 @@ def client(server: Server) -> Any:
 
 
 def socket_of(server: Server) -> Path:
-    """The Unix socket on which it also listens."""
+    """The Unix socket on which the server listens, besides its port."""
     return server.folder / "redis.sock"
 
 
@@ -120,7 +120,7 @@ def _port(server: Server) -> int:
 
 
 def _knows(client: Any, nodes: int) -> bool:
-    """Whether the node has completed the handshake with all nodes."""
+    """Whether the node knows all nodes and has completed the handshake with them."""
     lines = client.execute_command("CLUSTER", "NODES", **_RAW).decode().splitlines()
     return len(lines) == nodes and not any("handshake" in line for line in lines)
 

@@ -56,7 +56,7 @@ class Host:
 
 
 class Shared(Fleet[Reachable]):
-    """The engines of a host, for the process with this number, which gets a separate database on both Redis servers.
+    """The engines of a host, for the process with this number. It has its own database number on both Redis servers.
 
     On the other engines tests create databases and keyspaces with unique names.
     """
@@ -67,7 +67,7 @@ class Shared(Fleet[Reachable]):
         self._known: dict[str, Address] = {}
 
     def begin(self, *, kafka: bool = False) -> None:
-        """Start all engines without waiting for them. The first process also downloads the jars of Kafka."""
+        """Start all engines without waiting for them. With `kafka`, the first process also downloads Kafka's jars."""
         threading.Thread(target=self._begin, kwargs={"kafka": kafka}, name="engines-begin", daemon=True).start()
 
     def _begin(self, *, kafka: bool) -> None:

@@ -1,4 +1,4 @@
-"""The cache behind its breaker while Redis is frozen, dead and back: no deadline is spent twice, nothing stale read."""
+"""The cache behind its breaker while Redis is frozen, dead and back: few deadlines are spent, nothing stale is read."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -76,7 +76,7 @@ def test_an_outage_costs_a_few_deadlines_and_then_next_to_nothing(
 
 
 def test_a_frozen_cache_comes_back_without_what_was_written_meanwhile(own_engines: Engines, cache: Cache) -> None:
-    """Two processes: one cannot drop a key, and the other does not read it, since both noticed the outage."""
+    """One process could not drop a key. Another one does not get the old value, since it noticed the outage too."""
     another = open_cache(own_engines.cache().url, timeout=TIMEOUT, pool=2)
     writer, reader = Breaker(cache, interval=0.1), Breaker(another, interval=0.1)
     key = f"{uuid4()}"
@@ -107,7 +107,7 @@ def test_a_fill_that_was_under_way_when_the_cache_froze_stores_nothing_old(own_e
 def test_what_was_written_while_the_breaker_was_open_is_dropped_soon_without_a_call(
     own_engines: Engines, cache: Cache
 ) -> None:
-    """A process that made no call during the outage reads the new value, without another call of the writer."""
+    """The writer delivers the drop in the background, so a process that made no call during the outage sees it."""
     another = open_cache(own_engines.cache().url, timeout=TIMEOUT, pool=2)
     writer, key = Breaker(cache, failures=2, pay_every=0.1), f"{uuid4()}"
     cache.fill({key: Fill(lease(cache, key), Value(b"old"), 60)})

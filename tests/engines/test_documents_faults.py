@@ -1,4 +1,4 @@
-"""MongoDB refused, frozen, killed: calls end in time, nothing acknowledged is lost, and the adapter recovers."""
+"""MongoDB refused, frozen or killed: calls end in time, nothing acknowledged is lost, and the adapter recovers."""
 
 import itertools
 import time
@@ -133,7 +133,7 @@ def test_frozen(server: Server, store: DocumentStore) -> None:
 
 
 def test_frozen_inside_a_transaction(server: Server, store: DocumentStore) -> None:
-    """The transaction would lock the post for up to a minute: for comments, and for relays that claim its events."""
+    """An open transaction would lock the post for up to a minute, for comments and for relays that claim its events."""
     post = published(store)
 
     def announce(comment: Comment) -> Event:
@@ -148,7 +148,7 @@ def test_frozen_inside_a_transaction(server: Server, store: DocumentStore) -> No
 
 
 def test_a_transaction_is_tried_again_when_a_router_says_so(store: DocumentStore) -> None:
-    """A router reports that documents moved to another shard by an error label, with various codes."""
+    """A router (mongos) reports by an error label, with various codes, that documents moved to another shard."""
     post = published(store)
     moved = {"errorLabels": ["TransientTransactionError"]}
     said = [OperationFailure("the epoch has changed", 13388, moved), OperationFailure("it was aborted", 251, moved)]

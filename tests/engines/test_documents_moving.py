@@ -1,4 +1,4 @@
-"""Changes that MongoDB's change stream reports around the time of a snapshot are carried over with the next one."""
+"""Changes that MongoDB's change stream reports around the time of a snapshot are among those of the next."""
 
 from contextlib import closing
 from pathlib import Path

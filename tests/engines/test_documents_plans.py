@@ -37,7 +37,7 @@ POST, MIDDLE = POSTS[0].id, POSTS[MANY // 2].id
 
 
 def settle(store: DocumentStore) -> None:
-    """Claim events, and do with them everything that a relay may do."""
+    """Claim events, and settle them in each way that a relay may."""
     released, postponed, dead, *dispatched = store.outbox.claim(now=at(99), lease_until=at(100), limit=5)
     store.outbox.release([released])
     store.outbox.postpone(postponed, due=at(100), attempts=1)
@@ -161,7 +161,8 @@ def test_reads_use_an_index(store: DocumentStore, profiled: Callable[[], list[di
     assert sum(note.get("docsExamined", 0) for note in notes) <= most
 
 
-# Each read, and how many index keys it may examine: two per author, to enter and to leave, and some per post returned.
+# Each read, and how many index keys it may examine: two per author, on entering and on leaving the author's range, and
+# some per post returned.
 PULLS: dict[str, tuple[int, Callable[[DocumentStore], Any]]] = {
     "few": (2 * 50 + 10, lambda s: s.posts.by_authors(AUTHORS, limit=5)),
     "few below": (2 * 50 + 10, lambda s: s.posts.by_authors(AUTHORS, before=MIDDLE, limit=5)),

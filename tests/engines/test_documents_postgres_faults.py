@@ -110,7 +110,7 @@ def test_a_transaction_left_open_holds_up_only_its_own_post(url: str, store: Doc
 
 
 def test_nothing_is_left_behind_whoever_races(url: str) -> None:
-    """Deleted documents leave no rows and events; the others keep no leases and have correct counts."""
+    """Deleted documents leave no rows and no events. The others are not left in flight and have correct counts."""
     with closing(open_store(url, timeout=PATIENT, pool=16)) as store:
         store.migrate()
         posts = [published(store, tags=(f"t{n % 3}",)) for n in range(8)]

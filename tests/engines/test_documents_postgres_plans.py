@@ -29,7 +29,7 @@ from tests.engines import Shared
 from tests.engines.explained import Explained, explained, nodes, rows
 from tests.engines.test_documents_plans import MANY, MIDDLE, POST, PRODUCTS, PULLS, READS, fill
 
-# The most rows sorted: those of a page or a batch, one for each author, and the values of facets.
+# The maximum of sorted rows: those of a page or a batch, one for each author, or the values of facets.
 SORTED = 700
 # Rows that are locked first are examined twice. For prices, the planner assumes no correlation with the age of products
 # and reads the newest until the page is full; here prices rise with the age.

@@ -1,4 +1,4 @@
-"""The test engines keep their data in a crash, and leave nothing behind when the test run itself crashes."""
+"""The test engines keep their data when they crash, and leave nothing behind when the test run crashes."""
 
 import os
 import select

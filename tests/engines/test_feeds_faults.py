@@ -1,4 +1,4 @@
-"""Cassandra refused, silent, frozen, killed and restarted; and features of Cassandra alone: expiry and markers."""
+"""Cassandra refused, silent, frozen, killed and restarted; and what only this adapter has: expiry and markers."""
 
 import socket
 import threading
@@ -91,7 +91,7 @@ def test_a_server_that_freezes_and_goes_on(server: Server, feeds: CassandraFeeds
         assert_ends(call)
     server.resume()
     for call in calls(feeds):
-        assert wait_until(lambda: works(call), 60)  # noqa: B023 - called at once
+        assert wait_until(lambda: works(call), 60)  # noqa: B023 - called in its iteration
 
 
 def test_a_server_that_is_frozen_at_the_first_call(server: Server) -> None:
@@ -152,7 +152,7 @@ def test_acknowledged_writes_survive_a_crash(server: Server, feeds: CassandraFee
         try:
             for _ in range(2):
                 before = len(acknowledged)
-                assert wait_until(lambda: len(acknowledged) > before + 100, 20)  # noqa: B023 - called at once
+                assert wait_until(lambda: len(acknowledged) > before + 100, 20)  # noqa: B023 - called in its iteration
                 server.kill()
                 server.start()
                 before = len(acknowledged)
@@ -197,7 +197,7 @@ def test_an_entry_lives_for_what_is_left_of_the_retention(feeds: CassandraFeeds)
 
 
 def test_a_marker_outlives_its_bucket(server: Server, feeds: CassandraFeeds) -> None:
-    """If a marker expired before the entries, these would be lost. The expiry of a marker cannot be read."""
+    """Entries without a marker are not found. TTL() cannot read a marker's expiry, so the entries expire here."""
     short = open_feeds(server.url, retention=timedelta(seconds=1))
     assert wait_until(lambda: answers(short), 10)
     owner = uuid4()

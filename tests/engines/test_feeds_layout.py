@@ -1,4 +1,4 @@
-"""What `migrate` finds and makes in a keyspace; the size of entries; the text of statements."""
+"""What `migrate` finds and creates in a keyspace; the size of entries on disk; the text of statements."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -157,7 +157,7 @@ def test_compaction_windows_follow_the_width(open_feeds: Open, days: int, retent
 
 @pytest.mark.proof
 def test_an_entry_takes_no_more_room_than_the_layout_reckons(open_feeds: Open, server: Reachable) -> None:
-    """The size is measured on disk, uncompressed, since that is what counts for a partition."""
+    """The size is measured on disk without compression, since the limits of a partition are in such bytes."""
     feeds, owner, count = open_feeds(), uuid4(), 20_000
     feeds.migrate()
     tables = {
@@ -181,7 +181,7 @@ def test_an_entry_takes_no_more_room_than_the_layout_reckons(open_feeds: Open, s
         folder = server.folder / "data" / feeds._plan._keyspace
         # A busy server may have flushed a part of the entries earlier.
         least = reckoned / 2 * entries
-        assert wait_until(lambda: size_of(folder, table) > least, 30), table  # noqa: B023 - called at once
+        assert wait_until(lambda: size_of(folder, table) > least, 30), table  # noqa: B023 - called in its iteration
         measured = size_of(folder, table) / entries
         print(f"{table}: {measured:.1f} bytes an entry")  # noqa: T201 - shown on failure
         assert measured <= reckoned

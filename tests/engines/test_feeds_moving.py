@@ -1,4 +1,4 @@
-"""Moves of feeds when a Cassandra batch becomes visible in parts: the note of a change before its removal."""
+"""Moves of feeds in Cassandra: a batch that becomes visible in parts, and moves that overlap an earlier one's end."""
 
 import threading
 import time

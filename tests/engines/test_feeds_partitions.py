@@ -1,4 +1,4 @@
-"""PostgreSQL's partitions of feeds: created ahead, or by a write that misses one, and dropped after the retention."""
+"""The partitions of feeds in PostgreSQL: created ahead or by a write that needs one, dropped after the retention."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -92,7 +92,7 @@ def test_many_days_of_retention_are_tens_of_partitions(url: str, opened: Open) -
 
 
 def test_a_write_makes_what_it_misses_and_loses_none_of_its_rows(url: str, opened: Open, feeds: PostgresFeeds) -> None:
-    """Concurrently by four clients; also for a time far ahead, since clocks may be wrong."""
+    """Four clients write concurrently, also posts dated far in the future, since clocks may be wrong."""
     owner, posts = uuid4(), [post(), *(post(-age * DAY) for age in (100, 200, 300))]
     clients = [opened() for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:

@@ -60,7 +60,7 @@ def test_a_server_that_freezes_and_goes_on(server: Server, feeds: PostgresFeeds)
             ended.result()
     server.resume()
     for call in calls(feeds):
-        assert wait_until(lambda: works(call), 20)  # noqa: B023 - called at once
+        assert wait_until(lambda: works(call), 20)  # noqa: B023 - called in its iteration
 
 
 def test_a_push_that_is_killed_half_way_may_be_repeated(server: Server, feeds: PostgresFeeds) -> None:

@@ -32,7 +32,7 @@ Statement = tuple[str, Any]
 
 
 class Data:
-    """All owners have the same posts and activities, one in 18 hours."""
+    """The rows: each owner has the same posts and activities, one in 18 hours."""
 
     def __init__(self) -> None:
         self.owners = [uuid4() for _ in range(OWNERS)]
@@ -80,7 +80,7 @@ def feeds(url: str, data: Data) -> Iterator[PostgresFeeds]:
     feeds.close()
 
 
-# Each with the most partitions of a table that its statements may read.
+# Each read, and how many partitions of a table its statements may read.
 READS: dict[str, tuple[Callable[[PostgresFeeds, Data], object], int]] = {
     "feeds.home_page": (lambda feeds, d: feeds.home_page(d.owner, limit=10), 3),
     "feeds.home_page, its middle": (lambda feeds, d: feeds.home_page(d.owner, before=d.posts[60].post_id, limit=10), 2),
@@ -154,7 +154,7 @@ def test_statements(feeds: PostgresFeeds, url: str, data: Data, sent: list[State
     assert sent
     for sql, parameters in sent:
         nodes = list(_nodes(_plan(url, sql, parameters)))
-        # A scan that saw no row and has no condition is of the empty partition that was created ahead.
+        # A scan without rows and without a condition is that of the empty partition which was created ahead.
         scans = [node for node in nodes if "Relation Name" in node and (_how(node) or _seen(node))]
         assert [node["Relation Name"] for node in scans if not re.search("owner|author", _how(node))] == []
         looked_into = {node["Relation Name"] for node in scans if node["Actual Loops"]} - {"feeds_trimmed"}

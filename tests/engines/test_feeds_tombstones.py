@@ -1,6 +1,6 @@
-"""The cost of reading feeds with many deletions: tombstones and statements, by the server's own traces.
+"""The cost of reading feeds with many deletions: the tombstones read, from the server's traces, and the statements.
 
-`QUARTET_TOMBSTONES` sets the number of deletions in a feed; 100,000 in the long form.
+`QUARTET_TOMBSTONES` sets the number of deletions in a feed; the long form of the proof makes 100,000.
 """
 
 import os
@@ -50,7 +50,7 @@ def burst(count: int, authors: list[UUID]) -> list[PostRef]:
 
 
 class Reader:
-    """Reads pages, and reports the live rows and tombstones that each statement read, from the server's traces."""
+    """Reads pages, and reports how many tombstones each statement passed, from the server's traces."""
 
     def __init__(self, feeds: CassandraFeeds, monkeypatch: pytest.MonkeyPatch) -> None:
         self._link = feeds._link

@@ -1,4 +1,4 @@
-"""Each store names the servers that it has seen, without a call."""
+"""Each store lists the servers that it has seen, without a call to them; PostgreSQL also those that are away."""
 
 import pytest
 
@@ -33,7 +33,7 @@ def test_every_store_names_its_servers(engines: Shared) -> None:
 
 
 def test_those_of_postgresql_that_are_away_are_named_too(engines: Shared) -> None:
-    """With several hosts, each is asked. A host on which nothing listens is away."""
+    """With several hosts in the URL, each is asked. Nothing listens on the first."""
     url = engines.postgres().url.replace("127.0.0.1:", "127.0.0.1:1,127.0.0.1:", 1)
     container = build(Settings(relational_url=url, relational_timeout=10.0))
     try:

@@ -1,4 +1,4 @@
-"""Redis with a replica that takes over: by an address that moves, and by Sentinel."""
+"""Redis with a replica that takes over: behind an address that moves to it, and with Sentinel."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -197,7 +197,7 @@ def test_sign_ins_that_the_replica_has_missed_are_counted_once(pair: Pair, addre
 
 
 def test_who_comes_while_a_move_switches_waits_for_its_end(pair: Pair) -> None:
-    """The mover may have died: then the pause expires."""
+    """If the mover has died, the pause that it set expires."""
     with closing(opened(pair.master.url)) as store:
         ended = added(store, b"ended")
     now = datetime.now(UTC)
@@ -215,7 +215,7 @@ def test_who_comes_while_a_move_switches_waits_for_its_end(pair: Pair) -> None:
 
 
 def among(noted: Sequence[Ending]) -> NotedEndings:
-    """Read the endings of a growing list like those of the relational store."""
+    """Return a function that reads endings from this growing list, in the order of the relational store."""
 
     def place(ending: Ending) -> tuple[datetime, UUID]:
         return ending.noted_at, ending.id
@@ -256,7 +256,7 @@ def test_a_store_that_takes_no_writes_says_so(pair: Pair) -> None:
 def test_a_master_that_was_a_replica_for_a_while_is_greeted_before_it_answers(
     own_engines: Engines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It has kept the connection open, so only its replication history shows the change."""
+    """The connection stayed open, so only the server's replication id shows that it was a replica."""
     monkeypatch.setattr("repositories.hot.redis.link._ROLE_SECONDS", 0)
     server = own_engines.sessions()
     greeted: list[str] = []

@@ -27,7 +27,7 @@ LIMIT = TIMEOUT.total_seconds() + SLACK
 
 
 class Role(Struct, frozen=True):
-    """One of the two stores, with a call that reads and one that writes. `another` opens one for other URLs."""
+    """The session store or the cache, with a call that reads and one that writes. `another` opens it at another URL."""
 
     server: Server
     another: "Callable[..., Role]"
@@ -243,7 +243,7 @@ def test_acknowledged_sessions_survive_a_crash_and_ended_ones_do_not_come_back(
 ) -> None:
     server = own_engines.sessions()
     with client(server) as redis:
-        # With `everysec` Redis delays writes to the file while an fsync runs, but not its answers.
+        # With `everysec` Redis delays writes to its file while an fsync runs, but acknowledges them at once.
         redis.config_set("appendfsync", "always")
     stop = threading.Event()
     with ThreadPoolExecutor(4) as threads:
@@ -283,7 +283,7 @@ def write_until(stop: threading.Event, sessions: SessionStore) -> tuple[Acknowle
 
 
 def test_a_server_that_became_a_replica_is_left_at_once(role: Role) -> None:
-    """Another server may have its address by now. Both writes are scripts."""
+    """The address may lead to another server by now. The writes of both stores are scripts, hence `evalsha`."""
     with client(role.server) as redis:
         own = redis.client_id()
         role.write()

@@ -25,7 +25,7 @@ from tests.unit.test_interleavings import (
 )
 
 SCENES = [a_writer_dies]
-# These use the same scripts and statements. In CI all of them run on the embedded adapter.
+# These use the same scripts and statements, so they run with the proofs only. In CI the embedded adapter runs all.
 MORE = [
     page_written_through,
     two_writers,

@@ -183,7 +183,7 @@ def test_a_hundred_threads_of_two_processes_on_one_cold_key_are_one_load(engines
 
 
 def test_what_another_server_process_has_stored_is_not_read(engines: Shared, cache: Cache) -> None:
-    """Like after a restart from a file, or on a promoted replica: the last drops may be missing."""
+    """A server restarted from a file or promoted from a replica may have missed the last drops."""
     key = f"key {uuid4()}"
     [lease] = cache.lease({key: b""})
     assert isinstance(lease, bytes)

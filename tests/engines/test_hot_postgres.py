@@ -23,7 +23,7 @@ FOREVER = timedelta(hours=1)
 
 
 class Woken:
-    """Records the accounts that the store reports to have got an event. `any` counts reports without accounts."""
+    """Records the accounts of which the store reports an event. `any` counts reports that name no accounts."""
 
     def __init__(self) -> None:
         self.ids: list[UUID] = []
@@ -54,7 +54,7 @@ def test_who_waits_is_woken_by_another_process_also_after_its_connection_was_los
                 "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' "
                 "AND datname = current_database()"
             )
-        # Reports without accounts (look for events of all): while it does not listen, and when it listens again.
+        # Reports without accounts (any may have an event) come while it does not listen, and when it listens again.
         assert wait_until(lambda: woken.any >= 3, 10)
         theirs.append([ada], event("two"))
         assert wait_until(lambda: woken.ids == [ada, ada], 10)
@@ -74,7 +74,7 @@ def test_many_are_named_in_several_notifications(shared: str) -> None:
 
 
 def test_an_event_is_kept_when_no_notification_can_be_sent(shared: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server refuses names of channels beyond 63 bytes, as it refuses all notifications when its queue is full."""
+    """The server refuses the overlong name of the channel, as it refuses all notifications when its queue is full."""
     monkeypatch.setattr(wakes, "_CHANNEL", "x" * 64)
     ada = uuid4()
     with closing(open_streams(shared, timeout=PATIENT, pool=2)) as streams:
@@ -97,7 +97,7 @@ def test_behind_a_pooler_nobody_is_woken(shared: str) -> None:
 
 
 def test_a_hub_gives_an_event_when_it_is_woken(shared: str) -> None:
-    """Without a notification it would look for events only every hour."""
+    """Without a notification the hub would look for events only every hour."""
     limits = LiveLimits(2, poll=FOREVER, quiet=FOREVER, check=FOREVER)
     with ExitStack() as stack:
         sessions, stores = opened(shared, stack, PATIENT)

@@ -121,7 +121,7 @@ def test_refused_and_frozen(server: Server, url: str, hot: tuple[SessionStore, C
 
 
 def test_a_server_that_takes_no_writes(url: str, hot: tuple[SessionStore, CacheStores]) -> None:
-    """It still finds sessions; writes raise `Unavailable`, as with Redis."""
+    """A read-only database still finds sessions. Writes raise `Unavailable`, as with Redis."""
     sessions, stores = hot
     made, digest = session(), uuid4().bytes
     sessions.add(made, digest)
@@ -185,7 +185,7 @@ def test_the_death_of_one_process_empties_the_cache_and_brings_no_session_back(
     with pytest.raises(psycopg.OperationalError):
         killed.execute("SELECT pg_sleep(20)")
     killed.close()
-    # New connections are refused until all other backends have ended, which may answer until then.
+    # New connections are refused until all other backends have ended. Until then these may still answer.
     assert wait_until(partial(lets_in, url), 20)
     assert wait_until(partial(works, sessions.ping), 20)
     assert wait_until(partial(works, stores.cache.ping), 20)

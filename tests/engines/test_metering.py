@@ -1,4 +1,4 @@
-"""The meter counts the commands that the servers see, by statistics of the engine or by a trace of the protocol."""
+"""The meter counts as many commands as the servers see, by the engine's statistics or a trace of the protocol."""
 
 import contextlib
 import os
@@ -84,7 +84,7 @@ def feeds(engines: Shared) -> Iterator[FeedStore]:
 
 
 def test_a_read_is_one_prepared_statement_and_nothing_else(relational: RelationalStore, tmp_path: Path) -> None:
-    """No BEGIN, no test of the connection, and no statement is parsed again."""
+    """There is no BEGIN, no test of the connection, and no statement is parsed again."""
     ids = register(relational, 2)
 
     def read() -> None:
@@ -153,7 +153,7 @@ def test_every_command_to_mongo_is_counted(documents: DocumentStore) -> None:
 
 
 def sent_to_mongo(documents: Any) -> int:
-    """The number of operations. Commands are not counted, since drivers monitor the server by commands."""
+    """The number of operations. Commands are not counted, since the driver's monitoring sends some too."""
     found = documents._connection.client.admin.command("serverStatus")["opcounters"]
     return sum(int(found[name]) for name in ("query", "getmore", "insert", "update", "delete"))
 

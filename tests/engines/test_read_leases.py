@@ -20,7 +20,7 @@ TIMEOUT = timedelta(seconds=5)
 
 
 class Process:
-    """A client with its own memory. `waits` records its waits, which it skips unless `really`."""
+    """A client with its own memory, like a process. `waits` records its waits in seconds; it only waits if `really`."""
 
     def __init__(self, url: str, *, really: bool = False) -> None:
         self.waits: list[float] = []
@@ -70,7 +70,7 @@ def redis(engines: Shared) -> Iterator[Redis]:
 
 @pytest.fixture
 def key(make: Make) -> str:
-    """An unused name, once all earlier read leases of the store have expired."""
+    """An unused name. All earlier read leases of the store have expired."""
     name, process = f"near:{uuid4()}", make()
     assert soon(lambda: not process.waits_for(name))
     return name
@@ -80,7 +80,7 @@ def test_only_who_drops_a_part_of_what_was_lent_waits(make: Make, key: str) -> N
     one, other, third = make(), make(), make()
 
     def waits(page: str) -> list[bool]:
-        """Whether a writer waits that drops nothing of the page, a part and another key, a part, or the page itself."""
+        """Whether a writer waits that drops an unrelated key, this and a part, another part, and the page itself."""
         parts = tuple(f"{page}:{n}" for n in range(3))
         assert all(one.store(part) for part in parts)
         assert one.store(page, parts=parts)
@@ -94,7 +94,7 @@ def test_only_who_drops_a_part_of_what_was_lent_waits(make: Make, key: str) -> N
             third.waits_for(page),
         ]
 
-    # A lease is short, and on a busy machine may have expired before all are dropped.
+    # Retry it: on a busy machine the short lease may expire before everything is dropped.
     assert soon(lambda: waits(f"{key}:{uuid4()}") == [False, True, True, True])
 
 

@@ -209,7 +209,7 @@ def test_kafka_asks_for_no_more_behind_what_is_too_large(kafka: Kafka) -> None:
 
 
 def test_kafka_whose_limit_is_changed_meanwhile_goes_on(kafka: Kafka) -> None:
-    """The broker's refusal ends the producer. The next producer knows the new limit."""
+    """The broker's refusal closes the producer, which knows the former limit. The next producer reads the new one."""
     place = kafka.place()
     kafka.make(place)
     sink = kafka.prepared(place)

@@ -91,7 +91,7 @@ def test_a_lost_index_of_listeners_ends_the_epoch_at_the_next_prolonging(streams
 def test_numbers_that_a_promoted_replica_gives_again_are_a_loss_that_shows(
     own_engines: Engines, streams: Streams, redis: Redis
 ) -> None:
-    """The promoted replica has missed the second event, and has the server name of its master."""
+    """The replica missed the second event before it was promoted, and has the stored server name of its master."""
     ada = uuid4()
     streams.listen(ada)
     streams.append([ada], event(1))
@@ -191,7 +191,7 @@ def commands(redis: Redis) -> dict[str, int]:
 
 
 def test_one_epoch_for_all_who_begin_to_listen_at_once(streams: Streams) -> None:
-    """Listeners with another epoch would get a resync; the one with the newest position misses nothing."""
+    """Listeners with another epoch would get a resync. At least one has the stored epoch and misses nothing."""
     ada, start = uuid4(), threading.Barrier(4)
     found: list[Position] = []
 

@@ -1,6 +1,6 @@
-"""A receiver of webhooks as a process: stores correctly signed events in files, one per line. Arguments: port, folder.
+"""A receiver of webhooks: stores correctly signed events in files, one per line. Arguments: port, folder.
 
-Run as a separate program. It verifies signatures by the library of Standard Webhooks, and shares no code with Quartet.
+Run as a separate program. It verifies signatures with the library of Standard Webhooks and shares no code with Quartet.
 """
 
 import base64

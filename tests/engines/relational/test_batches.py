@@ -26,7 +26,7 @@ Begin = Callable[[], AbstractContextManager[Work]]
 
 @pytest.fixture
 def engine(engines: Shared) -> Iterator[Engine]:
-    """An engine whose connections have a timeline, as with a server that reports the position of its log."""
+    """An engine whose connections have a timeline, as if the server reported positions of its log."""
     url = new_database(engines.postgres())
 
     def connect() -> BoundedConnection:

@@ -1,4 +1,4 @@
-"""PostgreSQL with a standby that takes over, and writers that wait for a primary that is away."""
+"""PostgreSQL with a standby that takes over, and writes that wait for a primary that does not answer."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -42,7 +42,7 @@ def pair(own_engines: Engines, server: Server, url: str) -> Iterator[Pair]:
 
 
 def put(store: RelationalStore) -> UUID:
-    """Write a product's stock, acknowledged. Returns the product."""
+    """Write a product's stock. Returns the product once the write is acknowledged."""
     product = uuid4()
     with store.transaction() as unit:
         unit.stock.put(product, 1)
@@ -86,7 +86,7 @@ def test_a_frozen_writer_is_left_for_the_promoted_standby_and_not_returned_to(pa
 
 
 def test_who_waits_for_a_frozen_writer_is_let_go_when_another_has_taken_over(pair: Pair) -> None:
-    """The timeout is long, so nothing else ends the wait. Whether the write was committed is unknown."""
+    """The timeout is so long that only the failover ends the wait. Whether the write was committed is unknown."""
     with opened(pair.url, timeout=FAR, pool=POOL) as store, ThreadPoolExecutor(1) as thread:
         put(store)
         with closing(psycopg.connect(f"{pair.url}?target_session_attrs=read-write")) as holder:
@@ -122,12 +122,12 @@ def test_a_server_that_becomes_read_only_is_left_and_found_again(store: Relation
     put(store)
     with psycopg.connect(url, autocommit=True) as server:
         server.execute(f'ALTER DATABASE "{database}" SET default_transaction_read_only = on')
-        # Terminate open connections, as a pooler would, or a server that is demoted in place.
+        # Terminate the open connections, as a pooler does, or a server that is demoted in place.
         server.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'quartet'"
             " AND datname = current_database()"
         )
-        # Wait, since a backend that is told to terminate may still answer the next statement with that error.
+        # Wait, since a backend that was told to terminate may still answer the next statement with that error.
         gone = "SELECT FROM pg_stat_activity WHERE application_name = 'quartet' AND datname = current_database()"
         assert wait_until(lambda: not server.execute(gone).fetchall(), 20)
         try:

@@ -32,7 +32,7 @@ _STATES: tuple[FanoutState, ...] = ("done", "done", "done", "running", "pulled")
 
 
 class Data:
-    """`people[0]` follows all, and all follow `people[1]`."""
+    """The rows: `people[0]` follows everybody, and everybody follows `people[1]`."""
 
     def __init__(self) -> None:
         self.people = sorted(uuid4() for _ in range(PEOPLE))
@@ -142,7 +142,7 @@ def test_writes(store: RelationalStore, url: str, data: Data, name: str) -> None
 
 @pytest.mark.parametrize("number", [0, 5])
 def test_reader_state_looks_at_whichever_are_fewer(store: RelationalStore, url: str, data: Data, number: int) -> None:
-    """Of the pulled authors and the reader's followees, it reads the smaller set, also with the generic plan."""
+    """The generic plan too reads the smaller of two sets: the pulled authors and the reader's followees."""
     assert isinstance(store, PostgresRelational)
     with Recorder(store) as recorder:
         store.feed_activity.reader_state(data.people[number])
@@ -162,7 +162,7 @@ def test_reader_state_looks_at_whichever_are_fewer(store: RelationalStore, url: 
 def _read_whole(url: str, statement: Statement) -> list[str]:
     """The tables that one of the plans reads completely, even by an index.
 
-    The pulled authors and the signals are allowed: they are few, and needed every time.
+    The pulled authors and the signals are excepted: they are few, and needed by each call.
     """
     sql, values = statement
     numbers = {name: f"${number}" for number, name in enumerate(values, 1)}

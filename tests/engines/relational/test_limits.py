@@ -33,7 +33,7 @@ def test_open_connections_are_bounded(store: RelationalStore, url: str) -> None:
 
 
 def test_busy_connections_are_waited_for_no_longer_than_the_timeout(store: RelationalStore) -> None:
-    """Open transactions hold their connections; reads have separate ones."""
+    """Open transactions hold all connections for writes. Reads have separate connections."""
     entered, leave = threading.Barrier(POOL + 1), threading.Event()
 
     def hold() -> None:

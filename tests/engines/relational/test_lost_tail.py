@@ -1,4 +1,4 @@
-"""Writes lost in a failover of PostgreSQL are noticed by the process that wrote them, and when their clients return."""
+"""Writes lost in a failover of PostgreSQL are detected by the process that made them, and when their clients return."""
 
 from contextlib import closing
 from urllib.parse import urlsplit

@@ -1,4 +1,4 @@
-"""Money while PostgreSQL is killed: nothing acknowledged is lost, nothing happens twice, and totals stay correct."""
+"""Transfers while PostgreSQL is killed: no acknowledged one is lost, none happens twice, and totals stay correct."""
 
 import random
 import threading

@@ -26,7 +26,7 @@ from tests.engines.test_hot_postgres_faults import NOW as HOT_NOW
 from tests.engines.test_hot_postgres_faults import calls, event, session
 from tests.engines.test_hot_postgres_faults import opened as opened_hot
 
-# One server connection for all clients, so each transaction finds the session state that another has left.
+# All clients share one server connection, so each transaction would find session state that another one left.
 CONFIGURATION = """
 [databases]
 * = host=127.0.0.1 port={server} user=quartet

@@ -147,7 +147,7 @@ class Recorder:
 
 
 def scans(url: str, statements: list[Statement]) -> list[str]:
-    """The tables that the statements would scan completely."""
+    """The tables that the statements would read by a sequential scan."""
     found: list[str] = []
     with psycopg.connect(url) as connection:
         for sql, values in statements:

@@ -1,6 +1,6 @@
 """Reads on a standby: clients see their own writes, however late the standby is, and its failures cause no error.
 
-`QUARTET_OWN_READS` sets how many reads of own writes the proof under a replay delay makes.
+`QUARTET_OWN_READS` sets the number of reads in the test under a replay delay.
 """
 
 import logging
@@ -34,7 +34,7 @@ __all__ = ["counted"]
 OWN_READS = int(os.environ.get("QUARTET_OWN_READS", "300"))
 # The probability of a write before a read.
 WRITES = 0.03
-# The least share of reads that go to a standby, checked only with more than `MANY` reads.
+# The minimum share of reads that a standby answers, checked only with more than `MANY` reads.
 SHARE, MANY = 0.6, 5000
 log = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ def test_what_is_read_to_be_kept_or_to_decide_comes_from_the_primary(reader: Rea
     with read_your_writes.primary():
         read_your_writes.begin({}, reads=False)
         assert len(store.graph.following(one, before=None, limit=5)) == 1
-    # Outside of a request, like the relay.
+    # Without positions, outside of a request, as in the relay.
     assert len(store.graph.following(one, before=None, limit=5)) == 1
 
 
@@ -145,7 +145,7 @@ def test_own_reads_are_never_stale_and_most_others_go_to_a_standby_that_is_late(
     assert stale == 0
     log.info("where %d reads went: %s", OWN_READS, counted.reads)
     if OWN_READS > MANY:
-        # Reads right after a write could not go to the standby.
+        # Right after a write, the standby was behind the client's position.
         assert counted.reads["behind"] > 0
         assert counted.reads["replica"] > OWN_READS * SHARE
 
@@ -198,14 +198,14 @@ def test_over_http_everybody_sees_what_they_wrote_and_nothing_late_is_kept(reade
     followed = ada.send("PUT", f"/accounts/{bob.handle}/follow")
     assert ada.get(path)["items"][0]["account"]["handle"] == bob.handle
     ada.put(f"/posts/{post}/like")
-    # First assembled, then as a kept page.
+    # The first answer is assembled, the second is a kept page.
     for _ in range(2):
         assert ada.get(f"/posts/{post}")["viewer"] == {"liked": True, "following_author": True}
 
     def is_late(**headers: str) -> bool:
         answer = nobody.send("GET", path, headers=headers)
         on_replica = "relational-replica;" in answer.headers["Server-Timing"]
-        # Not for shared caches, which would serve the late answer to all as fresh.
+        # Shared caches must not store the late answer: they would serve it to everybody as fresh.
         assert answer.headers["Cache-Control"].startswith("private" if on_replica else "public")
         return on_replica and answer.get_json()["items"] == []
 
@@ -216,7 +216,7 @@ def test_over_http_everybody_sees_what_they_wrote_and_nothing_late_is_kept(reade
     assert "relational-replica;" not in seen_by.headers["Server-Timing"]
     for forged in ("", "x", token[:-2]):
         assert wait_until(lambda forged=forged: is_late(**{"Quartet-Seen": forged}), 20)  # type: ignore[misc]
-    # Whole pages are read from the primary, where nothing is late.
+    # Whole pages are read from the primary, so they are up to date.
     assert nobody.get(f"/accounts/{bob.handle}")["stats"] == {"followers": 1, "following": 0, "posts": 1}
     ada.patch("/accounts/me", {"bio": "New."}, etag=ada.etag("/accounts/me"))
     assert nobody.get(f"/accounts/{ada.handle}")["account"]["bio"] == "New."
