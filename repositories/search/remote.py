@@ -40,7 +40,7 @@ class RemoteSearch(SearchIndex):
         parts = {"q": query, "kind": kind or "", "before": str(before or ""), "limit": str(limit)}
         with asked(ROLE, "find"):
             try:
-                return self._asked(f"{self._path}?{urlencode(parts)}", time.monotonic() + at_most(self._seconds))
+                return self._request(f"{self._path}?{urlencode(parts)}", time.monotonic() + at_most(self._seconds))
             except (OSError, msgspec.MsgspecError) as error:
                 raise Unavailable(ROLE, f"{type(error).__name__}: {error}") from error
 
@@ -48,7 +48,7 @@ class RemoteSearch(SearchIndex):
         while self._idle:
             self._idle.pop().close()
 
-    def _asked(self, target: str, until: float) -> list[Found]:
+    def _request(self, target: str, until: float) -> list[Found]:
         connection = self._idle.pop() if self._idle else HttpConnection(self._origin, most_body=_MOST_BODY)
         connection.send("GET", target, (), b"", until)
         answer = connection.receive(until)

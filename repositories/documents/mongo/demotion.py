@@ -28,11 +28,11 @@ def follows_primary(part: type[Part]) -> type[Part]:
     """Class decorator that adds the retry to every public method. All may be repeated, since their writes are by id."""
     for name, method in list(vars(part).items()):
         if isfunction(method) and not name.startswith("_"):
-            setattr(part, name, _once_more(method))
+            setattr(part, name, _with_retry(method))
     return part
 
 
-def _once_more(method: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, P], R]:
+def _with_retry(method: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, P], R]:
     @functools.wraps(method)
     def call(self: OnMongo, /, *args: P.args, **kwargs: P.kwargs) -> R:
         with within(self._connection.seconds):

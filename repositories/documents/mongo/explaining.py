@@ -9,12 +9,14 @@ from repositories.slow_statements import Explained
 
 EXPLAINED: Final = frozenset({"find", "aggregate", "count", "distinct", "update", "delete", "findAndModify"})
 # Fields that the driver adds: no plan depends on them, and `explain` rejects some.
-_BESIDE = frozenset({"lsid", "txnNumber", "startTransaction", "autocommit", "readConcern", "writeConcern", "maxTimeMS"})
+_OMITTED = frozenset(
+    {"lsid", "txnNumber", "startTransaction", "autocommit", "readConcern", "writeConcern", "maxTimeMS"}
+)
 _MARK = "?"
 
 
 def explained(client: MongoClient[Any], database: str, name: str, command: Mapping[str, Any]) -> Explained:
-    asked = {key: value for key, value in command.items() if key[0] != "$" and key not in _BESIDE}
+    asked = {key: value for key, value in command.items() if key[0] != "$" and key not in _OMITTED}
     text = f"{name} {command[name]} { {key: shape(value) for key, value in asked.items() if key != name} }"
     server = client[database]
     found = server.command("explain", asked, verbosity="queryPlanner", codec_options=server.codec_options)

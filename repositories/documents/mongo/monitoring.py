@@ -52,7 +52,7 @@ class CommandWatch(CommandListener):
         self._thread.slow = self._explaining(event) if event.command_name in EXPLAINED else None
 
     def succeeded(self, event: CommandSucceededEvent) -> None:
-        seconds, operation = event.duration_micros / 1e6, self._asked(event.command_name)
+        seconds, operation = event.duration_micros / 1e6, self._operation(event.command_name)
         meter.called(self._store, operation, seconds)
         if (slow := getattr(self._thread, "slow", None)) is not None:
             took(self._store, operation, seconds, slow)
@@ -61,7 +61,7 @@ class CommandWatch(CommandListener):
             mine.note(STORE, f"{at.time:012x}{at.inc:012x}")
 
     def failed(self, event: CommandFailedEvent) -> None:
-        meter.called(self._store, self._asked(event.command_name), event.duration_micros / 1e6, ok=False)
+        meter.called(self._store, self._operation(event.command_name), event.duration_micros / 1e6, ok=False)
 
     def _explaining(self, event: CommandStartedEvent) -> Statement | None:
         return of(
@@ -82,7 +82,7 @@ class CommandWatch(CommandListener):
     def _store(self) -> str:
         return getattr(self._thread, "store", STORE)
 
-    def _asked(self, command: str) -> str:
+    def _operation(self, command: str) -> str:
         return getattr(self._thread, "asked", command)
 
 

@@ -66,7 +66,7 @@ class MongoObserver(EngineObserver):
     def _database(self) -> Database[Document]:
         return self._connection.database.with_options(read_concern=_LOCAL)
 
-    def _asked(self, needs: str, command: str, **options: Any) -> Mapping[str, Any]:
+    def _admin_command(self, needs: str, command: str, **options: Any) -> Mapping[str, Any]:
         """Run a command on the admin database. Raises `Unread` if the user may not; the role `needs` would allow it."""
         try:
             with self._connection.calling():
@@ -76,7 +76,7 @@ class MongoObserver(EngineObserver):
         return found
 
     def _server(self) -> Iterator[Subject]:
-        found = self._asked("clusterMonitor", "serverStatus")
+        found = self._admin_command("clusterMonitor", "serverStatus")
         connections, cache = found["connections"], found.get("wiredTiger", {}).get("cache", {})
         metrics = found["metrics"]
         examined, returned = metrics["queryExecutor"]["scannedObjects"], metrics["document"]["returned"]
@@ -177,7 +177,7 @@ class MongoObserver(EngineObserver):
                 yield Subject("running", str(one.get("opid", "")), {"seconds": seconds}, words)
 
     def _members(self) -> Iterator[Subject]:
-        members = self._asked("clusterMonitor", "replSetGetStatus")["members"]
+        members = self._admin_command("clusterMonitor", "replSetGetStatus")["members"]
         newest = max((one["optimeDate"] for one in members if one.get("optimeDate")), default=None)
         for one in members:
             at = one.get("optimeDate")

@@ -84,7 +84,7 @@ def _index(*names: str, where: Document | None = None) -> Document:
     return {"key": dict.fromkeys(names, 1), **({"partialFilterExpression": where} if where else {})}
 
 
-def _there(name: str) -> Document:
+def _if_present(name: str) -> Document:
     return {name: {"$exists": True}}
 
 
@@ -92,13 +92,13 @@ def _there(name: str) -> Document:
 CARRIER = {
     "due": _index(
         *("outbox.due_at", "_id", "outbox.lease_until", "outbox.unsent", "outbox.since"),
-        where=_there("outbox.due_at"),
+        where=_if_present("outbox.due_at"),
     ),
     "dead_lettered": _index(
-        "outbox.dead_lettered_since", "outbox.dead_lettered", where=_there("outbox.dead_lettered_since")
+        "outbox.dead_lettered_since", "outbox.dead_lettered", where=_if_present("outbox.dead_lettered_since")
     ),
-    "event": _index("events.id", where=_there("events.id")),
-    "purge": _index("purge", where=_there("purge")),
+    "event": _index("events.id", where=_if_present("events.id")),
+    "purge": _index("purge", where=_if_present("purge")),
 }
 # The keys below repeat the field of this filter; without it the server would check the field in each document.
 IN_FLIGHT: Document = {"in_flight": True}

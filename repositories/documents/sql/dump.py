@@ -33,7 +33,7 @@ class DocumentsDump(Dump):
             yield Frozen(None, lambda kind: records(work, kind))
 
     def is_empty(self) -> bool:
-        return not any(self._database.rows(page, (*_before_all(kind), 1)) for kind, page in PAGES.items())
+        return not any(self._database.rows(page, (*_lowest_key(kind), 1)) for kind, page in PAGES.items())
 
     @contextlib.contextmanager
     def loading(self) -> Iterator[Load]:
@@ -89,12 +89,12 @@ LOAD_EVENT = """
 """
 
 
-def _before_all(kind: str) -> tuple[Any, ...]:
+def _lowest_key(kind: str) -> tuple[Any, ...]:
     return (UUID(int=0), 0) if kind == "comments" else (UUID(int=0),)
 
 
 def records(work: SqlWork, kind: str) -> Iterator[Sequence[Any]]:
-    after = _before_all(kind)
+    after = _lowest_key(kind)
     while rows := work.execute(PAGES[kind], (*after, BATCH)).fetchall():
         yield made(work, kind, rows)
         after = (id_of(rows[-1][0]), rows[-1][1]) if kind == "comments" else (id_of(rows[-1][0]),)

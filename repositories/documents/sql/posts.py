@@ -35,7 +35,7 @@ class SqlPosts(PostStore):
         with self._database.write() as work:
             update = work.execute(UPDATE, {**post_row(post), "if_version": if_version})
             check_changed(work, update, LIVE, post.id)
-            _tag(work, post)
+            _replace_tags(work, post)
             append(work, SqlCarrier("post", post.id), event)
 
     def delete(self, post_id: UUID, event: Event, *, if_version: int) -> None:
@@ -104,7 +104,7 @@ class SqlPosts(PostStore):
     def _load(self, work: SqlWork, posts: Sequence[Post]) -> None:
         for post in posts:
             if work.execute(f"{INSERT} ON CONFLICT (id) DO NOTHING", {**post_row(post), "in_flight": None}).rowcount:
-                _tag(work, post)
+                _replace_tags(work, post)
 
     def _pulled(
         self, select: str, authors: Collection[UUID], before: UUID | None, after: UUID | None, limit: int
@@ -161,7 +161,7 @@ def _forget(work: SqlWork, post_id: UUID, event: Event) -> None:
     append(work, SqlCarrier("post", post_id), event)
 
 
-def _tag(work: SqlWork, post: Post) -> None:
+def _replace_tags(work: SqlWork, post: Post) -> None:
     """Replace the stored tags of the post."""
     work.execute(DELETE_TAGS, (post.id,))
     work.executemany(INSERT_TAG, tag_rows(post))

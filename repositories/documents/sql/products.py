@@ -41,7 +41,7 @@ class SqlProducts(ProductStore):
         with self._database.write() as work:
             update = work.execute(UPDATE, {**product_row(product), "if_version": if_version})
             check_changed(work, update, LIVE, product.id)
-            _describe(work, product)
+            _replace_attributes(work, product)
             append(work, SqlCarrier("product", product.id), event)
 
     def delete(self, product_id: UUID, event: Event, *, if_version: int) -> None:
@@ -90,7 +90,7 @@ class SqlProducts(ProductStore):
     def _load(self, work: SqlWork, products: Sequence[Product]) -> None:
         for product in products:
             if work.execute(f"{INSERT} ON CONFLICT (id) DO NOTHING", product_row(product)).rowcount:
-                _describe(work, product)
+                _replace_attributes(work, product)
 
 
 INSERT = """
@@ -158,7 +158,7 @@ def attribute_rows(product: Product) -> list[tuple[str, str, UUID]]:
     return [(name, attribute_text(value), product.id) for name, value in product.attributes.items()]
 
 
-def _describe(work: SqlWork, product: Product) -> None:
+def _replace_attributes(work: SqlWork, product: Product) -> None:
     """Replace the stored attribute rows of the product."""
     work.execute(DELETE_ATTRIBUTES, (product.id,))
     work.executemany(INSERT_ATTRIBUTE, attribute_rows(product))
