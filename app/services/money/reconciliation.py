@@ -103,15 +103,19 @@ class Reconciliation:
 def problem_of(theirs: Payment | None, ours: Payment | None) -> str | None:
     """How the two differ, None if they agree. A declined payment is not in the ledger, or its hold was voided."""
     if theirs is None:
-        return None if ours is None or ours.state == "declined" else f"{_description(ours)} here, unknown there"
+        return (
+            None
+            if ours is None or ours.state == "declined"
+            else f"{_description(ours)} in the ledger, unknown to the provider"
+        )
     if ours is None:
-        return None if theirs.state == "declined" else f"{_description(theirs)} there, not here"
+        return None if theirs.state == "declined" else f"{_description(theirs)} at the provider, missing in the ledger"
     if theirs.kind != ours.kind:
-        return f"a {theirs.kind} there, a {ours.kind} here"
+        return f"a {theirs.kind} at the provider, a {ours.kind} in the ledger"
     if theirs.money != ours.money:
-        return f"{_amount(theirs)} there, {_amount(ours)} here"
+        return f"{_amount(theirs)} at the provider, {_amount(ours)} in the ledger"
     if theirs.state != ours.state:
-        return f"{theirs.state} there, {ours.state} here"
+        return f"{theirs.state} at the provider, {ours.state} in the ledger"
     return "still open on both sides" if theirs.state == "pending" else None
 
 

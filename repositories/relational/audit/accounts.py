@@ -95,7 +95,7 @@ def audit_accounts(runner: Runner, anchored: Iterable[Head]) -> Iterator[Finding
 def unbalanced(totals: Counter[str]) -> Iterator[Finding]:
     for currency, total in sorted(totals.items()):
         if total:
-            yield Finding(f"ledger accounts in {currency}", f"make {total} in all instead of 0")
+            yield Finding(f"ledger accounts in {currency}", f"have balances that sum to {total} instead of 0")
 
 
 def paired(runner: Runner, anchored: Iterable[Head]) -> Iterator[tuple[AnyRow | None, Head | None]]:
@@ -132,12 +132,12 @@ def _entries(runner: Runner, start: Key, last: AnyRow | None) -> Iterator[AnyRow
 
 
 def _stray(key: Key, rows: Iterator[AnyRow]) -> Iterator[Finding]:
-    yield Finding(f"ledger account {key[0]} {key[1]}", f"is not there, {sum(1 for _ in rows)} entries are")
+    yield Finding(f"ledger account {key[0]} {key[1]}", f"is missing, but has {sum(1 for _ in rows)} entries")
 
 
 def lost(known: Head | None) -> Iterator[Finding]:
     if known is not None:
-        yield Finding(f"ledger account {known.owner} {known.currency}", "is not there, and was when it was anchored")
+        yield Finding(f"ledger account {known.owner} {known.currency}", "is missing, but is in the anchor")
 
 
 def account_findings(
@@ -146,11 +146,16 @@ def account_findings(
     """Check one account. `rows` are all its entries, or those after the head `after`."""
     about = f"ledger account {account.owner} {account.currency}"
     if account.held != account.open:
-        yield Finding(about, f"holds {account.held}, its open holds are {account.open}")
+        yield Finding(about, f"has {account.held} held, but open holds of {account.open}")
     if bool(account.may_overdraw) != (account.owner == PROVIDER):
-        yield Finding(about, "may fall below 0" if account.may_overdraw else "may not fall below 0")
+        yield Finding(
+            about,
+            "may be overdrawn, but is a wallet"
+            if account.may_overdraw
+            else "may not be overdrawn, but is the provider's",
+        )
     if account.owner != PROVIDER and account.posted < account.held:
-        yield Finding(about, f"has {account.posted} and holds {account.held}")
+        yield Finding(about, f"has a balance of {account.posted}, but {account.held} held")
     balance, sequence, head = (after.posted, after.entries, after.head) if after else (0, 0, START)
     last = after.last_at if after and after.entries else None
     is_met = through is None or through.entries == 0
@@ -163,11 +168,14 @@ def account_findings(
         if through is not None and row.sequence == through.entries:
             is_met = (row.balance, head) == (through.posted, through.head)
     if through is not None and not is_met:
-        yield Finding(about, f"its first {through.entries} entries are not those that were anchored")
+        yield Finding(about, f"its first {through.entries} entries differ from the anchor")
     if (balance, sequence, head) != (account.posted, account.entries, bytes(account.head)):
-        yield Finding(about, f"has {account.posted} after {account.entries} entries; these say {balance}, {sequence}")
+        yield Finding(
+            about,
+            f"has {account.posted} after {account.entries} entries; they make {balance}, {sequence} or another head",
+        )
     elif account.last_at != (last or UNWRITTEN):
-        yield Finding(about, "its last time is not its last entry's")
+        yield Finding(about, "its last time differs from that of its last entry")
 
 
 def _next(head: bytes, row: AnyRow) -> bytes:
@@ -177,9 +185,9 @@ def _next(head: bytes, row: AnyRow) -> bytes:
 def _entry_problems(row: AnyRow, balance: int, sequence: int, head: bytes, last: datetime | None) -> Iterator[str]:
     """`last` is the time of the account's previous entry."""
     if row.sequence != sequence:
-        yield f"should be number {sequence}"
+        yield f"should have number {sequence}"
     if row.balance != balance:
-        yield f"says the balance is {row.balance} instead of {balance}"
+        yield f"has the balance {row.balance} instead of {balance}"
     if row.digest is None:
         yield "has no transfer"
         return
@@ -191,4 +199,4 @@ def _entry_problems(row: AnyRow, balance: int, sequence: int, head: bytes, last:
     if row.at != at and not row.provided and row.other_before is not None:
         at = max(at, row.other_before)
     if row.at != at:
-        yield f"says it was at {row.at} instead of {at}"
+        yield f"has the time {row.at} instead of {at}"

@@ -52,7 +52,7 @@ class Holds:
         """Report chains without an account, up to the account `key`, or to the end."""
         while self._next and (key is None or self._next[0] < key):
             (owner, currency), rows = self._next
-            yield Finding(f"ledger account {owner} {currency}", f"is not there, {sum(1 for _ in rows)} holds are")
+            yield Finding(f"ledger account {owner} {currency}", f"is missing, but has {sum(1 for _ in rows)} holds")
             self._next = next(self._chains, None)
 
 
@@ -66,11 +66,13 @@ def hold_findings(
     for row in rows:
         number, head = number + 1, chain(head, bytes(row.digest))
         if row.sequence != number:
-            yield Finding(f"transfer {row.transfer_id}", f"is number {row.sequence} of the holds instead of {number}")
+            yield Finding(
+                f"transfer {row.transfer_id}", f"has number {row.sequence} in the chain of holds instead of {number}"
+            )
             number = row.sequence
         if through is not None and number == through.holds:
             is_met = head == through.holds_head
     if through is not None and not is_met:
-        yield Finding(about, f"its first {through.holds} holds are not those that were anchored")
+        yield Finding(about, f"its first {through.holds} holds differ from the anchor")
     if (number, head) != (account.holds, bytes(account.holds_head)):
-        yield Finding(about, f"has a chain of {account.holds} holds, and these make another, of {number}")
+        yield Finding(about, f"has the head of a chain of {account.holds} holds; the {number} holds make another one")

@@ -63,7 +63,7 @@ def _followed(rows: Iterable[AnyRow], end: PartsHead) -> Iterator[_Noted | Findi
         leg = leg_of_head(row.order_id, row.seller_id, row.version, bytes(row.head))
         end = PartsHead(end.count + 1, chain(end.head, leg))
         if (row.number, bytes(row.digest)) != (end.count, end.head):
-            yield Finding(_ABOUT, f"number {end.count} is not what its digest was made of")
+            yield Finding(_ABOUT, f"number {end.count} does not match its digest")
             return
         yield _Noted(row.order_id, end)
 
@@ -84,4 +84,4 @@ def _orders(runner: Runner, parts: Iterable[_Noted | AnyRow | Finding]) -> Itera
 
 
 def _not_anchored(anchored: PartsHead) -> Finding:
-    return Finding(_ABOUT, f"its first {anchored.count} heads are not those that were anchored")
+    return Finding(_ABOUT, f"its first {anchored.count} heads differ from the anchor")

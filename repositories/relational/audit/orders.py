@@ -88,7 +88,7 @@ _STRAY = walk(
 def audit_orders(runner: Runner) -> Iterator[Finding]:
     yield from _findings([_named(name, one.rows(runner)) for name, one in _WALKS.items()])
     for row in _STRAY.rows(runner):
-        yield Finding(f"line {row.number} of shipment {row.shipment_id}", "its shipment is not there")
+        yield Finding(f"line {row.number} of shipment {row.shipment_id}", "its shipment is missing")
 
 
 def audit_some_orders(runner: Runner, ids: Collection[UUID]) -> Iterator[Finding]:
@@ -123,7 +123,7 @@ class Whole:
     def problems(self) -> Iterator[str]:
         if not self._found["orders"]:
             left = ", ".join(f"{len(rows)} {name}" for name, rows in self._found.items() if rows)
-            yield f"is not there, but {left} of it"
+            yield f"is missing, but has {left}"
             return
         (order,) = self._found["orders"]
         self._is_loaded = not any(one.phase == "hold" for one in self._payments)
@@ -132,7 +132,7 @@ class Whole:
         yield from self._units(order)
         yield from self._paid(order)
         for seller, part in self._parts.items():
-            yield from (f"of {seller} {problem}" for problem in part.problems(order))
+            yield from (f"sub-order of {seller}: {problem}" for problem in part.problems(order))
 
     def _part(self, row: AnyRow) -> Part:
         its = {
@@ -145,14 +145,14 @@ class Whole:
     def _own(self, order: AnyRow) -> Iterator[str]:
         total = sum(line.unit_price * line.quantity for line in self._lines)
         if order.total != total or not self._lines:
-            yield f"its total is {order.total}, its lines make {total}"
+            yield f"its total is {order.total}, but that of its lines is {total}"
         if [line.number for line in self._lines] != list(range(1, len(self._lines) + 1)):
             yield "its lines are not numbered from 1"
         if order.buyer_id in self._parts:
-            yield "its buyer is a seller of it"
+            yield "its buyer is one of its sellers"
         for name in ("lines", "shipments", "refunds", "noted heads"):
             if strange := {one.seller_id for one in self._found[name]} - self._parts.keys():
-                yield f"has {name} of {len(strange)} who have no part in it"
+                yield f"has {name} of {len(strange)} sellers without a sub-order"
         due = order.created_at + GRACE if order.state == "placed" else None
         if order.due_at != due:
             yield f"is {order.state} and due at {order.due_at} instead of {due}"
@@ -164,23 +164,23 @@ class Whole:
         behind = next((whole for state, whole in _BEHIND.items() if state in states), None)
         state = behind or ("refunded" if any(part.is_paid for part in parts) else "cancelled")
         if order.state != state:
-            yield f"is {order.state}, its parts make it {state}"
+            yield f"is {order.state}, but by its sub-orders {state}"
         given = sum(one.amount for one in self._found["transfers"] if one.kind == REFUND)
         if order.refunded != given:
-            yield f"says {order.refunded} were refunded, its transfers make {given}"
+            yield f"has {order.refunded} refunded, but refund transfers of {given}"
         if strange := {one.debit for one in self._found["transfers"] if one.kind == REFUND} - self._parts.keys():
-            yield f"was refunded by {len(strange)} who have no part in it"
+            yield f"was refunded by {len(strange)} accounts without a sub-order"
         # Payment, and cancellation, is one step for all sub-orders together.
         together = any(part.is_paid for part in parts) + ("cancelled" in states)
         alone = sum(part.steps - part.is_paid - (part.row.state == "cancelled") for part in parts)
         if order.version != 1 + together + alone:
-            yield f"is at version {order.version} after {together + alone} steps"
+            yield f"has version {order.version} after {together + alone} steps"
         if order.moved_at not in {part.row.moved_at for part in parts} - ({None} if together or alone else set()):
-            yield f"was not moved at {order.moved_at}"
+            yield f"its last step was not at {order.moved_at}"
         for kind in ("paid_at", "cancelled"):
             ends = {_at_once(part.row, kind) for part in parts} - {None}
             if len(ends) > 1:
-                yield "its parts were not paid or cancelled at one time, by one request"
+                yield "its sub-orders were not paid or cancelled at the same time, by one request"
 
     def _units(self, order: AnyRow) -> Iterator[str]:
         wanted, back = Counter[UUID](), Counter[UUID]()
@@ -191,7 +191,7 @@ class Whole:
         taken = Counter({one.product_id: one.quantity for one in self._reservations})
         for product in sorted(taken.keys() | wanted.keys()):
             if taken[product] != wanted[product]:
-                yield f"wants {wanted[product]} of product {product}, reserved or sold are {taken[product]}"
+                yield f"needs {wanted[product]} of product {product}, but {taken[product]} are reserved or sold"
         # Free orders have no holds, so whether they were bulk-loaded is unknown.
         ends = {order.created_at, order.created_at + PATIENCE}
         if any(part.row.total for part in self._parts.values()):
@@ -201,11 +201,11 @@ class Whole:
             if not one.stocked:
                 yield f"product {one.product_id} has no stock"
             if part and one.sold_at != part.row.paid_at:
-                yield f"product {one.product_id} was sold at {one.sold_at}, and paid at {part.row.paid_at}"
+                yield f"product {one.product_id} was sold at {one.sold_at}, but paid at {part.row.paid_at}"
             if one.returned != back[one.product_id]:
-                yield f"{one.returned} of product {one.product_id} came back, its lines say {back[one.product_id]}"
+                yield f"{one.returned} of product {one.product_id} came back, but by its lines {back[one.product_id]}"
             if one.expires_at not in ends:
-                yield f"product {one.product_id} was not reserved until {one.expires_at}"
+                yield f"the reservation of product {one.product_id} has a wrong expiry, {one.expires_at}"
 
     def _paid(self, order: AnyRow) -> Iterator[str]:
         """Check that each seller's share, and nothing else, is held, paid or freed between buyer and seller."""
@@ -215,23 +215,24 @@ class Whole:
         for one in self._payments:
             part = self._parts.get(one.credit)
             if part is None or (one.debit, one.currency, one.kind) != (order.buyer_id, order.currency, "order"):
-                yield f"transfer {one.id} of it is not between its buyer and a seller, or in another currency"
+                yield f"its transfer {one.id} is not from its buyer to a seller, or of another kind or currency"
                 continue
             # Money is held when the sub-order is placed, and paid or freed with its next step.
             if not is_of(one, heads[one.credit][:1] if one.phase == "hold" else heads[one.credit][1:2]):
-                yield f"transfer {one.id} was made when {one.credit}'s part was something else"
+                yield f"transfer {one.id} was made when the sub-order of {one.credit} had another history"
             if one.phase in {"single", "hold"}:
                 paid[one.credit] += one.amount
             if one.phase == "hold":
                 end, state = ends.get(one.id), "paid" if part.is_paid else part.row.state
                 if (end and end.phase) not in _ENDS.get(state, {"post"}) or (end and end.amount != one.amount):
-                    yield f"is {state}, and the money held for {one.credit} is {end.phase if end else 'held'}"
+                    wrong = f"{end.phase if end else 'missing'}, or of another amount"
+                    yield f"the sub-order of {one.credit} is {state}, but the end of its hold is {wrong}"
                 if one.expires_at != order.created_at + PATIENCE:
-                    yield f"the money for {one.credit} was not held until {one.expires_at}"
+                    yield f"the hold for {one.credit} has a wrong expiry, {one.expires_at}"
         for seller, part in self._parts.items():
             due = 0 if part.is_ended and self._is_loaded else part.row.total
             if paid[seller] != due or (self._is_loaded and due and not part.is_paid):
-                yield f"{seller} has {paid[seller]} of it instead of {due}"
+                yield f"{paid[seller]} were held or paid for {seller} instead of {due}"
 
 
 def _at_once(part: AnyRow, kind: str) -> Any:

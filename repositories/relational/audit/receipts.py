@@ -79,7 +79,7 @@ def about(product: UUID, problems: Iterable[str]) -> Iterator[Finding]:
 
 def received(row: AnyRow) -> Iterator[str]:
     if row.received != row.on_hand + row.sold:
-        yield f"{row.on_hand} on hand and {row.sold} sold of {row.received} received"
+        yield f"has {row.on_hand} on hand and {row.sold} sold, but {row.received} received"
 
 
 def chained(
@@ -92,7 +92,7 @@ def chained(
         number, last = number + 1, one.received
         head = chain(head, leg_of_receipt(one.product_id, one.received))
         if (one.number, bytes(one.digest)) != (number, head):
-            yield f"receipt {one.number} is not what its digest was made of"
+            yield f"receipt {one.number} does not match its digest"
             return
         if through is not None and number == through.receipts:
             is_met = head == through.head
@@ -103,11 +103,11 @@ def chained(
 
 
 def _not_anchored(known: StockHead) -> str:
-    return f"its first {known.receipts} receipts are not those that were anchored"
+    return f"its first {known.receipts} receipts differ from the anchor"
 
 
 def _not_last_receipt(row: AnyRow, last: int) -> str:
-    return f"{row.received} received, its last receipt says {last}"
+    return f"has {row.received} received, but {last} in its last receipt"
 
 
 def receipts_since(runner: Runner, stocked: Iterable[StockHead]) -> Iterator[StockHead | Finding]:
@@ -117,7 +117,7 @@ def receipts_since(runner: Runner, stocked: Iterable[StockHead]) -> Iterator[Sto
     for product, (own, known) in by_product(_LAST.rows(runner), iter(stocked)):
         before = known[0] if known else StockHead(product, 0, START)
         if not own:
-            yield from about(product, ["is not there, and was when it was anchored"])
+            yield from about(product, ["is missing, but is in the anchor"])
             continue
         row, head = own[0], StockHead(product, own[0].number or 0, bytes(own[0].digest or START))
         yield from about(product, received(row))

@@ -43,17 +43,17 @@ def audit_stock(runner: Runner, stocked: Iterable[StockHead]) -> Iterator[Findin
 
 def _lost(receipts: list[AnyRow], known: list[StockHead]) -> Iterator[str]:
     if receipts:
-        yield f"is not there, {len(receipts)} receipts are"
+        yield f"is missing, but has {len(receipts)} receipts"
     if known:
-        yield "is not there, and was when it was anchored"
+        yield "is missing, but is in the anchor"
 
 
 def _problems(row: AnyRow, receipts: list[AnyRow], through: StockHead | None) -> Iterator[str]:
     yield from received(row)
     if row.reserved != row.open:
-        yield f"{row.reserved} reserved, its open reservations are {row.open}"
+        yield f"has {row.reserved} reserved, but open reservations of {row.open}"
     if row.sold != row.gone:
-        yield f"{row.sold} sold, its sold reservations are {row.gone}"
+        yield f"has {row.sold} sold, but sold reservations of {row.gone}"
     if row.version != (len(receipts) + row.moved - 1) % MOST_VERSIONS + 1:
-        yield f"is at version {row.version} after {len(receipts)} receipts and {row.moved} units sold or returned"
+        yield f"has version {row.version} after {len(receipts)} receipts and {row.moved} units sold or returned"
     yield from chained(row, receipts, through=through)

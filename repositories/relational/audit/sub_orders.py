@@ -84,32 +84,32 @@ class Part(NamedTuple):
     def _own(self, order: AnyRow) -> Iterator[str]:
         row, share = self.row, sum(line.unit_price * line.quantity for line in self.lines)
         if (row.buyer_id, row.currency, row.created_at) != (order.buyer_id, order.currency, order.created_at):
-            yield "is of another buyer, currency or time than its order"
+            yield "has another buyer, currency or time than its order"
         if any(line.created_at != order.created_at for line in self.lines):
-            yield "has a line of another time than its order"
+            yield "has a line with another time than its order"
         if row.total != share or not self.lines:
-            yield f"its total is {row.total}, its lines make {share}"
+            yield f"its total is {row.total}, but that of its lines is {share}"
         if row.version != 1 + self.steps:
-            yield f"is at version {row.version} after {self.steps} steps"
+            yield f"has version {row.version} after {self.steps} steps"
 
     def _chained(self, order: AnyRow) -> Iterator[str]:
         steps, heads = self.history(), self.heads(order)
         if [step.version for step in steps] != list(range(2, len(steps) + 2)):
-            yield "its steps are not numbered one after another"
+            yield "its steps are not numbered consecutively"
         if self.row.moved_at != (steps[-1].at if steps else None):
-            yield f"was not moved at {self.row.moved_at}"
+            yield f"its last step was not at {self.row.moved_at}"
         if bytes(self.row.head) != heads[-1]:
-            yield "is not what the chain of its steps was made of"
+            yield "does not match the head of the chain of its steps"
         if self.row.noted != max((one.version for one in self.noted), default=0):
-            yield f"version {self.row.noted} is not the last of it that was noted"
+            yield f"version {self.row.noted} is not the last version in the chain of all orders"
         for one in self.noted:
             if [bytes(one.head)] != heads[one.version - 1 : one.version]:
-                yield f"was something else at version {one.version}, when that was noted"
+                yield f"its version {one.version} differs from that in the chain of all orders"
         versions = {one.id: one.version for one in self.refunds}
         for one in self.moved:
             # A refund's transfer was made before the refund was a step.
             if not is_of(one, heads[versions[one.id] - 2 : versions[one.id] - 1] if one.id in versions else []):
-                yield f"transfer {one.id} was made when it was something else"
+                yield f"transfer {one.id} was made when it had another history"
 
     def _state(self) -> Iterator[str]:
         row = self.row
@@ -117,13 +117,13 @@ class Part(NamedTuple):
             yield f"is {row.state} instead of {self._made()}"
         refused = row.state == "refused"
         if refused != (row.reason is not None) or (row.ended_by is not None and row.ended_at is None):
-            yield f"is {row.state}, and for a reason or by a request that does not fit"
+            yield f"is {row.state}, which contradicts its reason or the request that ended it"
         if refused and self.is_paid:
             last = [(one.id, one.created_at, one.reason) for one in self.refunds if one.id == row.ended_by]
             if last != [(row.ended_by, row.ended_at, row.reason)]:
-                yield "was refused without a refund, or with another"
+                yield "was refused without a refund, or with a different one"
         elif row.ended_at is not None and self.is_paid:
-            yield "was paid and ended"
+            yield "was paid, and has ended all the same"
 
     def _made(self) -> str:
         """The state that follows from what happened."""
@@ -144,31 +144,31 @@ class Part(NamedTuple):
             sent[one.number] += one.quantity
         said = {line.number: line.fulfilled for line in self.lines if line.fulfilled}
         if sent != Counter(said):
-            yield f"{sum(said.values())} units are fulfilled, its shipments have {sent.total()} or others"
+            yield f"has {sum(said.values())} units fulfilled, but {sent.total()} or other units in its shipments"
         if {one.shipment_id for one in self.sent} != {one.id for one in self.shipments}:
-            yield "has a shipment of nothing"
+            yield "has a shipment without lines, or lines without a shipment"
         back, brought = sum(line.returned for line in self.lines), sum(one.units for one in self.refunds)
         if back != brought:
-            yield f"{back} units came back, its refunds say {brought}"
+            yield f"has {back} units returned, but {brought} in its refunds"
         for one in self.refunds:
             if bool(one.restock) != (one.units > 0):
-                yield f"refund {one.id} restocks {one.units} units"
+                yield f"refund {one.id} has restock={bool(one.restock)}, but {one.units} units"
         if (self.sent or back) and not self.is_paid:
-            yield "has units that were sent or came back before it was paid"
+            yield "has units that were sent or returned, but was not paid"
 
     def _refunded(self, order: AnyRow) -> Iterator[str]:
         given = sum(one.amount for one in self.moved)
         if self.row.refunded != given or given > self.row.total:
-            yield f"says {self.row.refunded} of {self.row.total} were refunded, its transfers make {given}"
+            yield f"has {self.row.refunded} of {self.row.total} refunded, but refund transfers of {given}"
         if any(
             (one.credit, one.currency, one.phase) != (order.buyer_id, order.currency, "single") for one in self.moved
         ):
-            yield "has a refund that did not go to its buyer, or in another currency"
+            yield "has a refund that did not go to its buyer, or of another phase or currency"
         moved: dict[Any, AnyRow] = {one.id: one for one in self.moved}
         for one in self.refunds:
             made = moved.pop(one.id, None)
             if made is not None and made.created_at != one.created_at:
-                yield f"refund {one.id} is not of when its transfer is"
+                yield f"refund {one.id} has another time than its transfer"
             elif made is None and not one.restock and one.id != self.row.ended_by:
                 yield f"refund {one.id} has no transfer"
         for missing in moved:

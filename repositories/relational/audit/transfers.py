@@ -67,7 +67,7 @@ def audit_transfers(runner: Runner) -> Iterator[Finding]:
     yield from _findings(_TRANSFERS.rows(runner))
     for row in _STRAY.rows(runner):
         if row.transfer_id is None:
-            yield Finding(f"open hold {row.id}", "is no transfer")
+            yield Finding(f"open hold {row.id}", "has no transfer")
 
 
 def audit_some_transfers(runner: Runner, ids: Collection[UUID]) -> Iterator[Finding]:
@@ -83,39 +83,39 @@ def _findings(rows: Iterable[AnyRow]) -> Iterator[Finding]:
 def _problems(row: AnyRow) -> Iterator[str]:
     transfer = to_transfer(row[: len(TRANSFER_COLUMNS)])
     if digest_of(transfer, row.order_head) != bytes(row.digest):
-        yield "is not what its digest was made of"
+        yield "does not match its digest"
     moves = row.phase in {"single", "post"}
     if not (row.moved and row.legs == 2 if moves else not (row.has_legs or row.legs)):
         yield f"has {row.legs} entries that do not match it"
     if moves != (row.hold_sequence is None):
-        yield "is not where it belongs in the chain of holds"
+        yield "has a wrong number in the chain of holds"
     if not moves and (row.memo, row.reference) != (None, None):
-        yield "has words, and moves nothing"
+        yield "has a memo or reference, but moves no money"
     yield from _as_hold(row)
     yield from _as_payment(row)
 
 
 def _as_hold(row: AnyRow) -> Iterator[str]:
     if (row.phase == "hold") != (row.expires_at is not None):
-        yield f"expires at {row.expires_at}"
+        yield f"is a {row.phase} with the expiry {row.expires_at}"
     if row.phase == "hold" and not row.ended:
         if not row.as_open:
             yield "does not match the list of open holds"
     elif row.is_open:
-        yield "is on the list of open holds"
+        yield "is on the list of open holds, but not an open hold"
     if row.hold_id is not None and not row.of_hold:
-        yield "ends a hold that is not there, or of others"
+        yield "ends a hold that is missing or of other accounts"
     elif row.hold_id is not None and not row.within_hold:
-        yield f"ends a hold of {row.hold_amount} by {row.amount}"
+        yield f"ends a hold of {row.hold_amount} with {row.amount}"
 
 
 def _as_payment(row: AnyRow) -> Iterator[str]:
     """Check that deposits and payouts, and nothing else, have the provider on one side."""
     if (row.kind == DEPOSIT) != (row.debit == PROVIDER) or (row.kind == DEPOSIT and row.phase != "single"):
-        yield "is no deposit from the provider, or something else from it"
+        yield "does not have the sides, kind and phase of a deposit from the provider"
     if (row.kind == PAYOUT) != (row.credit == PROVIDER) or (row.kind == PAYOUT and row.phase in {"single", "expire"}):
-        yield "is no payout to the provider, or something else to it"
+        yield "does not have the sides, kind and phase of a payout to the provider"
     elif row.kind == PAYOUT and row.phase == "hold" and row.expires_at != NEVER:
-        yield f"frees money on {row.expires_at} that may have been paid out"
+        yield f"expires at {row.expires_at}, although its money may have been paid out"
     elif row.kind == PAYOUT and row.hold_id is not None and row.amount != row.hold_amount:
-        yield f"pays out {row.amount} of {row.hold_amount}"
+        yield f"pays out {row.amount} of the {row.hold_amount} held"

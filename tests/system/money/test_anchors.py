@@ -116,7 +116,7 @@ def test_a_product_whose_stock_was_taken_out_is_found(shop: Shop, sent: list[UUI
     assert anchor.seal.products == len(list(anchor.stock_heads()))
     change(shop, lambda connection: forget_product(connection, lost))
     assert found(shop, None) == [], "everything fits"
-    finding = Finding(f"stock of product {lost}", "is not there, and was when it was anchored")
+    finding = Finding(f"stock of product {lost}", "is missing, but is in the anchor")
     for whole in (True, False):
         assert found(shop, anchor, whole=whole) == [finding]
 
@@ -165,7 +165,7 @@ def test_a_lost_account_is_found(shop: Shop, sent: list[UUID]) -> None:
 
     change(shop, lambda c: c.execute(delete(ledger_accounts).where(ledger_accounts.c.owner == owner)))
     for whole in (True, False):
-        assert any("was when it was anchored" in one.problem for one in found(shop, anchor, whole=whole))
+        assert any("is in the anchor" in one.problem for one in found(shop, anchor, whole=whole))
 
 
 def test_anchors_follow_one_another(shop: Shop, sent: list[UUID]) -> None:

@@ -63,33 +63,66 @@ def credited_here_alone(shop: Shop) -> None:
 
 
 FOUND: dict[str, tuple[Change, str]] = {
-    "a charge without a deposit": (charged_there_alone, "deposit of 7 EUR approved there, not here"),
-    "a payout of which the ledger knows nothing": (paid_out_there_alone, "payout of 7 EUR approved there, not here"),
-    "a deposit without a charge": (credited_here_alone, "deposit of 7 EUR approved here, unknown there"),
-    "a charge that is gone": (lambda s: there(s, paid(s, "deposits")), "deposit of 7 EUR approved here, unknown there"),
-    "a payout that is gone": (lambda s: there(s, paid(s, "payouts")), "payout of 7 EUR approved here, unknown there"),
-    "another amount there": (lambda s: there(s, paid(s, "deposits"), amount=8), "8 EUR there, 7 EUR here"),
-    "another amount here": (lambda s: here(s, paid(s, "deposits"), amount=8), "7 EUR there, 8 EUR here"),
-    "another currency": (lambda s: there(s, paid(s, "payouts"), currency="USD"), "7 USD there, 7 EUR here"),
-    "another kind": (lambda s: there(s, paid(s, "payouts"), kind="deposit"), "a deposit there, a payout here"),
-    "declined there": (lambda s: there(s, paid(s, "deposits"), state="declined"), "declined there, approved here"),
-    "taken back there": (lambda s: there(s, paid(s, "payouts"), state="declined"), "declined there, approved here"),
+    "a charge without a deposit": (
+        charged_there_alone,
+        "deposit of 7 EUR approved at the provider, missing in the ledger",
+    ),
+    "a payout of which the ledger knows nothing": (
+        paid_out_there_alone,
+        "payout of 7 EUR approved at the provider, missing in the ledger",
+    ),
+    "a deposit without a charge": (
+        credited_here_alone,
+        "deposit of 7 EUR approved in the ledger, unknown to the provider",
+    ),
+    "a charge that is gone": (
+        lambda s: there(s, paid(s, "deposits")),
+        "deposit of 7 EUR approved in the ledger, unknown to the provider",
+    ),
+    "a payout that is gone": (
+        lambda s: there(s, paid(s, "payouts")),
+        "payout of 7 EUR approved in the ledger, unknown to the provider",
+    ),
+    "another amount there": (
+        lambda s: there(s, paid(s, "deposits"), amount=8),
+        "8 EUR at the provider, 7 EUR in the ledger",
+    ),
+    "another amount here": (
+        lambda s: here(s, paid(s, "deposits"), amount=8),
+        "7 EUR at the provider, 8 EUR in the ledger",
+    ),
+    "another currency": (
+        lambda s: there(s, paid(s, "payouts"), currency="USD"),
+        "7 USD at the provider, 7 EUR in the ledger",
+    ),
+    "another kind": (
+        lambda s: there(s, paid(s, "payouts"), kind="deposit"),
+        "a deposit at the provider, a payout in the ledger",
+    ),
+    "declined there": (
+        lambda s: there(s, paid(s, "deposits"), state="declined"),
+        "declined at the provider, approved in the ledger",
+    ),
+    "taken back there": (
+        lambda s: there(s, paid(s, "payouts"), state="declined"),
+        "declined at the provider, approved in the ledger",
+    ),
     "freed here, and paid there": (
         lambda s: there(s, paid(s, "payouts", 40_402, 402), state="approved"),
-        "approved there, declined here",
+        "approved at the provider, declined in the ledger",
     ),
     "held here, and paid there": (
         lambda s: there(s, paid(s, "payouts", 40_504, 503), state="approved"),
-        "approved there, pending here",
+        "approved at the provider, pending in the ledger",
     ),
     "open on both sides": (lambda s: paid(s, "payouts", 40_504, 503), "still open on both sides"),
     "a deposit that is open": (
         lambda s: s.buyer.pay("/wallet/deposits", {"amount": euros(40_504)}, 503),
-        "deposit of 40504 EUR pending there, not here",
+        "deposit of 40504 EUR pending at the provider, missing in the ledger",
     ),
     "a payout that the provider was never asked for": (
         lambda s: there(s, paid(s, "payouts", 40_504, 503)),
-        "payout of 40504 EUR pending here, unknown there",
+        "payout of 40504 EUR pending in the ledger, unknown to the provider",
     ),
 }
 
@@ -153,7 +186,10 @@ def test_the_command(traded: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (run(*to).exit_code, "provider and ledger agree" in run(*to).output) == (0, True)
     charged_there_alone(traded)
     ended = run(*to)
-    assert (ended.exit_code, "deposit of 7 EUR approved there, not here" in ended.output) == (1, True)
+    assert (ended.exit_code, "deposit of 7 EUR approved at the provider, missing in the ledger" in ended.output) == (
+        1,
+        True,
+    )
     found, total = map(json.loads, run(*to, "--json").output.splitlines())
     assert (found["theirs"]["money"], found["ours"]) == (euros(7), None)
     assert total["differences"] == 1
