@@ -123,7 +123,7 @@ class FeedMachine(RuleBasedStateMachine):
 
     @rule(count=st.integers(1, PEOPLE))
     def sleep(self, count: int) -> None:
-        # A reader with a kept state does not become dormant.
+        # By then all kept states have expired; a reader with a kept state does not become dormant.
         self.world.clock.forward(LONGER_THAN_SKEW + STATE_SECONDS.total_seconds())
         with self.container.stores.relational.transaction() as tx:
             asleep = tx.feed_activity.sleep(seen_before=self.container.kit.clock(), limit=count)

@@ -131,7 +131,7 @@ def test_a_body_in_chunks_without_end_is_not_kept(server: Live, ada: Client) -> 
 
 
 def test_slow_bodies_of_one_address_stop_nobody_and_end(server: Live, ada: Client) -> None:
-    """There are more of them than places: the server has 4 in each of 2 processes."""
+    """There are far more of them than request slots: the server has 4 in each of 2 processes."""
     slow = [
         opened(server, "POST", "/posts", "Content-Length: 100", "X-Forwarded-For: 203.0.113.7", token=ada.token)
         for _ in range(2 * EACH + 8)

@@ -253,7 +253,7 @@ def test_posts_are_in_every_feed_without_the_feed_store(town: Town, own_engines:
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_what_is_read_without_the_cache_is_true(town: Town, own_engines: Engines, fault: str) -> None:
-    """Also afterwards, when a frozen cache comes back with its old values."""
+    """It stays true when a frozen cache comes back with its old values."""
     path = f"/posts/{town.posts[0]}"
     assert town.bob.get(path)["stats"] == {"likes": 0, "comments": 1}
     strike(own_engines.cache(), fault)

@@ -144,7 +144,7 @@ def test_new_activities_neither_repeat_nor_hide_an_item(town: Town) -> None:
 
 
 def test_what_is_taken_back_or_comes_late_moves_no_other_item(town: Town) -> None:
-    """With fewer withdrawals than the store's tombstone budget."""
+    """The withdrawals stay below the store's tombstone budget."""
     town.history(80)
     for size in SIZES:
         lasting = {item[:4] for item in town.expected()}
@@ -211,7 +211,7 @@ def test_unread_are_the_items_with_something_above_the_marker(town: Town) -> Non
 
 
 def test_a_page_again_does_not_ask_the_feeds(container: Container) -> None:
-    """Until something is noted, withdrawn or read."""
+    """Only after something is noted, withdrawn or read does a page ask the feed store again."""
     ada, bob = crowd.people(container, 2)
     post, inbox = crowd.publish(container, ada), container.notifications.inbox
     relay = relay_of(container)
@@ -237,7 +237,8 @@ def test_a_page_again_does_not_ask_the_feeds(container: Container) -> None:
 
 @pytest.mark.parametrize("many", [30, 400])
 def test_a_page_takes_as_many_round_trips_whatever_its_size(tmp_path: Path, many: int) -> None:
-    """These are the read marker and the accounts; for each chunk its activities, relations and existing posts."""
+    """The round trips are those for the read marker and the accounts, and for each chunk its activities, relations and
+    posts."""
     calls: list[str] = []
     with running(Settings(**embedded(tmp_path))) as system:
         owner, *people = crowd.people(system.container, 9)

@@ -17,7 +17,7 @@ CLIENTS = 24
 
 def test_requests_that_would_wait_too_long_get_a_503_and_others_are_answered(tmp_path: Path) -> None:
     migrated(tmp_path)
-    # One place, and a shorter wait than a password hash takes.
+    # One request slot, and a shorter wait than a password hash takes.
     live = Live(tmp_path, WORKERS="1", THREADS="1", QUEUE_SECONDS="0.0001")
 
     def register(number: int) -> Answer:

@@ -64,7 +64,7 @@ def test_servers_are_checked_one_by_one_and_silent_ones_not_at_all() -> None:
 
 
 def test_every_role_on_one_postgres_fits_its_default_limit() -> None:
-    """Without connecting, since pools are registered when a store is opened."""
+    """Nothing is connected: pools are registered when a store is opened."""
     urls: dict[str, Any] = {f"{role}_url": "postgresql://one.invalid/quartet" for role in ROLES}
     settings = Settings(**urls)
     with closing(build(settings)):

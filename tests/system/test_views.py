@@ -202,7 +202,7 @@ def test_a_buffer_that_is_away_costs_its_views_and_no_more(
 
 @pytest.mark.engines
 def test_a_redis_without_its_memory_loses_what_was_not_flushed(engines: Shared) -> None:
-    """Including a batch that was taken: either it was not applied, or it is not applied again."""
+    """A batch that was taken but not applied is lost as well; no batch is applied twice."""
     found = real_urls(engines, "views", ["documents", "cache"])
     buffer = open_views(found["cache_url"], timeout=TIMEOUT, pool=2)
     documents = open_documents(found["documents_url"], timeout=TIMEOUT, pool=2)

@@ -198,7 +198,7 @@ def fired(found: Prometheus) -> set[str]:
 
 @pytest.fixture(scope="module")
 def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Live, Prometheus]]:
-    """A server with one thread and few places for streams."""
+    """A server with one thread and few slots for streams."""
     folder = tmp_path_factory.mktemp("crowded")
     migrated(folder)
     narrow = {"WORKERS": "1", "THREADS": "1", "QUEUE_SECONDS": "0.05", "STREAMS": str(PLACES)}

@@ -1,4 +1,5 @@
-"""The console in a real browser: by keyboard alone, with a store away, checked by axe-core; and its screenshots."""
+"""The console in a real browser: by keyboard alone, with an unavailable store, checked by axe-core; and its
+screenshots."""
 
 import os
 import shutil
@@ -99,7 +100,8 @@ def browser(world: World) -> Iterator[Browser]:
 
 @pytest.fixture
 def operator(browser: Browser, world: World) -> Iterator[Browser]:
-    """A browser signed in by keyboard. Afterwards the log must be free of blocked or missing resources."""
+    """A browser signed in by keyboard. Afterwards nothing may have been blocked, missing, or loaded from another
+    host."""
     world.documents.away = False
     browser.look(1280, 900)
     browser.open("/console/sign-in")

@@ -94,7 +94,7 @@ class Book:
         for value in found:
             if value not in known and (value is not None or cell.column.nullable):
                 known.append(value)
-        # A few values of other rows.
+        # At most five values: near ones first, then those of other rows.
         yield from known[1:6]
 
     def _rows_gone_and_new(self, table: Table) -> Iterator[Alteration]:
@@ -132,7 +132,7 @@ class Book:
                 continue
             for value in self._others(cell):
                 new = cell.row | {cell.column.name: value}
-                with contextlib.suppress(AttributeError):  # of an id or a time that has to be there
+                with contextlib.suppress(AttributeError):  # None for an id or a time that the digest needs
                     digest = digest_of(
                         to_transfer([new[column.name] for column in TRANSFER_COLUMNS]), new["order_head"]
                     )

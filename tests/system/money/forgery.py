@@ -83,6 +83,6 @@ def invent_units(connection: Connection, product_id: UUID, units: int) -> None:
 
 
 def forget_product(connection: Connection, product_id: UUID) -> None:
-    """Delete a product that nobody has ordered."""
+    """Delete the stock of a product that nobody has ordered."""
     for table in (stock_receipts, stock):
         connection.execute(delete(table).where(table.c.product_id == product_id))

@@ -46,7 +46,8 @@ class Request(Struct, frozen=True):
 
 
 class End(Struct, frozen=True):
-    """`passed` are the points before the end, `commits` is the number of completed commits."""
+    """`passed` are the points up to the end, including the one where the process ended; `commits` counts completed
+    commits."""
 
     survived: bool
     passed: list[str]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-# Amounts that the sandbox declines, approves only at the second call, and never answers.
+# Amounts that the sandbox declines, approves without answering the first call, and never decides.
 DECLINED, SLOW, TIMED_OUT = 40_402, 40_503, 40_504
 
 

@@ -124,7 +124,8 @@ def test_traffic_beside_it_causes_no_alarm(shop: Shop, monkeypatch: pytest.Monke
             over.set()
 
     def against_anchor() -> Iterator[Finding]:
-        """Audit everything, then only what is new; then make the next anchor, which fails if something is wrong."""
+        """Make an anchor, which fails if something is wrong; then audit everything, and then only what came after the
+        anchor."""
         anchor = anchors.make()
         for whole in (True, False):
             yield from doctor.audited(audit, anchor, whole=whole)

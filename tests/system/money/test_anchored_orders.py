@@ -29,7 +29,7 @@ def test_what_no_money_tells_of_is_found_with_all_hashes_anew(shop: Shop, name: 
     without_triggers(shop.system.container.stores.relational)
     anchor = anchors(shop).make()
     assert anchor.parts_head().count == shop_parts(shop)
-    # The heads of orders that move later are noted again.
+    # An order that changes after the anchor gets a further head in the chain.
     shop.act(shop.paid(), "fulfil")
     assert [*found(shop, anchor), *found(shop, anchor, whole=False)] == []
     later = anchors(shop).make()

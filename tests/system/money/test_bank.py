@@ -25,7 +25,7 @@ READERS = 2
 EVERY = 2.0
 # Seconds of work between two kills, however long the restart takes.
 AT_LEAST = 1.0
-# The minimum of kills; and how many at most until one leaves a request without an answer.
+# The minimum of kills; and the maximum, if none has left a request without an answer so far.
 FEWEST, MOST = 2, 20
 
 

@@ -123,7 +123,7 @@ class Death:
         self._upto: list[int] | None = None
         request = Request(str(self._person.token), self.path, self._body, self._key)
         self.end: End = send(settings, shop.clock(), request, point)
-        # Time that passes until another process gets the request.
+        # The other process's clock has advanced meanwhile.
         shop.clock.now += timedelta(seconds=1)
 
     def changed(self) -> list[int]:
@@ -135,7 +135,8 @@ class Death:
         return [now - then for now, then in zip(self._upto, self._before, strict=True)]
 
     def ask(self) -> TestResponse:
-        """Repeat the request in this process, after the dead one's lease has ended and the database has noticed."""
+        """Repeat the request in this process, after the lease of the dead one, until the database has noticed its
+        death."""
         self._shop.clock.now += LEASE
         found: list[TestResponse] = []
 

@@ -190,7 +190,7 @@ def _assert_times(database: Callable[..., Any], began: datetime, ends: datetime)
     tables = [one for one in (*vars(money).values(), *vars(order_tables).values()) if isinstance(one, Table)]
     for column in (column for table in tables for column in table.c if column.type is TIME):
         if column is not money.ledger_accounts.c.last_at:
-            # Without the far end of a payout's hold.
+            # Later times are the end of a payout's hold, which stands for "never".
             ((first, last),) = database(select(func.min(column), func.max(column)).where(column < began + FAR))
             assert first is None or began <= first <= last <= ends, column
     its = money.entries.c

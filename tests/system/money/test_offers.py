@@ -134,7 +134,8 @@ class Market:
             self.wrong.append(f"{state} is known of {product}")
 
     def end(self) -> None:
-        """After all actors: orders at each server get the document's price, twice, the second time from memory."""
+        """After all actors: each server sells twice at the document's price, the second time from the offer it
+        remembers."""
         self.judge()
         product = self.plain.stores.documents.products.get([self.product]).get(self.product)
         for container in (self.plain, self.stepping, self.plain, self.stepping):

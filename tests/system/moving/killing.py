@@ -21,7 +21,7 @@ STEPS = (
     *(("old.moment", -1), ("new.open", 1)),
 )
 _STEP = "KILLED_BEFORE"
-# Long timeouts for the command and the server, so that a slow machine does not look like a store that is away.
+# Long timeouts for the command and the server, so that a slow machine does not look like an unavailable store.
 PATIENT = {f"{role.upper()}_TIMEOUT": "20" for role in command.ROLES}
 
 
@@ -38,7 +38,8 @@ class Killing:
         engine = url.partition(":")[0]
         for what, nth in itertools.islice(self._steps, self._kills):
             code, said = _run([sys.executable, "-m", __name__], self._folder, role, url, f"{what}:{nth}")
-            # 0: the step did not occur, since an earlier command was killed after its switch, or the cache has no copy.
+            # 0: the step did not occur, since an earlier command was killed after its switch, or since the cache copies
+            # nothing.
             assert code in {-signal.SIGKILL, 0}, said
             log.info("%s to %s: %s", role, engine, f"killed before {what}" if code else f"without {what}")
         code, said = _run([QUARTET], self._folder, role, url)

@@ -144,7 +144,7 @@ def test_who_is_signed_in_reads_while_sessions_move(path: str, tmp_path: Path) -
 def test_a_move_switches_when_all_processes_have_had_the_time_to_look(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And to build their stores at the new place."""
+    """That time includes building their stores at the new place."""
     monkeypatch.setattr(mover, "NOTICED_SECONDS", LONG)
     away, settings, waited = place_in(tmp_path, "away"), Settings(**embedded(tmp_path)), list[float]()
     with running(settings) as system, places(settings, "documents", away) as both:

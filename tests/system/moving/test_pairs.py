@@ -120,7 +120,7 @@ def test_of_two_moves_of_a_role_at_once_one_happens(one: Town) -> None:
                 assert (done.exit_code, done.output.count("\n")) == (1, 1), done.output
                 assert done.output.startswith("Error: not moved: another move of ")
                 assert one.truth(url) == one.truth(far) == far
-                # Also if the first one completes after the command has looked and before it begins.
+                # The same holds if the first one completes between the command's look and its beginning.
                 with one.stores(place) as others, pytest.raises(Overtaken):
                     moving(one.place_of(stores), one.place_of(others)).run(url, place)
                 with contextlib.suppress(Overtaken):
@@ -173,7 +173,7 @@ def test_a_move_that_was_killed_and_given_up_while_people_write_on(one: Town) ->
 def test_writers_go_on_when_a_move_dies_in_its_switch(
     pair: tuple[str, str], engines: Fleet[Reachable], tmp_path: Path
 ) -> None:
-    """Without SQL databases, where the transaction of the switch ends with its process anyway."""
+    """Not in SQL databases, where the transaction of the switch ends with its process anyway."""
     one = town(*pair, tmp_path, lambda: engines)
     with first(one) as (url, stores):
         place, dead = one.place(), Mark("leaving", 0, "elsewhere", "a move")

@@ -98,7 +98,7 @@ def town(role: str, kind: str, folder: Path, engines: Callable[[], Fleet[Reachab
     patience: dict[str, Any] = {f"{role}_timeout": 20.0}
     settings = replace(Settings(**embedded(folder)), **patience)
     if kind == "redis":
-        # The relational store, from which the session store learns what was ended while it was away.
+        # The relational store, from which the session store learns which sessions ended while it was unavailable.
         with running(settings):
             pass
     return Town(role, settings, place)

@@ -56,7 +56,7 @@ def redis(url: str) -> Mend:
     return lambda: demand(0)
 
 
-# Cassandra has no such state: a node accepts writes or is away.
+# Cassandra has no such state: a node accepts writes or is unavailable.
 READ_ONLY: dict[str, Callable[[str], Mend]] = {
     "relational": postgres,
     "documents": mongo,

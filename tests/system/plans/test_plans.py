@@ -84,7 +84,7 @@ def test_a_transaction_writes_rows_of_two_accounts_at_most_but_for_those_that_ar
 
 
 def test_whoever_writes_an_event_holds_the_row_that_orders_it(asked: Asked) -> None:
-    """So the positions of events of one aggregate are in commit order, without a lock for that purpose alone."""
+    """That keeps the positions of one aggregate's events in commit order, without a lock for that purpose alone."""
     driven = asked.ordered.keys() - {"t"}
     assert {kind for kind, row in ORDER.items() if row} <= driven <= ORDER.keys()
     found = {(kind, how, who) for kind, ways in asked.ordered.items() for how, who in ways if kind in ORDER}

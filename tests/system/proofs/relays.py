@@ -29,7 +29,7 @@ DEATHS = 4  # at least
 # Seconds. A relay is killed within this time after its start, while it connects or claims, or after its first delivery.
 MOMENT = 1.5
 PATIENCE = 60
-BACK_OFF = 3  # seconds before another relay is started, after one that found a store away
+BACK_OFF = 3  # seconds before another relay is started, after one that found a store unavailable
 
 
 @contextmanager
@@ -84,7 +84,8 @@ def killed(container: Container, folder: Path, chance: random.Random) -> Iterato
 
 
 def _life_of_one(container: Container, folder: Path, chance: random.Random, *, at_work: bool) -> int:
-    """Run one relay and kill it; returns how many posts it delivered. It ends by itself if the feeds are away."""
+    """Run one relay and kill it; returns how many posts it delivered. It ends by itself if the feed store is
+    unavailable."""
     relay = relay_process(container.settings, folder, log_level="info")
     try:
         if at_work:

@@ -18,7 +18,7 @@ LIMITS = (20, 50, 100)
 
 
 class Refused(Exception):
-    """The API answered that a store is away, so this read shows nothing."""
+    """The API answered that a store is unavailable, so this read shows nothing."""
 
 
 class Shown(Struct, frozen=True):
@@ -56,7 +56,7 @@ class Screen:
                 self.started = monotonic()
 
     def climb(self) -> set[UUID]:
-        """Page upward from the reader's place to the top. Returns all posts seen so far."""
+        """Page upward from the reader's position to the top. Returns all posts seen so far."""
         with self._guard:
             while True:
                 page = self._page(limit=self._chance.choice(LIMITS), after=self._place)
@@ -99,7 +99,7 @@ def screens(
 
 
 def persistently(act: Callable[[], T], stop: threading.Event) -> T | None:
-    """Repeat `act` while stores are away. None if it is stopped before it succeeds."""
+    """Repeat `act` while stores are unavailable. None if it is stopped before it succeeds."""
     while not stop.is_set():
         try:
             return act()

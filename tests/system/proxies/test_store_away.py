@@ -1,4 +1,4 @@
-"""A store that is away is away for every server: a proxy with health checks keeps using all of them."""
+"""An unavailable store is unavailable for every server: a proxy with health checks keeps using all of them."""
 
 import threading
 from collections.abc import Iterator

@@ -1,1 +1,1 @@
-"""The relay delivers at least once and in order, despite events that always fail, stores that are away, and crashes."""
+"""The relay delivers at least once and in order, despite events that always fail, unavailable stores, and crashes."""

@@ -1,4 +1,4 @@
-"""While the cache is away, drops and live events are deferred; everything else continues."""
+"""While the cache is unavailable, drops and live events are deferred; everything else continues."""
 
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -22,7 +22,7 @@ from tests.system.crowd import (
 
 
 class Outage(NamedTuple):
-    """`container` is a relay whose cache can be away; `server` is another process, whose cache never is."""
+    """`container` is a relay whose cache can be unavailable; `server` is another process, whose cache never is."""
 
     container: Container
     server: Container

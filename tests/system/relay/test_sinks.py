@@ -1,4 +1,4 @@
-"""The relay's work for sinks: logging events, and serving sinks that are slow, away, full or refuse messages."""
+"""The relay's work for sinks: logging events, and serving sinks that are slow, unavailable, full or refuse messages."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
