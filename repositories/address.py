@@ -74,7 +74,7 @@ class Address(Struct, frozen=True):
         return ",".join(map(str, self.hosts)) or self.path
 
     def flag(self, option: str) -> bool:
-        """The value of a boolean option, False if it is missing. Raises `BadAddress` for any other value."""
+        """The value of a boolean option, False if it is missing. Raises `BadAddress` if the value is not boolean."""
         value = self.options.get(option, "false").lower()
         if value not in _TRUE | _FALSE:
             raise BadAddress(f"the option {option} must be true or false")

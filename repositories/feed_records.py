@@ -22,8 +22,8 @@ class ReaderState(Struct, frozen=True):
     fills. `pulled` are the followees whose posts may be missing, ascending: the follow is not back-filled yet, or the
     author is pulled. `seen_at` is when the reader last read, accurate to about an hour. `revision` counts the changes
     of the reader's follows and likes. `lost` and `published` are the same for all readers: `lost` counts the posts that
-    could not be added to cached home tops, `published` all published posts. `followed` are the authors, of those that
-    the caller named, whom the reader follows.
+    could not be added to cached home tops, `published` all published posts. `followed` holds those
+    of the authors named by the caller that the reader follows.
     """
 
     state: Wakefulness

@@ -36,7 +36,7 @@ def made_on_sqlite(roles: Collection[str]) -> dict[str, str]:
 
 
 def _made(roles: Collection[str], dialect: Dialect, others: dict[str, Statements]) -> dict[str, str]:
-    """Indexes of relational tables and of `others`. Those of the hot role, on expiry times, its adapters create."""
+    """The indexes of relational tables and of `others`. Left out: those of the hot role, which are on expiry times."""
     found = {}
     if "relational" in roles:
         for index in (index for table in COPIED[0].metadata.tables.values() for index in table.indexes):

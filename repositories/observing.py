@@ -7,9 +7,9 @@ from msgspec.structs import replace
 from repositories.made_indexes import made_on_postgres, made_on_sqlite
 from repositories.observer_port import EngineObserver, Observed, Subject
 
-# The names of a table's counters begin so.
+# Prefixes of the names of a table's counters.
 SCANS, SCANNED_ROWS = "scans of", "scanned rows of"
-# How many tables are counted (those with the most scanned rows), and the rows a table must have.
+# The most tables that are counted (those with the most scanned rows), and the fewest rows of such a table.
 MOST_TABLES, FEWEST_ROWS = 30, 1_000
 
 

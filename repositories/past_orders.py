@@ -1,4 +1,4 @@
-"""Orders with a past, for seeding and bulk loads."""
+"""Builds past orders, for seeding and bulk loads."""
 
 from datetime import datetime
 
@@ -11,7 +11,7 @@ _VERSIONS: dict[str, int] = {"placed": 1, "paid": 2, "fulfilled": 3, "refunded":
 
 
 def uniform(order: Order, *, paid_at: datetime | None = None) -> Order:
-    """The order with all sub-orders in its own state, and with all units of its lines sent, returned, or neither."""
+    """The order with sub-orders all in its state. `fulfilled`: all units are sent; `refunded`: all are returned."""
     lines = tuple(_line(order, line, number) for number, line in enumerate(order.lines, 1))
     parts = tuple(_part(order, part, paid_at) for part in split(lines))
     return replace(order, lines=lines, sub_orders=parts)

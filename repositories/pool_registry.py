@@ -15,7 +15,7 @@ class Room(Struct, frozen=True):
 
 
 class Pool(Protocol):
-    """Allows `size` concurrent calls; `beside` connections are open in addition. `server` is host and port."""
+    """Allows `size` concurrent calls. `beside` further connections only watch or listen. `server` is host and port."""
 
     store: str
     lane: str

@@ -39,7 +39,7 @@ class TimeCursor(Struct, frozen=True):
 
 
 class Edge(Struct, frozen=True):
-    """One entry of a follower or following list: the other account, and the time of the follow."""
+    """One entry of a list of followers, followees or blocked accounts: the other account, and since when."""
 
     account_id: UUID
     since: datetime

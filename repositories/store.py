@@ -26,7 +26,7 @@ class Store(Protocol):
         return []
 
     def replicas(self) -> list[ReplicaState]:
-        """The replicas that serve reads, in the order of the configuration. Makes no call to the store."""
+        """The replicas to which reads may go, in the order of the configuration. Makes no call to the store."""
         return []
 
     def hosts(self) -> list[HostState]:

@@ -76,8 +76,8 @@ class CacheStores(NamedTuple):
 def open_cache_stores(url: str, *, timeout: timedelta, pool: int, viewers: int) -> CacheStores:
     """`redis://...`, `redis+cluster://...` (no persistence, LFU eviction), `postgresql://...` or `sqlite:///...`.
 
-    Each store has `pool` connections, views have `viewers`. With PostgreSQL all of them share `pool`, one of which
-    listens for notifications.
+    Each store has `pool` connections, views have `viewers`. With PostgreSQL they all share `pool` connections, one of
+    which listens for notifications.
     """
     if url.startswith("sqlite:"):
         from repositories.hot.embedded.cache import EmbeddedCache

@@ -28,7 +28,7 @@ class SessionStore(Store, Protocol):
     def find(self, digest: bytes, *, now: datetime) -> Session | None:
         """The session, unless it was ended or `now` has reached its `expires_at`.
 
-        If the store was opened with `seen`, its `seen` has the account's positions from `note_seen`.
+        If the store was opened with `seen`, the session's `seen` has the account's positions from `note_seen`.
         """
 
     @abstractmethod
@@ -142,8 +142,8 @@ class Cache(Store, Protocol):
         """Ask to load keys. `seen` has the stamp of the value last read of each, b"" for none. One round trip.
 
         Returns for each key, in order: the stored value, if it is not the one seen; otherwise a lease for the caller,
-        or None while another caller is loading the key. A lease ends with `fill`, `release` or `drop`. After a second
-        the next caller gets a lease of the same generation; the first of the two to fill wins.
+        or None while another caller is loading the key. A lease ends with `fill` or `release`, or is voided.
+        After a second the next caller gets a lease of the same generation; the first of the two to fill wins.
         """
 
     @abstractmethod

@@ -31,7 +31,7 @@ class Dialler:
         self._answered: Address | None = None
 
     def open(self, until: float) -> socket.socket:
-        """A connected socket. Raises `OSError`, `TimeoutError` after `until`, a time of `time.monotonic`."""
+        """A connected socket. Raises `OSError` (`TimeoutError` after `until`, a time of `time.monotonic`)."""
         found = [one for one in addresses_of(self._origin, until) if self._permits(one[4][0])]
         if not found:
             raise BrokenExchange(f"{self._origin.host} has no address that may be spoken to")

@@ -15,7 +15,7 @@ from repositories.moving.places import FrozenPlace, Key, Mark, StorePlace
 
 
 class PlaceDatabase(Protocol):
-    """The part of `SqlDatabase` that a place needs; importing that one would be circular (by way of `Store`)."""
+    """The part of `SqlDatabase` that a place needs. That class depends on `Store`, which depends on places."""
 
     def rows(self, sql: str, parameters: Any = (), /) -> list[Any]: ...
 

@@ -1,8 +1,7 @@
 """A PostgreSQL connection with a client-side deadline.
 
 A frozen server enforces no timeout of its own, and TCP keep-alive does not notice it, because its kernel still
-answers. So the client waits until its deadline and then drops the connection, or as soon as another server has taken
-over.
+answers. So the client drops the connection at its deadline, or as soon as another server has taken over.
 """
 
 import select

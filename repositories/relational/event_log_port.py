@@ -34,7 +34,8 @@ Ready = tuple[int, str, bytes | None]
 
 
 class Cursor(Struct, frozen=True):
-    """The right to serve a sink while the lease lasts. Every event up to `position` was sent or set aside.
+    """The right to serve a sink while the lease lasts. Every event up to `position` was sent, set aside, or not
+    wanted.
 
     `attempts` counts the failed tries of the next event; the first of them was at `tried_since`. Nothing was sent since
     `failing_since`. Both times are None when nothing has failed.
@@ -165,4 +166,7 @@ class EventLogWrites(Protocol):
 
     @abstractmethod
     def sweep(self, *, kept: timedelta, limit: int) -> int:
-        """Remove events older than `kept` that every enabled sink is past and none has set aside. Returns how many."""
+        """Remove up to `limit` events older than `kept` that every enabled sink is past and none has set aside.
+
+        Returns how many.
+        """

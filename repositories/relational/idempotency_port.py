@@ -18,9 +18,9 @@ class IdempotencyWrites(Protocol):
     happens once. The steps before it must be idempotent; their ids are derived from the key.
 
     When two open transactions claim the same key, PostgreSQL answers the second with `InFlight` after 20 ms unless the
-    first has ended by then. Otherwise every retry of a hanging command would occupy a connection. The second
-    transaction is aborted: nothing but its end works in it, and that raises `Contention`. SQLite has one writer, so the
-    second waits for the first and gets its answer.
+    first has ended by then: without this limit every retry of a hanging command would occupy a connection. The second
+    transaction is aborted then: nothing but its end works in it, and that raises `Contention`. SQLite has one writer,
+    so the second waits for the first and gets its answer.
     """
 
     @abstractmethod

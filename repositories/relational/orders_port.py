@@ -88,7 +88,7 @@ class StockWrites(Protocol):
 
 
 class OrderReads(Protocol):
-    """Orders include all their lines and sub-orders, in the order of insertion. One round trip per call."""
+    """Orders include all their lines, by number, and sub-orders, by seller id. One round trip per call."""
 
     @abstractmethod
     def get(self, ids: Collection[UUID]) -> dict[UUID, Order]: ...

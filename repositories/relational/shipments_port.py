@@ -22,7 +22,7 @@ class ShipmentReads(Protocol):
     def history(
         self, order_id: UUID, *, seller_id: UUID | None = None, after: TimeCursor | None, limit: int
     ) -> list[OrderStep]:
-        """Steps of the order and its sub-orders; with `seller_id`, of that seller's only.
+        """Steps of the order and of its sub-orders; with `seller_id`, of the order and of that seller's sub-order only.
 
         Oldest first, ties by id; later than `after`.
         """

@@ -62,7 +62,7 @@ class Destination(Struct, frozen=True):
 
 class Sent(Struct, frozen=True):
     """The sink has acknowledged the first `count` messages. `failure` is why the next one was not acknowledged; it is
-    None if all were, or if there was no time left for the next.
+    None if all were, or if the next one was not tried.
 
     That message and later ones may have been stored all the same: without an acknowledgement this is unknown.
     """
@@ -79,13 +79,13 @@ class Sink(Protocol):
     destination: Destination
     # The best number of messages to pass at once.
     batch: int = 500
-    # The maximum number of unacknowledged messages within one `send`.
+    # `send` is given further messages by `more` while it has had fewer than this.
     window: int = 500
 
     @abstractmethod
     def migrate(self, *, dry_run: bool = False) -> list[str]:
-        """Create the topic, exchange or queue if it is missing; never change an existing one. Returns one line per
-        step. Raises `Unavailable`, also if one of this name exists and is of another kind.
+        """Create the topic, or the exchange with its queue, if it is missing; never change an existing one. Returns one
+        line per step. Raises `Unavailable`, also if one of this name exists and is of another kind.
         """
 
     @abstractmethod

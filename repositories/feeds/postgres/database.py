@@ -22,7 +22,7 @@ T = TypeVar("T")
 class PostgresFeedDatabase(FeedDatabase):
     """Uses generic plans: with many partitions the server would never choose them by itself.
 
-    All operations are idempotent, so a transaction that fails by `Contention` is tried once more within the time limit.
+    All operations are idempotent, so a transaction that fails with `Contention` is repeated once within the time limit.
     """
 
     def __init__(self, url: str, *, timeout: timedelta, pool: int, days: int, retention: Retention) -> None:

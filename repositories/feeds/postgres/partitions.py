@@ -1,7 +1,7 @@
 """The partitions of a table, each for a range of UUIDv7 ids: created ahead of time, dropped after the retention.
 
 A partition is created as a table and then attached, because `CREATE TABLE ... PARTITION OF` locks out every reader.
-There is no default partition, since attaching a partition would scan all rows of it.
+There is no default partition, since attaching another one would scan all rows of the default.
 """
 
 import re

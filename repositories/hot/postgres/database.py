@@ -12,7 +12,7 @@ from repositories.translation import Translation
 
 _FIELDS = {"hot_stream_events_account_id_key_key": "key"}
 _ALARMING = 0.25
-# A plan made while a table is empty, as after a crash, is still used when it has grown: it must not scan the table.
+# A plan made while a table is empty, as after a crash, stays in use when the table has grown, so it must use an index.
 _SETTINGS = {"enable_seqscan": "off"}
 
 

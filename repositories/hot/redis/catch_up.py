@@ -21,8 +21,8 @@ from repositories.hot.redis.wire import Command, Wire
 from repositories.records import Ending
 
 log = logging.getLogger(__name__)
-# How far before the last ending that the server has endings are repeated: processes may have used the old master for a
-# while after the failover.
+# Endings are repeated from this long before the last one that the server has: processes may have used the old master
+# for a while after the failover.
 _MARGIN = timedelta(hours=1)
 _PAGE = 500
 

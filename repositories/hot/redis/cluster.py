@@ -23,7 +23,7 @@ from repositories.hot.redis.target import RedisTarget, target_of
 from repositories.hot.redis.wire import Command, Wire
 from repositories.read_your_writes import HostState
 
-# No more masters than this share the work.
+# At most this many masters share the work.
 TAGS = tuple(f"{{{number}}}" for number in range(16))
 _EVALUATED = {"EVALSHA", "EVAL"}
 # Refusals that mean: nothing was done, and the map of the slots may have changed.

@@ -53,7 +53,7 @@ each(function(id, digest)
 end)
 return records
 """
-# From this time a promoted replica shows up to where it had replicated.
+# A promoted replica shows by this time how far it had replicated.
 _NOTED = f"redis.call('SET', '{ENDED}', redis.call('TIME')[1], 'EX', {40 * 24 * 3600})"
 END = f"""{GATE}{_PRELUDE}
 {_NOTED}

@@ -1,4 +1,4 @@
-"""An order's history, read from its rows, its sub-orders, shipments and refunds; nothing else is stored for it."""
+"""An order's history, read from its row, sub-orders, shipments and refunds; nothing else is stored for it."""
 
 from functools import lru_cache
 from typing import Any

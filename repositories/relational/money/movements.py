@@ -1,8 +1,8 @@
 """Changes of ledger accounts. Both of a transfer are locked, then checked and changed by one conditional UPDATE.
 
 The transfer's INSERT, which does nothing if the id exists, is sent together with the UPDATE. So the UPDATE requires the
-row with the new digest. No older row has it: it covers a time later than the last entries of both accounts. For a hold
-or its release, which have no entries, the UPDATE also requires the number in the chain of holds.
+row with the new digest. No older row has that digest, since it covers a time later than the last entries of both
+accounts. For a hold or its release, which have no entries, the UPDATE also requires the number in the chain of holds.
 """
 
 from collections.abc import Collection

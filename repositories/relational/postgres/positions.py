@@ -58,7 +58,7 @@ class LogState(Struct, frozen=True):
         return position_of(self.timeline, self.location)
 
     def has(self, position: str) -> bool:
-        """Whether the server has the write of this position; True for "". Its timeline must not be an older one."""
+        """Whether the server has the write of this position; True for "". False on an older timeline."""
         return position[:8] <= self.position[:8] and position[8:] <= self.position[8:]
 
     def shares(self, primary: "LogState | None") -> bool:

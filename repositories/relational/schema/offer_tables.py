@@ -1,4 +1,4 @@
-"""The table of offers: what products are sold for, so that orders need not ask the documents."""
+"""The table of offers: digests of the terms products are sold on, so that orders need not ask the documents."""
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, LargeBinary, Table
 
