@@ -56,7 +56,7 @@ def _created(server: Reachable, statement: LiteralString) -> str:
     name = f"t{uuid4().hex}"
     with psycopg.connect(server.url, autocommit=True) as connection:
         connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
-    return _beside(server.url, name)
+    return _with_database(server.url, name)
 
 
 @functools.cache
@@ -71,12 +71,12 @@ def _make_template(url: str) -> None:
             return
         connection.execute(f"DROP DATABASE IF EXISTS {TEMPLATE}")
         connection.execute(f"CREATE DATABASE {TEMPLATE}")
-        with opened(_beside(url, TEMPLATE)) as store:
+        with opened(_with_database(url, TEMPLATE)) as store:
             store.migrate()
         connection.execute(f"ALTER DATABASE {TEMPLATE} IS_TEMPLATE true")
 
 
-def _beside(url: str, database: str) -> str:
+def _with_database(url: str, database: str) -> str:
     return urlsplit(url)._replace(path=f"/{database}").geturl()
 
 

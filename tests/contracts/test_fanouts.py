@@ -475,10 +475,10 @@ class TestSweep:
 
         assert sweep(0) == 0
         assert sweep(2) == 2
-        assert _kept(store, done) == done[2:]
+        assert _stored(store, done) == done[2:]
         assert [sweep(9), sweep(9)] == [2, 0]
-        assert _kept(store, done) == done[4:]
-        assert _kept(store, others) == others
+        assert _stored(store, done) == done[4:]
+        assert _stored(store, others) == others
         with pytest.raises(Invalid):
             sweep(-1)
 
@@ -494,7 +494,7 @@ class TestSweep:
         assert sum(swept) == 12
 
 
-def _kept(store: RelationalStore, fanouts: Sequence[Fanout]) -> list[Fanout]:
+def _stored(store: RelationalStore, fanouts: Sequence[Fanout]) -> list[Fanout]:
     return [found for one in fanouts if (found := store.fanouts.progress(one.post_id))]
 
 

@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> int:
     if arguments and (arguments[0] != "--" or len(arguments) == 1):
         sys.exit(_USAGE)
     for number in _SIGNALS:
-        signal.signal(number, _leave)
+        signal.signal(number, _exit_by_signal)
     engines = Engines()
     try:
         variables = engines.environment()
@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
         engines.close()
 
 
-def _leave(number: int, _frame: FrameType | None) -> NoReturn:
+def _exit_by_signal(number: int, _frame: FrameType | None) -> NoReturn:
     raise SystemExit(128 + number)
 
 

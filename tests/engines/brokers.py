@@ -31,9 +31,9 @@ from . import webhook_receiver
 from .kernel import free_port, wait_until
 from .process import Server
 
-# Far more than a busy machine needs.
+# Seconds. Both are far more than a busy machine needs.
 SECONDS = 20.0
-_LATEST = 60
+_PATIENCE = 60
 
 
 class Received(Struct, frozen=True):
@@ -64,8 +64,8 @@ class Broker(ABC):
     def prepared(self, place: str) -> Sink:
         """Wait until the broker is ready. Returns a sink whose place exists and is safe."""
         sink = self.sink(place)
-        assert wait_until(lambda: _made(sink), _LATEST)
-        assert wait_until(lambda: self.is_safe(place), _LATEST)
+        assert wait_until(lambda: _try_migrate(sink), _PATIENCE)
+        assert wait_until(lambda: self.is_safe(place), _PATIENCE)
         return sink
 
     def is_safe(self, _place: str) -> bool:
@@ -80,7 +80,7 @@ class Broker(ABC):
             found.extend(self.take(place))
             return len(found) >= count
 
-        wait_until(enough, _LATEST)
+        wait_until(enough, _PATIENCE)
         return found + self.take(place)
 
     @abstractmethod
@@ -133,12 +133,12 @@ class Kafka(Broker):
         client = {"bootstrap.servers": self._address, "group.id": uuid4().hex, "enable.auto.commit": False}
         consumer, found = Consumer(client), []
         try:
-            for partition in consumer.list_topics(place, timeout=_LATEST).topics[place].partitions:
+            for partition in consumer.list_topics(place, timeout=_PATIENCE).topics[place].partitions:
                 end = _end(consumer, TopicPartition(place, partition))
                 at = self._offsets.get((place, partition), 0)
                 consumer.assign([TopicPartition(place, partition, at)])
                 while at < end:
-                    got: Any = consumer.poll(_LATEST)
+                    got: Any = consumer.poll(_PATIENCE)
                     assert got is not None
                     assert not got.error()
                     at, headers = got.offset() + 1, {name: value.decode() for name, value in got.headers()}
@@ -168,14 +168,14 @@ class Kafka(Broker):
             (found,) = admin.describe_configs([ConfigResource(ResourceType.TOPIC, place)]).values()
             return all(found.result()[name].value == value for name, value in options.items())
 
-        assert wait_until(known, _LATEST)
+        assert wait_until(known, _PATIENCE)
 
     def remove(self, place: str) -> None:
         """Delete a topic with its messages. Returns when the broker does not list it any more."""
         admin = AdminClient({"bootstrap.servers": self._address})
         (gone,) = admin.delete_topics([place]).values()
         gone.result()
-        assert wait_until(lambda: place not in admin.list_topics(timeout=_LATEST).topics, _LATEST)
+        assert wait_until(lambda: place not in admin.list_topics(timeout=_PATIENCE).topics, _PATIENCE)
 
     @property
     def _address(self) -> str:
@@ -197,7 +197,7 @@ class Webhooks(Broker):
     def url(self, place: str) -> str:
         return f"{self.server.url}/{place}"
 
-    def sink(self, place: str, *, seconds: float = _LATEST, options: str = "") -> Sink:
+    def sink(self, place: str, *, seconds: float = _PATIENCE, options: str = "") -> Sink:
         return open_webhook(
             "webhook",
             self.url(place) + options,
@@ -226,10 +226,10 @@ def _end(consumer: Consumer, partition: TopicPartition) -> int:
 
     def answered() -> bool:
         with suppress(KafkaException):
-            ends.append(consumer.get_watermark_offsets(partition, timeout=_LATEST)[1])
+            ends.append(consumer.get_watermark_offsets(partition, timeout=_PATIENCE)[1])
         return bool(ends)
 
-    assert wait_until(answered, _LATEST)
+    assert wait_until(answered, _PATIENCE)
     return ends[0]
 
 
@@ -257,10 +257,10 @@ def send_all(sink: Sink, messages: list[Message]) -> None:
         at, failure = at + sent.count, sent.failure
         return at == len(messages)
 
-    assert wait_until(done, _LATEST), failure
+    assert wait_until(done, _PATIENCE), failure
 
 
-def _made(sink: Sink) -> bool:
+def _try_migrate(sink: Sink) -> bool:
     try:
         sink.migrate()
     except Exception:  # noqa: BLE001 - a broker that was just started fails in various ways

@@ -34,7 +34,7 @@ _LOGBACK = """<configuration>
 _SEEDS = "org.apache.cassandra.locator.SimpleSeedProvider"
 _PASSWORD = "of this run"
 # OPTIONS of protocol 4, and the opcode of its answer, SUPPORTED. A node opens this port last, when it is ready.
-_ASK = bytes([4, 0, 0, 0, 5, 0, 0, 0, 0])
+_REQUEST = bytes([4, 0, 0, 0, 5, 0, 0, 0, 0])
 _SUPPORTED = 6
 
 
@@ -217,7 +217,7 @@ def _answers(host: str, port: int, *, encrypted: bool) -> bool:
     try:
         plain = socket.create_connection((host, port), timeout=5)
         with _unverified().wrap_socket(plain) if encrypted else plain as connection:
-            connection.sendall(_ASK)
+            connection.sendall(_REQUEST)
             answer = connection.recv(9)
     except OSError:
         return False

@@ -30,7 +30,7 @@ _SETTINGS = {
 _FORMATTED = "version=1\ncluster.id=quartet-quartet-quarte\nnode.id=1\ndirectory.id=quartet-quartet-folder\n"
 _JAVA = ("-Xms96m", "-Xmx192m", "-Xss512k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 # ApiVersions, version 0, with the correlation id 7 and no client id.
-_ASK = bytes.fromhex("0000000a0012000000000007ffff")
+_REQUEST = bytes.fromhex("0000000a0012000000000007ffff")
 
 
 def launch(home: Home) -> Server:
@@ -86,7 +86,7 @@ def _launch(folder: Path, more: Mapping[str, int], settings: Mapping[str, object
 def _answers(port: int) -> bool:
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
-            connection.sendall(_ASK)
+            connection.sendall(_REQUEST)
             return connection.recv(8)[4:] == b"\x00\x00\x00\x07"
     except OSError:
         return False

@@ -92,7 +92,7 @@ class Server:
         self._paused = False
         if not wait_until(lambda: self._ready() or not self.running, self._patience) or not self.running:
             self.kill()
-            raise EngineFailed(f"{self.folder.name} did not start:\n{self._last_words()}")
+            raise EngineFailed(f"{self.folder.name} did not start:\n{self._end_of_log()}")
 
     def stop(self, seconds: float = 10) -> None:
         """Shut it down in an orderly way, or kill it after `seconds`."""
@@ -153,5 +153,5 @@ class Server:
                 start_new_session=True,
             )
 
-    def _last_words(self) -> str:
+    def _end_of_log(self) -> str:
         return self.log.read_text(encoding="utf-8", errors="replace")[-3000:]

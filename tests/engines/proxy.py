@@ -15,7 +15,7 @@ Send = Callable[[asyncio.StreamWriter, bytes], Awaitable[None]]
 DELAY_SECONDS = 1.0
 _CHUNK = 1 << 16
 # With this value of SO_LINGER, closing a connection resets it and discards unsent data.
-_AT_ONCE = struct.pack("ii", 1, 0)
+_LINGER_ZERO = struct.pack("ii", 1, 0)
 
 
 class Proxies:
@@ -99,7 +99,7 @@ class Proxy:
             self._flows.clear()
         if fault == "refused":
             for writer in self._open:
-                _linger_not(writer)
+                _reset_on_close(writer)
             self.end()
 
     async def _heal(self) -> None:
@@ -161,12 +161,12 @@ class Proxy:
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
-    _linger_not(writer)
+    _reset_on_close(writer)
     writer.transport.abort()
 
 
-def _linger_not(writer: asyncio.StreamWriter) -> None:
+def _reset_on_close(writer: asyncio.StreamWriter) -> None:
     found: socket.socket | None = writer.get_extra_info("socket")
     if found is not None:
         with contextlib.suppress(OSError):
-            found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)

@@ -14,7 +14,7 @@ from .process import EngineMissing, Server
 _SCRIPT = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 _NODE = "quartet@localhost"
 # The protocol header of AMQP 0-9-1. The answer is the frame with Connection.Start: a method frame on channel 0.
-_ASK = b"AMQP\x00\x00\x09\x01"
+_REQUEST = b"AMQP\x00\x00\x09\x01"
 _ANSWER = b"\x01\x00\x00"
 
 
@@ -57,7 +57,7 @@ def _launch(home: Home, folder: Path, more: str) -> Server:
     own = f"listeners.tcp.1 = 127.0.0.1:{port}\nlog.console = true\n"
     (folder / "rabbitmq.conf").write_text(own + more, encoding="ascii")
     (folder / "enabled_plugins").write_text("[].\n", encoding="ascii")
-    names = _names(home)
+    names = _start_epmd(home)
     server = RabbitServer(
         f"amqp://guest:guest@127.0.0.1:{port}",
         [str(_SCRIPT)],
@@ -84,7 +84,7 @@ def _launch(home: Home, folder: Path, more: str) -> Server:
     return server
 
 
-def _names(home: Home) -> Server:
+def _start_epmd(home: Home) -> Server:
     """Start an Erlang port mapper. Its `url` is only its port."""
     port, binary = free_port(), shutil.which("epmd")
     if binary is None:
@@ -103,7 +103,7 @@ def _listens(port: int) -> bool:
 def _answers(port: int) -> bool:
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
-            connection.sendall(_ASK)
+            connection.sendall(_REQUEST)
             return connection.recv(3) == _ANSWER
     except OSError:
         return False

@@ -82,7 +82,7 @@ def launch_cluster(home: Home, *, masters: int = 3, replicas: int = 0) -> list[S
     names = [one.execute_command("CLUSTER", "MYID").decode() for one in clients]
     for number, replica in enumerate(clients[masters:]):
         replica.execute_command("CLUSTER", "REPLICATE", names[number % masters])
-    assert wait_until(lambda: all(map(_is_whole, clients)), 60)
+    assert wait_until(lambda: all(map(_is_complete, clients)), 60)
     for one in clients:
         one.close()
     for node in nodes:
@@ -125,7 +125,7 @@ def _knows(client: Any, nodes: int) -> bool:
     return len(lines) == nodes and not any("handshake" in line for line in lines)
 
 
-def _is_whole(client: Any) -> bool:
+def _is_complete(client: Any) -> bool:
     found = client.execute_command("CLUSTER", "INFO", **_RAW).decode()
     role = client.info("replication")
     return "cluster_state:ok" in found and role.get("master_link_status", "up") == "up"

@@ -155,8 +155,8 @@ def test_statements(feeds: PostgresFeeds, url: str, data: Data, sent: list[State
     for sql, parameters in sent:
         nodes = list(_nodes(_plan(url, sql, parameters)))
         # A scan without rows and without a condition is that of the empty partition which was created ahead.
-        scans = [node for node in nodes if "Relation Name" in node and (_how(node) or _seen(node))]
-        assert [node["Relation Name"] for node in scans if not re.search("owner|author", _how(node))] == []
+        scans = [node for node in nodes if "Relation Name" in node and (_condition(node) or _rows_read(node))]
+        assert [node["Relation Name"] for node in scans if not re.search("owner|author", _condition(node))] == []
         looked_into = {node["Relation Name"] for node in scans if node["Actual Loops"]} - {"feeds_trimmed"}
         assert len(looked_into) <= most
 
@@ -198,11 +198,11 @@ def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from _nodes(part)
 
 
-def _seen(node: dict[str, Any]) -> float:
+def _rows_read(node: dict[str, Any]) -> float:
     return float(node["Actual Loops"] * (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)))
 
 
-def _how(node: dict[str, Any]) -> str:
+def _condition(node: dict[str, Any]) -> str:
     """The index condition of a node, which for a bitmap heap scan is its recheck condition."""
     condition = node.get("Index Cond") or node.get("Recheck Cond")
     return str(condition or "")

@@ -127,7 +127,7 @@ def test_reads(store: RelationalStore, url: str, data: Data, name: str) -> None:
     with Recorder(store) as recorder:
         READS[name](store, data)
     (statement,) = recorder.statements
-    assert _read_whole(url, statement) == []
+    assert _completely_read(url, statement) == []
 
 
 @pytest.mark.parametrize("name", WRITES)
@@ -137,7 +137,7 @@ def test_writes(store: RelationalStore, url: str, data: Data, name: str) -> None
         WRITES[name](unit, data)
     assert recorder.statements
     for statement in recorder.statements:
-        assert _read_whole(url, statement) == []
+        assert _completely_read(url, statement) == []
 
 
 @pytest.mark.parametrize("number", [0, 5])
@@ -159,7 +159,7 @@ def test_reader_state_looks_at_whichever_are_fewer(store: RelationalStore, url: 
     assert 0 < rows <= PULLED
 
 
-def _read_whole(url: str, statement: Statement) -> list[str]:
+def _completely_read(url: str, statement: Statement) -> list[str]:
     """The tables that one of the plans reads completely, even by an index.
 
     The pulled authors and the signals are excepted: they are few, and needed by each call.
@@ -174,7 +174,7 @@ def _read_whole(url: str, statement: Statement) -> list[str]:
         ]
     nodes = [node for plan in plans if plan for node in _nodes(plan[0][0]["Plan"])]
     assert nodes
-    return [node["Relation Name"] for node in nodes if _is_whole(node)]
+    return [node["Relation Name"] for node in nodes if _reads_completely(node)]
 
 
 def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -183,7 +183,7 @@ def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from _nodes(part)
 
 
-def _is_whole(node: dict[str, Any]) -> bool:
+def _reads_completely(node: dict[str, Any]) -> bool:
     table = node.get("Relation Name")
     if node["Node Type"] == "Seq Scan":
         return table not in {"pulled_authors", "feed_signals"}
