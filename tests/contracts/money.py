@@ -39,7 +39,7 @@ def surely(store: RelationalStore, work: Callable[[Transaction], T]) -> T:
             return do(store, work)
         except Contention:
             continue
-    raise AssertionError("contention without end")
+    raise AssertionError("contention after 200 attempts")
 
 
 def together(works: Sequence[Callable[[], T]]) -> list[T | StoreError]:

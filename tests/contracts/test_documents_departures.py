@@ -112,7 +112,7 @@ def test_comments_are_listed_by_their_author(store: DocumentStore) -> None:
         assert store.comments.by_author(ada, after=(comment.post_id, comment.number), limit=2) == mine[n + 1 : n + 3]
     store.posts.delete(posts[0].id, deleted(posts[0]), if_version=1)
     store.comments.delete(posts[1].id, mine[2].number, announced(mine[2]))
-    assert store.comments.by_author(ada, after=None, limit=2) == mine[3:5], "those that are gone take no room"
+    assert store.comments.by_author(ada, after=None, limit=2) == mine[3:5], "deleted comments are not counted"
     assert (
         store.comments.by_author(ada, after=None, limit=0)
         == store.comments.by_author(uuid4(), after=None, limit=9)

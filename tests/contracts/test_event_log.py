@@ -296,7 +296,7 @@ def test_a_sink_that_is_disabled_is_not_served(new_relational: Callable[[], Rela
     assert state.disabled_at
     assert state.reason == "gone"
     moved(store, claimed(store, other), last)
-    assert swept(store) == 2, "nothing is kept for it"
+    assert swept(store) == 2, "no events are kept for a disabled sink"
     assert store.event_log.switch(sink, on=True)
     cursor = claimed(store, sink)
     assert (cursor.position, cursor.attempts, cursor.failing_since) == (0, 0, None)

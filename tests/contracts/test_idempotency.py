@@ -282,7 +282,7 @@ def eventually(store: RelationalStore, key: RequestKey) -> Claimed:
         if not isinstance(found, InFlight):
             return found
         threading.Event().wait(0.01)
-    raise AssertionError("in flight without end")
+    raise AssertionError("the key is still in flight after 1,000 attempts")
 
 
 def die_in_the_middle(store: RelationalStore, key: RequestKey, debit: UUID, credit: UUID, *, commit: bool) -> None:

@@ -110,7 +110,7 @@ class Server:
         family = destroy(self._self) if self.running else []
         self._popen.wait()
         if not wait_gone(family, 10):
-            raise EngineFailed(f"children of {self.folder.name} outlive SIGKILL")
+            raise EngineFailed(f"children of {self.folder.name} survived SIGKILL")
 
     def restart(self) -> None:
         """Start it again with the same port and directory. If it still runs, it is stopped first."""

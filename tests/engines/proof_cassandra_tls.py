@@ -81,4 +81,4 @@ def test_the_server_speaks_nothing_but_tls(server: Server) -> None:
     with socket.create_connection(("127.0.0.1", urlsplit(server.url).port or 0), timeout=5) as plain:
         plain.sendall(bytes([5, 0, 0, 0, 5, 0, 0, 0, 0]))
         with contextlib.suppress(ConnectionResetError):
-            assert plain.recv(1) in {b"", b"\x15"}, "closed, or an alert of TLS"
+            assert plain.recv(1) in {b"", b"\x15"}, "closed, or a TLS alert"

@@ -147,7 +147,7 @@ def test_what_was_ended_stays_so_when_the_replica_has_missed_it(pair: Pair, addr
             assert store.end(ended.account_id, ended.id)
             note(kept, only=False)
             store.end_all(kept.account_id, keep=kept.id)
-            assert asked == [], "nobody is asked while it is the same server"
+            assert asked == [], "endings are not read while the server is the same"
             pair.master.kill()
             cut.execute_command("REPLICAOF", "NO", "ONE")
         move(address, pair.replica)
@@ -185,7 +185,7 @@ def test_sign_ins_that_the_replica_has_missed_are_counted_once(pair: Pair, addre
             cut.execute_command("REPLICAOF", "NO", "ONE")
         move(address, pair.replica)
         assert other.find(b"lost", now=NOW) is None
-        assert "lost_tail" not in counted.reads, "of other processes nobody knows"
+        assert "lost_tail" not in counted.reads, "a process counts only what it wrote itself"
         assert store.find(b"kept", now=NOW) is not None
         assert counted.reads["lost_tail"] == 2
         store.add(lost, b"lost")
@@ -193,7 +193,7 @@ def test_sign_ins_that_the_replica_has_missed_are_counted_once(pair: Pair, addre
         with client(pair.replica) as promoted:
             promoted.execute_command("REPLICAOF", "NO", "ONE")
         assert wait_until(lambda: works(lambda: store.find(b"kept", now=NOW)), 20)
-        assert counted.reads["lost_tail"] == 2, "a restart finds all that was acknowledged in its file"
+        assert counted.reads["lost_tail"] == 2, "a server restarted from its file has lost nothing"
 
 
 def test_who_comes_while_a_move_switches_waits_for_its_end(pair: Pair) -> None:

@@ -111,7 +111,7 @@ def test_a_transaction_is_counted_with_its_begin_and_its_end(relational: Relatio
     work()
     with tally() as mine:
         seen = Wire(relational._writing, tmp_path / "wire").during(work)  # type: ignore[attr-defined]  # the adapter's
-    assert [seen[0], seen[-1]] == ["PBB", "PBB"], "BEGIN before the first; COMMIT, and how far the log is"
+    assert [seen[0], seen[-1]] == ["PBB", "PBB"], "BEGIN with the first statement; COMMIT with the log position"
     assert set(seen[1:-1]) == {"B"}
     assert mine.trips() == {"relational": len(seen) + 1}
 
@@ -122,7 +122,7 @@ def test_a_transaction_that_is_rolled_back_is_counted_too(relational: Relational
         tx.graph.unfollow(follower, followee)
         raise KeyError
     calls = [(operation, trips) for _, operation, trips, _ in notes.kept]
-    assert [trips for _, trips in calls] == [2, *[1] * (len(calls) - 1)], "a BEGIN goes before the first"
+    assert [trips for _, trips in calls] == [2, *[1] * (len(calls) - 1)], "the first statement is sent with BEGIN"
     assert calls[-1] == ("rollback", 1)
 
 

@@ -31,12 +31,12 @@ def broker(
 
 @pytest.fixture(scope="module")
 def rabbit(broker: Broker) -> Rabbit:
-    return broker if isinstance(broker, Rabbit) else pytest.skip("of RabbitMQ alone")
+    return broker if isinstance(broker, Rabbit) else pytest.skip("RabbitMQ only")
 
 
 @pytest.fixture(scope="module")
 def kafka(broker: Broker) -> Kafka:
-    return broker if isinstance(broker, Kafka) else pytest.skip("of Kafka alone")
+    return broker if isinstance(broker, Kafka) else pytest.skip("Kafka only")
 
 
 def test_what_was_sent_is_received_as_it_was(broker: Broker) -> None:
@@ -187,10 +187,10 @@ def test_kafka_refuses_what_is_too_large_and_sends_none_behind_it(kafka: Kafka) 
     large = [message("a", 40), message("a", 41, b"x" * 3000), message("a", 42)]
     calls: list[tuple[str, bool]] = []
     meter.trace(lambda store, _operation, _trips, _seconds, *, ok: calls.append((store, ok)))
-    assert sink.send(large) == Sent(1), "what comes before it"
+    assert sink.send(large) == Sent(1), "only the message before the large one is sent"
     sent = sink.send(large[1:])
     meter.trace(None)
-    assert calls == [("sinks", True)] * 2, "a refusal is an answer"
+    assert calls == [("sinks", True)] * 2, "a refused message is no failed call"
     assert (sent.count, type(sent.failure)) == (0, Refused)
     assert "a-41" in str(sent.failure)
     assert sink.send([large[2], message("a", 43)]).count == 2
@@ -222,7 +222,7 @@ def test_kafka_whose_limit_is_changed_meanwhile_goes_on(kafka: Kafka) -> None:
     assert sink.send(large) == Sent(1)
     assert isinstance(sink.send(large[1:]).failure, Refused)
     kafka.change(place, **{"max.message.bytes": "9000"})
-    assert sink.send(large[1:]) == Sent(2), "what is raised is seen before anything is refused"
+    assert sink.send(large[1:]) == Sent(2), "the raised limit is read before anything is refused"
     assert in_order(kafka.received(place, 4)) == {"a": [0, 1, 2, 3]}
     sink.close()
 

@@ -76,5 +76,5 @@ def check(bank: RelationalStore, people: list[UUID], acknowledged: list[Transfer
     kept = bank.ledger.get([one.id for one in acknowledged])
     assert {key: replace(one, created_at=NOW) for key, one in kept.items()} == {one.id: one for one in acknowledged}
     legs = [entry.transfer_id for one in people for entry in bank.ledger.entries(one, "EUR", limit=9999)]
-    assert len(legs) == 2 * len(acknowledged) + len(people), "each of them once, and the openings"
+    assert len(legs) == 2 * len(acknowledged) + len(people), "two entries for each transfer, and the opening deposits"
     assert list(bank.audit.ledger()) == []
