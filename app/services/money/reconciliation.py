@@ -103,13 +103,9 @@ class Reconciliation:
 def problem_of(theirs: Payment | None, ours: Payment | None) -> str | None:
     """How the two differ, None if they agree. A declined payment is not in the ledger, or its hold was voided."""
     if theirs is None:
-        return (
-            None
-            if ours is None or ours.state == "declined"
-            else f"{_description(ours)} in the ledger, unknown to the provider"
-        )
+        return None if ours is None or ours.state == "declined" else f"{_description(ours)} only in the ledger"
     if ours is None:
-        return None if theirs.state == "declined" else f"{_description(theirs)} at the provider, missing in the ledger"
+        return None if theirs.state == "declined" else f"{_description(theirs)} only at the provider"
     if theirs.kind != ours.kind:
         return f"a {theirs.kind} at the provider, a {ours.kind} in the ledger"
     if theirs.money != ours.money:

@@ -63,26 +63,14 @@ def credited_here_alone(shop: Shop) -> None:
 
 
 FOUND: dict[str, tuple[Change, str]] = {
-    "a charge without a deposit": (
-        charged_there_alone,
-        "deposit of 7 EUR approved at the provider, missing in the ledger",
-    ),
+    "a charge without a deposit": (charged_there_alone, "deposit of 7 EUR approved only at the provider"),
     "a payout of which the ledger knows nothing": (
         paid_out_there_alone,
-        "payout of 7 EUR approved at the provider, missing in the ledger",
+        "payout of 7 EUR approved only at the provider",
     ),
-    "a deposit without a charge": (
-        credited_here_alone,
-        "deposit of 7 EUR approved in the ledger, unknown to the provider",
-    ),
-    "a charge that is gone": (
-        lambda s: there(s, paid(s, "deposits")),
-        "deposit of 7 EUR approved in the ledger, unknown to the provider",
-    ),
-    "a payout that is gone": (
-        lambda s: there(s, paid(s, "payouts")),
-        "payout of 7 EUR approved in the ledger, unknown to the provider",
-    ),
+    "a deposit without a charge": (credited_here_alone, "deposit of 7 EUR approved only in the ledger"),
+    "a charge that is gone": (lambda s: there(s, paid(s, "deposits")), "deposit of 7 EUR approved only in the ledger"),
+    "a payout that is gone": (lambda s: there(s, paid(s, "payouts")), "payout of 7 EUR approved only in the ledger"),
     "another amount there": (
         lambda s: there(s, paid(s, "deposits"), amount=8),
         "8 EUR at the provider, 7 EUR in the ledger",
@@ -118,11 +106,11 @@ FOUND: dict[str, tuple[Change, str]] = {
     "open on both sides": (lambda s: paid(s, "payouts", 40_504, 503), "still open on both sides"),
     "a deposit that is open": (
         lambda s: s.buyer.pay("/wallet/deposits", {"amount": euros(40_504)}, 503),
-        "deposit of 40504 EUR pending at the provider, missing in the ledger",
+        "deposit of 40504 EUR pending only at the provider",
     ),
     "a payout that the provider was never asked for": (
         lambda s: there(s, paid(s, "payouts", 40_504, 503)),
-        "payout of 40504 EUR pending in the ledger, unknown to the provider",
+        "payout of 40504 EUR pending only in the ledger",
     ),
 }
 
@@ -186,10 +174,7 @@ def test_the_command(traded: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (run(*to).exit_code, "provider and ledger agree" in run(*to).output) == (0, True)
     charged_there_alone(traded)
     ended = run(*to)
-    assert (ended.exit_code, "deposit of 7 EUR approved at the provider, missing in the ledger" in ended.output) == (
-        1,
-        True,
-    )
+    assert (ended.exit_code, "deposit of 7 EUR approved only at the provider" in ended.output) == (1, True)
     found, total = map(json.loads, run(*to, "--json").output.splitlines())
     assert (found["theirs"]["money"], found["ours"]) == (euros(7), None)
     assert total["differences"] == 1
