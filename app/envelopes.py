@@ -46,15 +46,15 @@ PUBLISHED: dict[type, str] = {
     events.OrderRefunded: "order.refunded.v1",
 }
 KEPT_INSIDE: dict[type, str] = {
-    events.Blocked: "whom somebody has blocked is nobody else's business",
-    events.PasswordChanged: "of security, and of use to an attacker",
-    events.MailRequested: "a request to ourselves",
-    events.EmailChanged: "has an e-mail address in it",
-    events.FeedRequested: "a request to ourselves",
-    events.AuthorReturned: "of how feeds are kept",
-    events.DepositBegun: "a request to ourselves; nothing has been paid yet",
-    events.PayoutBegun: "a request to ourselves; nothing has been paid yet",
-    events.LedgerAnchored: "of how the ledger is guarded",
+    events.Blocked: "the accounts that somebody blocks are private",
+    events.PasswordChanged: "concerns security, and would help an attacker",
+    events.MailRequested: "an internal request",
+    events.EmailChanged: "contains an e-mail address",
+    events.FeedRequested: "an internal request",
+    events.AuthorReturned: "internal to the feeds",
+    events.DepositBegun: "an internal request; nothing has been paid yet",
+    events.PayoutBegun: "an internal request; nothing has been paid yet",
+    events.LedgerAnchored: "internal to the protection of the ledger",
 }
 TYPES = frozenset(f"quartet.{name}" for name in PUBLISHED.values())
 _BY_NAME = {kind.__name__: kind for kind in PUBLISHED}

@@ -15,8 +15,8 @@ BLOCK = 1000
 MOST = 5000
 
 GONE = "its post does not exist"
-ALTERED = "its post is by somebody else"
-MISPLACED = "a page would not look for it there"
+ALTERED = "its post is by another author"
+MISPLACED = "it is stored where pages do not look for it"
 
 Truth = Callable[[UUID | None], list[PostRef]]
 Key = tuple[int, UUID]

@@ -52,7 +52,7 @@ def _problem(state: OfferState, product: Product | None) -> str | None:
     if product is None:
         return None
     if state.digest and state.digest != offer_of(product).digest:
-        return f"what is known is not what the document says, which is at version {product.version}"
+        return f"the stored digest does not match the document, which has version {product.version}"
     if state.changing > product.version:
-        return f"a write from version {state.changing} has begun, and the document is at {product.version}"
+        return f"a write based on version {state.changing} has begun, but the document has version {product.version}"
     return None

@@ -94,7 +94,7 @@ class Move:
         try:
             self._new.open(epoch)
         except Unavailable as error:
-            self._say(f"--to: {error}; whoever comes there first will finish")
+            self._say(f"--to: {error}; the first process that uses the new place will complete the switch")
         return paused
 
     def next_epoch(self) -> int:
@@ -136,7 +136,7 @@ class Move:
                     # The new place equals this snapshot of the old one, and is not written until the comparison ends.
                     verify = False
                     self._compare(moment)
-        raise NotQuiet("changes come faster than they are carried over")
+        raise NotQuiet("changes arrive faster than they are carried over")
 
     def _compare(self, moment: FrozenPlace) -> None:
         with self._new.moment() as copied:
@@ -158,7 +158,7 @@ class Move:
             for kind, keys in moment.changed.items():
                 mine = _by_key(self._old, kind, of_keys(kind, list(keys)))
                 if mine != _by_key(self._new, kind, copied.of_keys(kind, list(keys))):
-                    raise NotTheSame(f"{kind}: what was changed is not the same in the new place")
+                    raise NotTheSame(f"{kind}: changed records differ in the new place")
         count = sum(map(len, moment.changed.values()))
         self._caught_up += count
         return count
