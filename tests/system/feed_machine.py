@@ -197,7 +197,7 @@ class FeedMachine(RuleBasedStateMachine):
             assert reached is not None
             if page.onward is None:
                 return
-            assert reached != cursor, "it does not get on"
+            assert reached != cursor, "the cursor does not advance"
             cursor = reached
 
 

@@ -47,7 +47,7 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def added(file: Path, place: str, how: str, line: str, text: str) -> None:
     if not place:
-        assert not file.exists(), f"{file} is there already"
+        assert not file.exists(), f"{file} exists already"
         file.parent.mkdir(exist_ok=True)
         file.write_text(text)
     elif not how:

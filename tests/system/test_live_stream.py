@@ -186,7 +186,7 @@ def test_a_revoked_session_ends_its_streams_on_every_worker(start: Start, follow
     lost = [follow(live, phone) for _ in range(4)]
     kept = follow(live, ada)
     ada.ask("DELETE", "/sessions")
-    assert all(reader.ends(5) for reader in lost), "a life or a heartbeat would have taken longer"
+    assert all(reader.ends(5) for reader in lost), "a stream's time limit or a heartbeat would take longer"
     streams.append([account_of(ada)], event("afterwards"))
     assert names(kept.events(1)) == ["afterwards"]
 
@@ -198,7 +198,7 @@ def test_sigterm_ends_streams_at_once_and_they_go_on_elsewhere(start: Start, fol
     readers = [follow(live, ada) for _ in range(8)]
     live.terminate()
     assert all(reader.ends(5) for reader in readers)
-    assert live.ended(8) == 0, "requests under way would have been given ten seconds"
+    assert live.ended(8) == 0, "a drain of running requests would take ten seconds"
     streams.append([account], event("meanwhile"))
     again = start()
     with closing(follow(again, again.signed_in(ada), readers[0].last_id)) as reader:

@@ -289,4 +289,4 @@ def test_no_other_server_may_import_the_application(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stderr.splitlines()[-1].partition(": ")[0]) == (1, "app.server.granian.OtherServer")
     assert "`quartet serve`" in done.stderr
-    assert list(tmp_path.iterdir()) == [], "nothing was opened"
+    assert list(tmp_path.iterdir()) == [], "a store was opened"

@@ -57,13 +57,13 @@ def test_the_story_of_a_post_comes_from_several_processes(
     found = told(collector.story)
     sent = collector.story.one("send events")
     assert (sent.kind, sent.links) == ("CLIENT", [found.link])
-    assert sent.trace not in {TRACE, found.batch}, "a batch is of several traces"
+    assert sent.trace not in {TRACE, found.batch}, "a batch has events of several traces, and so a trace of its own"
     [post] = consumer.posted
     assert post.headers["traceparent"] == post.event["traceparent"] == found.traceparent
     assert found.processed.resource["service.name"] == "quartet"
     assert found.processed.resource["service.version"]
     of_processes = {one.resource["service.instance.id"] for one in (found.published, found.processed, sent)}
-    assert len(of_processes) == 2, "the relay is not where the request was"
+    assert len(of_processes) == 2, "the relay runs in another process than the request"
     lines = [json.loads(line) for line in live.output.splitlines() if line.startswith("{")]
     traced = [line["event"] for line in lines if line.get("trace_id") == TRACE]
     assert traced.count("request") == 2

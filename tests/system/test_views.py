@@ -69,7 +69,7 @@ def test_what_was_seen_arrives_once(buffer: ViewCounts, documents: DocumentStore
     views, one, two = made(buffer, documents), uuid4(), uuid4()
     viewed(views, one, 3)
     viewed(views, two)
-    assert views.flush(utc_now()) == 0, "nothing has left the process"
+    assert views.flush(utc_now()) == 0, "nothing has been sent to the buffer yet"
     views.send()
     assert views.of(one) == 0
     assert views.flush(utc_now()) == 2
@@ -125,7 +125,7 @@ def test_a_relay_that_dies_half_way_counts_nothing_twice(
     with monkeypatch.context() as patch, suppress(Died):
         _die(patch, point, buffer, documents)
         views.flush(utc_now())
-        raise AssertionError("it did not die")
+        raise AssertionError("the flush did not die")
     viewed(views, posts[0])
     views.send()
     flushed(made(buffer, documents))

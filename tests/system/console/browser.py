@@ -60,10 +60,10 @@ class Browser:
         """Press Tab until the focused element begins with these words. Each element must show that it has the focus."""
         for _ in range(MOST_STOPS):
             self.press("\ue004")
-            assert self.run(VISIBLE), f"the focus is not to be seen on {self.focused()!r}"
+            assert self.run(VISIBLE), f"the focus is invisible on {self.focused()!r}"
             if self.focused().startswith(words):
                 return
-        raise AssertionError(f"the keyboard does not come to {words!r}")
+        raise AssertionError(f"Tab does not reach {words!r}")
 
     def look(self, width: int, height: int, *, dark: bool = False) -> None:
         """Emulate a screen of this size, and the dark color scheme if `dark`."""

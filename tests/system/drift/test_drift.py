@@ -149,7 +149,7 @@ def test_everything_damaged_is_found_and_mended_while_serving(world: World, time
     print(shares, *report.summary(1), sep="\n")  # noqa: T201 - the figures of the proof
     assert sum(f for f, _ in shares.values()) >= 0.999 * sum(n for _, n in shares.values()), shares
     assert all(found >= 0.999 * number for found, number in shares.values()), shares
-    assert not told - set().union(*vandal.injected.values()), "something was taken for drift that is none"
+    assert not told - set().union(*vandal.injected.values()), "the doctor reported drift that was not injected"
     for kind, number in {"account": FALSIFIED, "like": ACCOUNTS, "comment": ACCOUNTS}.items():
         assert report.found[f"{kind} counters"] == number
     assert not report.unrepaired.total(), report.unrepaired

@@ -172,7 +172,7 @@ class Reader:
         while not fresh or fresh[-1][0] > max(1, len(known)):
             page = self._lines[own].resolved("GET", f"/wallet/entries?currency=EUR&limit=100{cursor}").body
             if page["balance"]["amount"] < 0:
-                wrong.append(f"{own} owns {page['balance']}")
+                wrong.append(f"the balance of {own} is negative: {page['balance']}")
             fresh += [(e["sequence"], _leg(e)) for e in page["items"]]
             if page["next"] is None:
                 break
@@ -198,9 +198,9 @@ class Reader:
         alone = [found[0] for found in legs.values() if len(found) == 1]
         owned = sum(wallet[-1].balance for wallet in self.wallets.values() if wallet) + self.paid_out
         if owned - _sum(alone) != self._bank.total:
-            wrong.append(f"the total is {owned}, with {alone} half seen")
+            wrong.append(f"the total is {owned}, with one leg each of {alone}")
         missed = [leg for leg in alone if self._last_turn[leg.other] > self._first_seen[leg.transfer]]
-        return wrong + [f"not with the other, who was read later: {leg}" for leg in missed]
+        return wrong + [f"the other leg is missing, although its wallet was read later: {leg}" for leg in missed]
 
 
 def in_flight(answer: Answer) -> bool:

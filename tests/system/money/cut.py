@@ -59,5 +59,5 @@ def _message(source: socket.socket) -> bytes:
 def _more(source: socket.socket) -> bytes:
     found = source.recv(65536)
     if not found:
-        raise ConnectionError("it ended in the middle of a message")
+        raise ConnectionError("the connection ended in the middle of a message")
     return found

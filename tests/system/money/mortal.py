@@ -64,7 +64,7 @@ def send(settings: Settings, now: datetime, request: Request, last: int) -> End:
     process.start()
     theirs.close()
     try:
-        assert ours.poll(60), "it hangs"
+        assert ours.poll(60), "the process does not end"
         passed = ours.recv()
         process.join(30)
         assert process.exitcode in {0, KILLED}

@@ -46,7 +46,7 @@ def test_what_no_money_tells_of_is_found_with_all_hashes_anew(shop: Shop, name: 
         everything_anew(connection)
 
     change(shop, rewrite)
-    assert found(shop, None) == [], "everything fits"
+    assert found(shop, None) == [], "the audit without an anchor finds nothing"
     for one, whole in itertools.product((anchor, later), (True, False)):
         (finding,) = (f for f in found(shop, one, whole=whole) if f.about.startswith("chain"))
         assert f"first {one.parts_head().count} heads" in finding.problem

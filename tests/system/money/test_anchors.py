@@ -76,9 +76,9 @@ def test_a_ledger_that_was_rewritten_as_a_whole_is_found(
     anchor = anchors(shop).make()
     assert found(shop, anchor, whole=whole) == []
     change(shop, FORGERIES[name](sent))
-    assert found(shop, None) == [], "everything fits"
+    assert found(shop, None) == [], "the audit without an anchor finds nothing"
     first, second = found(shop, anchor, whole=whole)
-    assert {shop.buyer.account["id"] in one.about for one in (first, second)} == {True, False}, "each is named"
+    assert {shop.buyer.account["id"] in one.about for one in (first, second)} == {True, False}, "one for each account"
     with pytest.raises(Altered):
         anchors(shop).make()
 
@@ -87,7 +87,7 @@ def test_a_ledger_that_was_rewritten_as_a_whole_is_found(
 def test_a_hold_that_was_taken_out_with_its_end_is_found(shop: Shop, sent: list[UUID], *, whole: bool) -> None:
     anchor, taken = anchors(shop).make(), list[UUID]()
     change(shop, lambda connection: taken.append(forget_hold(connection)))
-    assert found(shop, None) == [], "everything fits"
+    assert found(shop, None) == [], "the audit without an anchor finds nothing"
     (finding,) = found(shop, anchor, whole=whole)
     assert str(taken[0]) in finding.about
 
@@ -103,7 +103,7 @@ def test_units_that_were_received_long_ago_by_all_hashes_are_found(
         shop.seller.put(f"/products/{shop.lamp}/stock", {"on_hand": 60}, 200, etag="*")
     assert [*found(shop, anchor), *found(shop, anchor, whole=False)] == []
     change(shop, lambda connection: invent_units(connection, UUID(shop.lamp), 3))
-    assert found(shop, None) == [], "everything fits"
+    assert found(shop, None) == [], "the audit without an anchor finds nothing"
     for whole in (True, False):
         assert {one.about for one in found(shop, anchor, whole=whole)} == {f"stock of product {shop.lamp}"}
     with pytest.raises(Altered):
@@ -115,7 +115,7 @@ def test_a_product_whose_stock_was_taken_out_is_found(shop: Shop, sent: list[UUI
     anchor = anchors(shop).make()
     assert anchor.seal.products == len(list(anchor.stock_heads()))
     change(shop, lambda connection: forget_product(connection, lost))
-    assert found(shop, None) == [], "everything fits"
+    assert found(shop, None) == [], "the audit without an anchor finds nothing"
     finding = Finding(f"stock of product {lost}", "is missing, but is in the anchor")
     for whole in (True, False):
         assert found(shop, anchor, whole=whole) == [finding]
@@ -224,7 +224,7 @@ def test_the_relay_anchors_when_it_is_due(shop: Shop, sent: list[UUID], caplog: 
     caplog.clear()
     shop.clock.now += AGAIN / 2
     assert not anchoring.tick()
-    assert caplog.messages == [], "it waits before it tries again"
+    assert caplog.messages == [], "it retries only after a pause"
 
 
 def alarms(shop: Shop) -> float:

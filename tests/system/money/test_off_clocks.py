@@ -111,7 +111,7 @@ def test_nothing_is_lost_doubled_or_of_another_time(
         town = Town(tmp_path, settings, stack)
         for server, off in zip(town.servers, (AHEAD, BEHIND), strict=True):
             at = datetime.fromisoformat(server.person().ask("GET", "/accounts/me")["account"]["created_at"])
-            assert abs(at - now() - off) < timedelta(hours=1), "its clock is off"
+            assert abs(at - now() - off) < timedelta(hours=1), "the server's clock must be off by three hours"
         traders = [Trader(town.servers, seed) for seed in range(TRADERS)]
         for trader in traders:
             stack.callback(trader.close)
@@ -121,7 +121,7 @@ def test_nothing_is_lost_doubled_or_of_another_time(
         )
         seen = sum((one.seen for one in traders), Counter[str]())
         log.info("%d kills; %s", KILLS, dict(sorted(seen.items())))
-        assert seen["resolved"] > 0, "no request was without an answer"
+        assert seen["resolved"] > 0, "no kill left a request without an answer"
         assert [path for one in traders for path in one.asked_again()] == []
         assert _clean(tmp_path, settings)
         done = [one for trader in traders for one in trader.done]

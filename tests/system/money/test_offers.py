@@ -116,7 +116,7 @@ class Market:
         before = self.answered
         sold = self.buy(self.stepping)
         if sold not in {before, self.answered} and sold not in self.prices - {OLD}:
-            self.wrong.append(f"sold for {sold}, it was {before} and then {self.answered}")
+            self.wrong.append(f"sold for {sold}, but the price was {before} before and {self.answered} after")
 
     def _next(self) -> int:
         return OLD + len(self.prices)
@@ -131,7 +131,7 @@ class Market:
         state = stores.relational.offers.get([self.product]).get(self.product)
         product = stores.documents.products.get([self.product]).get(self.product)
         if state and state.digest and (product is None or state.digest != offer_of(product).digest):
-            self.wrong.append(f"{state} is known of {product}")
+            self.wrong.append(f"the stored offer {state} differs from {product}")
 
     def end(self) -> None:
         """After all actors: each server sells twice at the document's price, the second time from the offer it
@@ -141,7 +141,7 @@ class Market:
         for container in (self.plain, self.stepping, self.plain, self.stepping):
             sold = self.buy(container)
             if sold != (product and product.price.amount):
-                self.wrong.append(f"sold for {sold} in the end: {product}")
+                self.wrong.append(f"finally sold for {sold}: {product}")
         self.judge()
 
     def buy(self, container: Container) -> int | None:

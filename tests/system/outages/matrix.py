@@ -76,7 +76,7 @@ class Town:
             yield
         finally:
             mend()
-            assert wait_until(self.is_well, RECOVERY_SECONDS), f"{role} was {trouble}, and is not back"
+            assert wait_until(self.is_well, RECOVERY_SECONDS), f"{role} was {trouble}, and is still unavailable"
 
     def is_well(self) -> bool:
         return bool(self.world.system.anybody().send("GET", "/health/ready").get_json()["status"] == "ok")

@@ -64,7 +64,7 @@ def asked(command: Mapping[str, Any]) -> Iterator[Document]:
         each = WRITES[name]
         yield from ({name: command[name], each: [one]} for one in command[each][:2])
     else:
-        assert name in OTHERS, f"explain {name} in tests/system/plans/mongo_plans.py, or say that it looks for nothing"
+        assert name in OTHERS, f"explain {name} in tests/system/plans/mongo_plans.py, or add it to OTHERS"
 
 
 def _wrong(found: Document, command: Document, most: int) -> Iterator[str]:

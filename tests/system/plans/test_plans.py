@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
 def test_a_method_of_a_port_is_served_by_indexes(asked: Asked, method: str) -> None:
     statements = [one for one in asked.statements if method in one.methods]
     commands = [one for one in asked.commands if method in one.methods]
-    assert statements or commands, "nothing was asked by it: drive it in tests/system/plans/exercise.py"
+    assert statements or commands, "it sent no statement or command: call it in tests/system/plans/exercise.py"
     faults = [fault for one in statements for fault in asked.sql.faults(one)]
     others = [fault for one in commands for fault in asked.mongo.faults(one)]
     assert not faults + others, "\n\n".join(map(str, [*faults, *others][:3]))

@@ -192,7 +192,7 @@ def assert_rows(run: Run) -> None:
         wrong = [row for row in rows if not row.in_place or row.author_id != truth.get(row.post_id)]
         assert set(times.values()) <= {1}
         assert all(row.in_place and row.post_id not in truth for row in wrong)
-        assert not wrong or reader in run.fickle, f"{len(wrong)} rows of a reader who never changed their mind"
+        assert not wrong or reader in run.fickle, f"{len(wrong)} wrong rows of a steady reader"
         assert set(served(run.container, reader)) <= times.keys()
 
 

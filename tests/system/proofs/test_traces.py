@@ -41,6 +41,6 @@ def test_the_story_of_a_post_goes_through_both_brokers(brokers: dict[str, Broker
             name,
             places[name],
         )
-        assert sent.trace not in {TRACE, found.batch}, "a batch is of several traces"
+        assert sent.trace not in {TRACE, found.batch}, "a batch has events of several traces, and so a trace of its own"
         asked = [one for one in collector.story.below(sent) if one.kind == "CLIENT"]
         assert any(one.name == f"send {name}" for one in asked)

@@ -105,7 +105,7 @@ def test_a_thing_is_edited_with_the_tag_that_was_served(through: Through) -> Non
         served = packed(reader, path)
         assert served.headers["content-encoding"] == "gzip"
         tag = served.headers["etag"]
-        assert tag.startswith('W/"'), "what these proxies do; a strong tag would make this test easy"
+        assert tag.startswith('W/"'), "these proxies weaken the tag; with a strong one this test would prove nothing"
         edited = ada.send("PATCH", path, {"title": (title := f"After {uuid4()}")}, If_Match=tag)
         assert (edited.status, edited.body["post"]["title"]) == (200, title)
         assert ada.send("PATCH", path, {"title": "Too late"}, If_Match=tag).status == 412

@@ -55,7 +55,7 @@ def persist(container: Container, clock: Watch, relay: Relay) -> None:
         clock.forward(LEASE + 1)
         if not unsent(container):
             return
-    raise AssertionError("events wait for ever")
+    raise AssertionError("events are still waiting")
 
 
 def a_history(container: Container) -> list[UUID]:

@@ -158,4 +158,4 @@ def test_what_is_not_taken_is_a_failed_span(operator: Operator, receiver: Receiv
     assert not any(name.startswith("messaging.") for name in sent.attributes if name != "messaging.batch.message_count")
     [call] = recorded.story.below(sent)
     assert (call.name, call.attributes["quartet.store"]) == ("send webhooks", "sinks")
-    assert "db.system.name" not in call.attributes, "a receiver is no database"
+    assert "db.system.name" not in call.attributes, "a receiver is not a database"

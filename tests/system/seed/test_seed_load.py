@@ -128,7 +128,7 @@ def test_products_deleted_behind_a_warm_cache_are_made_again(container: Containe
     lost, cards = plan.product_ids[2:5], container.pages.cards
     assert len(cards.products(plan.product_ids)) == len(plan.product_ids)
     delete_behind_the_port(container.settings.documents_url, lost)
-    assert len(cards.products(lost)) == 3, "the cache has them still"
+    assert len(cards.products(lost)) == 3, "the deleted products are still cached"
     written = {outcome.kind: outcome.written for outcome in load(container, plan) if outcome.written}
     assert written.keys() == {"products"}
     assert differences(container, plan) == []
