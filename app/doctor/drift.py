@@ -92,7 +92,7 @@ class Drift:
     def _confirm(self, doubts: Sequence[Doubt]) -> list[tuple[Side, UUID]]:
         """Take the second look, and repair. Returns the timelines to start over with.
 
-        These are the ones where the repair removed some of the findings: one look may not have covered all.
+        These are the ones where a third look finds less than the second: one look may not have covered all differences.
         """
         again = []
         for side, one, doubted in doubts:

@@ -23,7 +23,7 @@ PAGE = 1000
 class Home(Struct, frozen=True):
     """The newest posts of an account's home feed, for its home timeline.
 
-    If `is_cut`, the feed has older posts, and the low watermark is set to the oldest of these.
+    If `is_cut`, the feed has older posts, and the low watermark is set to the oldest of `newest`.
     """
 
     owner: UUID

@@ -72,7 +72,7 @@ class Progress:
 
 
 class Run:
-    """Runs one step. Skips batches that exist, but assumes the rest to be new after `2 * threads` were missing.
+    """Runs one step. Skips batches that exist, and takes the rest for new once more than `2 * threads` were missing.
 
     Only one thread makes rows at a time, while the rows of the others are being written. If all made rows at once,
     which takes as long, the store would be idle meanwhile.

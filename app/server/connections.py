@@ -59,7 +59,7 @@ class Floods:
         return len(self._before)
 
     def end(self, most: int) -> None:
-        """End the connections that have sent more than `most` bytes since they were first seen, or last sent something.
+        """End connections whose client has sent more than `most` bytes since they were first seen or last answered.
 
         They are shut down in both directions, so the kernel answers further data with a reset. A connection shut down
         only for reading would still be read as long as its buffer has data.

@@ -1,8 +1,8 @@
 """The outbox relay: claims unsent events of both outboxes, dispatches them to their handlers, acknowledges them.
 
-Events are dispatched at least once, in order per aggregate. An unavailable store, or work that is done in slices,
-postpones the event without counting as a failed try. Any other error is a failed try. After `attempts` failed tries
-the event is dead-lettered with its reason and no longer blocks its aggregate.
+Events are dispatched at least once, in order per aggregate. An unavailable store, contention, or work that is done in
+slices postpones the event without counting as a failed try. Any other error is a failed try. After `attempts` failed
+tries the event is dead-lettered with its reason and no longer blocks its aggregate.
 """
 
 import logging

@@ -1,9 +1,9 @@
 """Periodic jobs, which the relay runs between its rounds.
 
-They handle stuck orders, expired holds and reservations, unfinished writes of products; old idempotency keys, reserved
-handles, mailed tokens, session endings, fan-out progress and logged events; readers who became dormant, pulled authors
-who post less again, view counts, deferred work, and partitions of feeds. Every job is bounded, may run in several
-relays at once, and does not affect the others when it fails.
+They handle placed orders that are due, expired holds and reservations, unfinished writes of products; old idempotency
+keys, reserved handles, mailed tokens, session endings, fan-out progress and logged events; readers who became dormant,
+pulled authors who post less again, view counts, deferred work, and partitions of feeds. Every job is bounded and may
+run in several relays at once. A job that fails with a `StoreError` does not affect the others.
 """
 
 import logging
@@ -74,7 +74,7 @@ class Sweeper:
             self.sweep()
 
     def sweep(self) -> int:
-        """Run every job once and return the number of items swept. A job that fails is logged and retried next time."""
+        """Run every job once and return the number of items swept. Logs a `StoreError`; the next sweep tries again."""
         jobs = (
             self._stuck_orders,
             self._due_reservations,

@@ -38,7 +38,7 @@ def log_request(request_id: str, method: str, route: str, status: int, seconds: 
 
 
 class _Line(msgspec.Struct, kw_only=True):
-    """A line in JSON. The log's writer thread encodes it (by `str`), so that no client waits for that."""
+    """A line in JSON. `str` encodes it when it is written, mostly on the log's own thread, many lines at a time."""
 
     method: str
     route: str

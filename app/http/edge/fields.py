@@ -16,8 +16,8 @@ VISIBLE = re.compile(
     r"[^\s\u0000-\u001f\u007f-\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f"
     r"\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb]"
 )
-# Invisible characters beyond 16 bits: formatting of notations, tags, variation selectors. They are not in `VISIBLE`,
-# whose pattern is in the API document: some regex engines read a character beyond 16 bits as two.
+# Invisible characters beyond 16 bits: formatting of notations, tags, variation selectors. `VISIBLE` lets them through,
+# because its pattern is in the API document, and some regex engines read a character beyond 16 bits as two.
 DRAWN_AS_NOTHING = re.compile("[\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]")
 
 

@@ -37,7 +37,7 @@ class RefundDraftSchema(ma.Schema):
 
 
 class RefundSchema(ma.Schema):
-    """A refund. With `restock`, it put `units` of the seller's units back to stock, which happens only once."""
+    """A refund. With `restock`, it put `units` of the seller's units back to stock: each of them at most once."""
 
     id = ma.fields.UUID(required=True)
     order_id = ma.fields.UUID(required=True)

@@ -144,7 +144,7 @@ class Products:
         """Set the units on hand, including reserved ones. `before` is what `stock` has returned.
 
         Raises `RuleBroken` with code `stock_reserved` if orders have reserved more than `on_hand`, and with `too_much`
-        if `on_hand` and the units sold exceed 64 bits together; `PreconditionFailed` if units were sold or put since
+        if `on_hand` and the units sold exceed 2^63 - 1 together; `PreconditionFailed` if units were sold or put since
         `if_version`.
         """
         if on_hand + before.sold > MOST:

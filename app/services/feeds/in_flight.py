@@ -1,7 +1,7 @@
 """Posts in flight: published, but not yet in every follower's timeline. They are read from the documents.
 
 A process remembers them for as long as the reader state shows that no other post was published. In that time posts can
-only leave the set. A post that has left is in the timelines too, and a page shows it once.
+only leave the set. One that has left is pushed or pulled by then, so a page may find it twice, but shows it once.
 """
 
 import time
@@ -39,7 +39,7 @@ class InFlightPosts:
         return last if last is not None and self._seconds() - last.at < SECONDS else None
 
     def read(self, published: int) -> Segment:
-        """Read all posts in flight; incomplete if there are more than `MOST`. `published` was read before this call."""
+        """Read all posts in flight; with `MOST` or more it may be incomplete. `published` was read before this call."""
         at = self._seconds()
         found = segment_of(self._documents.posts.in_flight(None, limit=MOST), MOST)
         self._last = Remembered(found, published, at) if found.end is None else None

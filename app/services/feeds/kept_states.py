@@ -62,8 +62,8 @@ class KeptState(Struct, frozen=True, array_like=True):
 
 
 class Glance(Struct, frozen=True):
-    """The result of a check. A page with this `basis` may be answered. If it is None, `key` is the value to load, and
-    `stamp` that of its stored version; a loaded state has to agree with `flight`. `absent`: no page is kept.
+    """The result of a check. A page with this `basis` may be answered. If it is None, `key` is the value to load, if
+    any, and `stamp` that of its stored version; a loaded state has to agree with `flight`. `absent`: no page is kept.
     """
 
     basis: Basis | None = None

@@ -60,8 +60,8 @@ class PageTruth:
     """The posts in flight and the reader state, read in this order. The pushed timeline is complete down to
     `low_watermark`. The reader's follows and likes are looked up while the page is made.
 
-    `top` is the cached top that was read, if any; `was_beyond`, whether the page also needed pushed posts from
-    elsewhere. `ways` are recorded if they are given.
+    `top` is the cached top that was read, if any; `was_beyond`, whether the page read more than it: the feed store, the
+    documents below the top, a second top, or the posts in flight again. `ways` are recorded if they are given.
     """
 
     __slots__ = ("follows", "in_flight", "likes", "low_watermark", "state", "top", "was_beyond", "ways")
@@ -86,7 +86,7 @@ class PageTruth:
 
     @property
     def only_top(self) -> Top | None:
-        """The cached top, if all pushed posts of the page came from it."""
+        """The cached top, unless the page read more than it (`was_beyond`)."""
         return None if self.was_beyond else self.top
 
     def via(self, way: Way, segment: Segment) -> Segment:

@@ -120,7 +120,7 @@ class Hub:
         """Open a stream that continues after `last_id`, or begins now: with a resync if `last_id` is not a position.
 
         If a limit is reached, ends the account's oldest stream, preferably one of this session. Raises `Overloaded` if
-        there is none, `Unavailable` if the store is unavailable. The caller must `release`.
+        there is none or the server is stopping, `Unavailable` if the store is unavailable. The caller must `release`.
         """
         end = self._streams.listen(session.account_id)
         after = end if last_id is None else _position(last_id)

@@ -75,7 +75,7 @@ class Fulfilment:
         )
 
     def refuse(self, seller: UUID, order_id: UUID, reason: str, receipt: Receipt[Order]) -> Answer:
-        """Refuse, before anything was sent: units and money go back. Raises what `fulfil` raises, `Insufficient`."""
+        """Refuse, before anything is sent: units and money go back. Raises what `fulfil` does, and `Insufficient`."""
         refusal = receipt.attempt.id("refusal")
         with self._orders.drop_stock_on_replay(lambda: units(self._orders.read(seller, order_id))):
             return self._idempotency.run(

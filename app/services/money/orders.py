@@ -128,7 +128,7 @@ class Orders:
     def _place_by_remembered_offers(self, basket: Basket, receipt: Receipt[Order]) -> Answer:
         """Place the order by remembered offers; if they are outdated, once more by the documents.
 
-        The reservation fails with `Stale` if they are outdated. After any refusal it is checked whether they are.
+        The reservation raises `Stale` if they are outdated. After any other refusal it is checked whether they are.
         """
         used: list[Offered] = []
         try:

@@ -29,7 +29,7 @@ from repositories.hot import Cache, Fill, Held, Value, lease_of, stored_under
 from repositories.meter import cache_event
 from repositories.read_your_writes import primary
 
-# A page expires with the first of its parts, so this is much longer than the time between two visits of a reader.
+# The longest time a page is kept: much longer than readers take to return. A part that is due ends it earlier.
 FRESH_SECONDS = 900.0
 Build = Callable[[PageTruth, Used], WholePage]
 

@@ -72,7 +72,7 @@ class Invalidation:
     def forget(self, keys: Collection[str]) -> None:
         """`drop` after a write, which must not fail because of the cache: the write's event drops once more.
 
-        A failed drop of a kept state is settled in the relational store; raises `Unavailable` if that fails too.
+        A failed drop of flight or of a kept state is settled by `LostDrops`; raises `Unavailable` if that fails too.
         """
         try:
             self.drop(keys)

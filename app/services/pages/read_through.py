@@ -36,7 +36,7 @@ FIRST_STEP, LONGEST_STEP = 0.002, 0.05
 
 @dataclass(frozen=True)
 class ReadThrough:
-    """Reads all `Kind`s of a process. `patience` is how long a request waits for another's load."""
+    """The only way in which a process reads `Kind`s. `patience` is how long a request waits for another's load."""
 
     cache: Cache
     limit: Limit = field(default_factory=lambda: Limit(LOADS, PATIENCE))

@@ -13,7 +13,7 @@ from repositories.sinks import Message, Refused
 
 
 class Stop(Struct, frozen=True):
-    """The event at which a batch stops, and why: None if there was only no time left for it."""
+    """The event at which a batch stops, and why; None if there was no time left to send it."""
 
     position: int
     event_id: str

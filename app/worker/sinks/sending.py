@@ -108,7 +108,7 @@ class SinkWorker:
     def step(self) -> int:
         """Send one batch. Returns how many events were sent, skipped or dead-lettered.
 
-        That is 0 while another process serves the sink, or while the sink has to wait.
+        That is 0 if there are none, while another process serves the sink, and while the sink has to wait.
         """
         cursor = self._cursor = self._cursor or self._claim()
         if cursor is None:
@@ -127,7 +127,7 @@ class SinkWorker:
         If the batch is full or the time `until` is over, they are kept for the next step instead. A store error is
         ignored: the next step reads again and meets it.
         """
-        # After a failure nothing is added until the batch size is back to normal.
+        # After a failure or a slow send nothing is added until the batch size is back to normal.
         if not batch.more or self._most < self._sink.batch:
             return ()
         with contextlib.suppress(StoreError):
