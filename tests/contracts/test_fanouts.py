@@ -376,7 +376,7 @@ class TestSkip:
 
 
 class TestTurns:
-    """Skipping a fan-out and ending the pulling never both succeed; otherwise the post would be lost."""
+    """Postponing a fan-out and ending the pulling never both succeed: the post would be lost."""
 
     def test_returning_waits_for_a_skip(self, relational: RelationalStore) -> None:
         one = fanout()
@@ -402,7 +402,7 @@ class TestTurns:
         assert end_pull(relational, one.author_id) is True
 
     def test_pushed_waits_for_who_pulls_again(self, relational: RelationalStore) -> None:
-        """Even if the new pull has the same time as the former one."""
+        """The new pull even has the same time as the former one."""
         one = fanout(state="pulled")
         pull(relational, one.author_id)
         begin_return(relational, one.author_id)

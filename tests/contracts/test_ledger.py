@@ -459,7 +459,7 @@ class TestReads:
         assert list(relational.audit.ledger()) == []
 
     def test_who_locks_an_account_has_seen_all_that_is_earlier(self, relational: RelationalStore) -> None:
-        """Otherwise the balance of a past moment could change after it was read."""
+        """So a balance at the time that `lock` returns does not change after it was read."""
         ada, bob = wallet(relational, 100), wallet(relational, 1)
         told: list[tuple[UUID, datetime, int]] = []
 

@@ -216,7 +216,7 @@ def test_a_withdrawal_needs_neither_the_detail_nor_another_time(notifications: N
 
 
 def test_a_loop_of_the_same_deed_ends_without_notifying(notifications: Notifications) -> None:
-    """The limits are per activity, bucket and process: other activities and buckets still notify."""
+    """The limit is per owner, activity, bucket and process: everything else still notifies."""
     owner, neighbour, activity, width = uuid4(), uuid4(), an_activity(), 10 * DAY
     begin = datetime.fromtimestamp((now().timestamp() // width.total_seconds() - 1) * width.total_seconds(), UTC)
     again = [replace(activity, at=begin + timedelta(milliseconds=n)) for n in range(MAX_TOMBSTONES + 50)]

@@ -105,7 +105,7 @@ def event(aggregate: str = "", at: datetime = NOW, payload: bytes = b"{}") -> Ev
 
 
 def put(box: Box, number: int, aggregate: str = "") -> list[Event]:
-    """Put events a microsecond apart, all before NOW: of one aggregate, or each of a different one if it is empty."""
+    """Put events a microsecond apart, all before NOW: of one aggregate, or each of its own if none is given."""
     events = [event(aggregate, NOW - MICROSECOND * (number - turn)) for turn in range(number)]
     for one in events:
         box.put(one)

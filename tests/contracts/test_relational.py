@@ -161,7 +161,7 @@ class TestMigrate:
     def test_the_migrations_make_the_indexes_and_checks_of_the_code(
         self, store: RelationalStore, fresh_url: Callable[[], str]
     ) -> None:
-        """Including their conditions, which Alembic's comparison of tables ignores."""
+        """Compares their conditions too, which Alembic's comparison of tables ignores."""
         with opened(fresh_url()) as new:
             new.migrate()
             downgrade(new, "base")
@@ -337,7 +337,7 @@ class TestTransaction:
         assert dispatched(store, first, second) == [first, second]
 
     def test_an_event_comes_behind_those_that_wait_whatever_the_clock_says(self, store: RelationalStore) -> None:
-        """As if the server's clock had been an hour ahead and was set back."""
+        """The first event gets a position as if the server's clock had been an hour ahead and was set back."""
         first, second = two_of_one_aggregate()
         do(store, lambda unit: unit.emit(first))
         with _engine(store).begin() as connection:

@@ -75,7 +75,7 @@ class TestPut:
 
 
 def test_a_transaction_notes_whose_units_it_touched(relational: RelationalStore) -> None:
-    """Also a transaction that fails: its outcome may be unknown, so the cached units must be dropped."""
+    """A failed transaction notes them too: its outcome may be unknown, so the cached units must be dropped."""
     one, other, third = stocked(relational, 5), stocked(relational, 5), uuid4()
     order, cancelled = reserve(relational, {one: 2, other: 1}), reserve(relational, {other: 1})
     writes: list[tuple[Callable[[Transaction], object], set[UUID]]] = [

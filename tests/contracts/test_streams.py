@@ -293,7 +293,7 @@ def test_migrating_again_changes_nothing_and_it_answers(streams: Streams) -> Non
 
 
 def test_who_begin_to_listen_at_the_same_moment_share_one_stream(streams: Streams) -> None:
-    """Otherwise the second would end the stream of the first."""
+    """If each began its own, a later one would end the stream of an earlier one."""
     with ThreadPoolExecutor(8) as pool:
         for _ in range(50):
             ada, together = uuid4(), threading.Barrier(8)

@@ -1,4 +1,4 @@
-"""One set of engines for all processes of a test run. Each process uses separate databases in them.
+"""One set of engines for all processes of a test run. Each process uses separate databases on them.
 
 The process that started the run is the host. The others ask it for the URL of an engine, over a socket in its private
 directory. It starts the engine on the first request; the engine ends with the host.

@@ -1,4 +1,4 @@
-"""Cassandra refused, silent, frozen, killed and restarted; and what only this adapter has: expiry and markers."""
+"""Cassandra refused, silent, frozen, killed and restarted; expiry and markers, which only this adapter has."""
 
 import socket
 import threading

@@ -197,7 +197,7 @@ def test_the_death_of_one_process_empties_the_cache_and_brings_no_session_back(
     assert cache.read(["stored", "leased"]) == [None, None]
     assert isinstance(cache.lease({"leased": b""})[0], bytes)
     assert cache.fill({"leased": Fill(leased, Value(b"old"), 60)}) == set()
-    # A reader of live events is told once to resync.
+    # A reader of live events gets one resync.
     assert [item.event for item in reader.take(timedelta(seconds=20)) or ()] == [None]
     [delta] = stores.streams.since([(ada, at)], limit=9)
     assert delta.lost

@@ -162,7 +162,7 @@ def test_reader_state_looks_at_whichever_are_fewer(store: RelationalStore, url: 
 def _completely_read(url: str, statement: Statement) -> list[str]:
     """The tables that one of the plans reads completely, even by an index.
 
-    The pulled authors and the signals are excepted: they are few, and needed by each call.
+    The pulled authors and the signals are excepted: they are few, and each call needs them.
     """
     sql, values = statement
     numbers = {name: f"${number}" for number, name in enumerate(values, 1)}
