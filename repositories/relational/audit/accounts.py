@@ -150,9 +150,7 @@ def account_findings(
     if bool(account.may_overdraw) != (account.owner == PROVIDER):
         yield Finding(
             about,
-            "may be overdrawn, but is a wallet"
-            if account.may_overdraw
-            else "may not be overdrawn, but is the provider's",
+            "may go below 0, but is a wallet" if account.may_overdraw else "may not go below 0, but is the provider's",
         )
     if account.owner != PROVIDER and account.posted < account.held:
         yield Finding(about, f"has a balance of {account.posted}, but {account.held} held")
