@@ -17,10 +17,10 @@ SOME = 3
 # Routes whose answers include data that is not in a dump (docs/backups.md) or the time of the request.
 OTHERWISE = {
     "/accounts/me/export": "has the sessions and notifications",
-    "/feed/stream": "goes on for as long as it is read",
-    "/health/ready": "says how long the stores took",
-    "/notifications": "cannot be made anew",
-    "/posts/<uuid:post_id>/delivery": "is of the former fan-out",
+    "/feed/stream": "does not end",
+    "/health/ready": "contains the times that the stores took",
+    "/notifications": "cannot be rebuilt",
+    "/posts/<uuid:post_id>/delivery": "is about the former fan-out",
     "/sessions": "people sign in again",
     "/sessions/<uuid:session_id>": "people sign in again",
     "/wallet/statement": "ends now",

@@ -1,4 +1,5 @@
-"""Makes a server read-only by its own means."""
+"""Makes a server read-only by its own means. Each function returns another one, which makes the server writable
+again."""
 
 from collections.abc import Callable
 from typing import Any

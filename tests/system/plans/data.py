@@ -63,13 +63,13 @@ INSERT INTO refunds SELECT gen_random_uuid(), order_id, seller_id, reason, resto
 """
 # Tables that may be read whole, since they stay small in a system of any size.
 SMALL = {
-    "deferred": "drops and live events that wait while the cache is away, at most for as long as it is",
-    "feed_signals": "as many counters as there are shards",
-    "sinks": "as many as there are brokers and webhooks",
+    "deferred": "drops and live events that wait while the cache is unavailable",
+    "feed_signals": "one counter for each shard",
+    "sinks": "one row for each broker and webhook",
     "webhooks": "50 at most",
     "log_heads": "one row",
-    "levels": "a number an hour of some ten levels, for 90 days; read by the doctor",
-    "pulled_authors": "the few authors whom too many follow, or who post too much, at this moment",
+    "levels": "about ten samples an hour, for 90 days; read by the doctor",
+    "pulled_authors": "the few authors who have too many followers, or post too much at present",
 }
 FEW = 1000
 # A batch of a load, of up to 5,000 rows, may read a table of up to this many rows.
@@ -78,7 +78,7 @@ LOADED = 20_000
 WHOLE = {
     "relational.audit.ledger": "`quartet doctor ledger` recomputes every balance from all rows",
     "relational.audit.advance": "an anchor has the heads of all accounts",
-    "relational.audit.stock": "`quartet doctor ledger` holds all orders and stock against the ledger",
+    "relational.audit.stock": "`quartet doctor ledger` compares all orders and stock with the ledger",
 }
 
 

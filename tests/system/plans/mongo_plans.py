@@ -72,12 +72,12 @@ def _wrong(found: Document, command: Document, most: int) -> Iterator[str]:
     if any(stage.get("stage") == "COLLSCAN" or stage.get("collectionScans") for stage in stages):
         yield "a collection is scanned"
     if any(stage.get("stage") == "SORT" and not stage.get("limitAmount") for stage in stages):
-        yield "all is sorted"
+        yield "a blocking sort has no limit"
     if _sorts_everything(command.get("pipeline", [])):
-        yield "all is sorted in the pipeline"
+        yield "the pipeline has a sort without a limit"
     looked = sum(_looked_at(found))
     if looked > most:
-        yield f"{looked} keys and documents are looked at"
+        yield f"{looked} keys and documents are examined"
 
 
 def _stages(found: Any) -> Iterator[Document]:

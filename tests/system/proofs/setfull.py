@@ -2,7 +2,8 @@
 
 `lost`: acknowledged, but missing at the end. `stale`: missing in a look that began after the acknowledgement.
 `duplicated`: twice in one look, or shown twice to a reader who pages upward. `unexpected`: never written, or not for
-this reader. `recovered`: of unknown outcome, but present.
+this reader. `undead`: shown in a look that began after its deletion was acknowledged. `recovered`: of unknown outcome,
+but present.
 """
 
 import threading

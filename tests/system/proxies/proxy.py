@@ -17,7 +17,7 @@ from tests.engines.kernel import free_port
 from tests.engines.postgres import unprivileged_user
 from tests.system.live import HOST
 
-# HAProxy's intervals of health checks, and the number of failures that count.
+# HAProxy's health checks: their intervals, and the number of failures after which a server is down.
 CHECKS = "check inter 500ms fastinter 100ms fall 2"
 PAGE = Path(__file__).parents[3] / "docs" / "proxies.md"
 NGINX = """

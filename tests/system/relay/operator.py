@@ -1,4 +1,4 @@
-"""Tests as operators of webhooks."""
+"""An operator of webhooks: adds receivers, logs events and sends them."""
 
 from datetime import timedelta
 from pathlib import Path
