@@ -92,9 +92,10 @@ class ClusterLink(RedisWay):
         self._last: Place | None = None
 
     def exchange(self, *commands: Command, again: bool) -> list[Any]:
-        """The replies to the commands. Commands that a node refuses because a slot has moved are sent once more.
+        """The replies to the commands. Raises `Unavailable`, even if some nodes have answered.
 
-        Raises `Unavailable`, even if some nodes have answered.
+        If a node does not answer, or refuses because a slot has moved, its commands are sent once more by a new map, if
+        `again` allows it. A single command that was refused is sent once more in any case.
         """
         deadline = deadline_of(self._timeout.total_seconds())
         return self._spread(commands, deadline, functools.partial(self._exchange_with_node, deadline, again=again))
