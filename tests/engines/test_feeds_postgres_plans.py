@@ -162,7 +162,7 @@ def test_statements(feeds: PostgresFeeds, url: str, data: Data, sent: list[State
 
 
 def test_the_same_statement_is_planned_once(feeds: PostgresFeeds, data: Data) -> None:
-    """The plan is generic, as docs/consistency.md says."""
+    """The plan is generic. The isolation and the durability are those in docs/consistency.md."""
     for owner in data.owners[:9]:
         feeds.home_page(owner, limit=20)
     rows = feeds._database.rows(
