@@ -62,7 +62,7 @@ def _role_forwarded(settings: "Settings", role: str, store: Store, ahead: Contai
             arrived = mark.epoch
         log.warning("the %s role has moved: set QUARTET_%s to where it is now", role, name.upper())
         settings = at(settings, role, mark.url)
-    raise BadAddress("its forwarding addresses go in a circle", setting=name)
+    raise BadAddress("the moved places form a cycle: each names another as its new place", setting=name)
 
 
 @contextmanager

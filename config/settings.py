@@ -265,7 +265,7 @@ class Settings(Derived):
             ("WEBHOOKS_TOKEN", self.webhooks_tokens),
         ):
             if any(len(secret) < SHORTEST_SECRET for secret in secrets):
-                raise SettingsError(f"QUARTET_{name}: each has at least {SHORTEST_SECRET} characters")
+                raise SettingsError(f"QUARTET_{name}: each must have at least {SHORTEST_SECRET} characters")
         self._validate_places()
         if self.env == "production":
             self._validate_production()
@@ -274,18 +274,18 @@ class Settings(Derived):
         for origin in self.origins:
             if not is_origin(origin):
                 raise SettingsError(
-                    f"QUARTET_CORS_ORIGINS: {origin!r} is no origin as browsers send it, such as https://app.example.com"
+                    f"QUARTET_CORS_ORIGINS: {origin!r} is not an origin as browsers send it, such as https://app.example.com"
                 )
         try:
             _ = self.webhooks_inside
         except ValueError:
-            raise SettingsError("QUARTET_WEBHOOKS_NETWORKS: no networks such as 10.0.0.0/8,fd00::/8") from None
+            raise SettingsError("QUARTET_WEBHOOKS_NETWORKS: must be networks such as 10.0.0.0/8,fd00::/8") from None
         if self.metrics_address and not ADDRESS.fullmatch(self.metrics_address):
-            raise SettingsError("QUARTET_METRICS_ADDRESS: no host and port such as 127.0.0.1:9000")
+            raise SettingsError("QUARTET_METRICS_ADDRESS: must be a host and port such as 127.0.0.1:9000")
         if not all(ADDRESS.fullmatch(one) for one in self.relays):
-            raise SettingsError("QUARTET_CONSOLE_RELAYS: no hosts and ports such as 127.0.0.1:9100,relay:9000")
+            raise SettingsError("QUARTET_CONSOLE_RELAYS: must be hosts and ports such as 127.0.0.1:9100,relay:9000")
         if self.traces_url and not COLLECTOR.fullmatch(self.traces_url):
-            raise SettingsError("QUARTET_TRACES_URL: no URL of a collector such as http://127.0.0.1:4318")
+            raise SettingsError("QUARTET_TRACES_URL: must be the URL of a collector such as http://127.0.0.1:4318")
 
     def _validate_production(self) -> None:
         if DEVELOPMENT_SECRET in self.secrets:

@@ -80,7 +80,7 @@ def _with_hosts(hosts: str, address: Address) -> Address:
     """The address with these hosts instead of its own."""
     found = address_of(f"postgresql://{hosts}")
     if found.user or found.path or not found.hosts:
-        raise BadAddress("what is no URL names hosts only, as host:port,host:port")
+        raise BadAddress("without a scheme it must be hosts only, such as host:port,host:port")
     options = {name: value for name, value in address.options.items() if name not in {"host", "hostaddr"}}
     return replace(address, hosts=found.hosts, options=options)
 

@@ -44,7 +44,7 @@ def open_sinks(urls: str, *, timeout: timedelta) -> list[Sink]:
     names = [sink.name for sink in sinks]
     for name in names:
         if names.count(name) > 1:
-            raise BadAddress(f"two sinks are called {name}; the option name gives one of them another", setting="sinks")
+            raise BadAddress(f"two sinks are called {name}; rename one with the option name", setting="sinks")
     return sinks
 
 

@@ -19,9 +19,9 @@ WORTH_SENDING = timedelta(days=2)
 SUBJECT = "Your e-mail address was changed"
 TEXT = """Hello,
 
-the account that had this e-mail address has another one now.
+the e-mail address of your account is no longer this one.
 
-If it was not you, somebody knows your password: tell the people who run this service.
+If you did not change it, somebody knows your password: contact the operators of this service.
 """
 
 

@@ -29,19 +29,19 @@ PATHS: dict[Purpose, str] = {"reset": "reset-password", "verify": "verify-email"
 TEXTS: dict[Purpose, str] = {
     "reset": """Hello @{handle},
 
-a new password was asked for with your e-mail address. This sets it, once, within an hour:
+somebody has requested a new password for your account. To set it, use this within an hour; it works once:
 
 {token}
 
-If it was not you, there is nothing to do: your password is as it was.
+If it was not you, you need not do anything: your password has not been changed.
 """,
     "verify": """Hello @{handle},
 
-this confirms your e-mail address, once, within two days:
+to confirm your e-mail address, use this within two days; it works once:
 
 {token}
 
-If you have no account, there is nothing to do.
+If you have no account, you need not do anything.
 """,
 }
 

@@ -26,11 +26,11 @@ def fault(password: str, context: Iterable[str]) -> str | None:
     """The fault of a password, as a message for users, or None. `context` are words of the account."""
     folded = normal(password).casefold()
     if folded in _frequent() or len(set(folded)) < 3:
-        return "This password is among the first that are tried."
+        return "This password is one of the most common ones."
     own = {normal(word).casefold() for word in (SERVICE, *context)} - {""}
     bare = _bare(folded)
     if folded in own or any(bare and _repeats(bare, _bare(word)) for word in own):
-        return "This password is a word that belongs to the account, or to this service."
+        return "This password is a name of the account or of this service."
     return None
 
 

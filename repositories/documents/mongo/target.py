@@ -27,7 +27,7 @@ def target_of(url: str) -> Address:
         text = str(error).splitlines()[0]
         secret = [address.password, *address.options.values()]
         shown = not any(value and value in text for value in secret)
-        raise BadAddress(text if shown else "an option has a value that it cannot have") from None
+        raise BadAddress(text if shown else "an option has an invalid value") from None
     if url.startswith(_SRV) and (len(address.hosts) > 1 or address.hosts[0].port):
         raise BadAddress("mongodb+srv names one host, and no port")
     mode = parsed["options"].get(_MODE, "primary")
@@ -35,7 +35,7 @@ def target_of(url: str) -> Address:
         raise BadAddress(f"the option readPreference is primary or {_SECONDARIES}")
     for name in ("readPreferenceTags", "maxStalenessSeconds"):
         if name in parsed["options"]:
-            raise BadAddress(f"the option {name} is not taken")
+            raise BadAddress(f"the option {name} is not supported")
     if parsed["collection"]:
         raise BadAddress("the path is the name of the database, without dots")
     return address

@@ -42,7 +42,9 @@ class RedisSessions(RedisBacked, SessionStore):
         greet = CatchUp(endings, self._recent) if endings else None
         target = target_of(url)
         if target.nodes:
-            raise BadAddress("a session and its account's list are in several slots; use redis+sentinel://")
+            raise BadAddress(
+                "a Redis Cluster would keep a session and its account's list in different slots; use redis+sentinel://"
+            )
         every = (*scripts.SCRIPTS, *MOVING)
         self._link = RedisLink(target, role="sessions", timeout=timeout, pool=pool, scripts=every, greet=greet)
         self._timeout = timeout.total_seconds()

@@ -48,7 +48,7 @@ def target_of(url: str) -> RedisTarget:
     if kind:
         master, _, path = path.partition("/")
         if not master:
-            raise BadAddress("the path is the name of the master, as Sentinel has it, and the number of a database")
+            raise BadAddress("the path must be the name of the master in Sentinel, and the number of a database")
     options = common | {"db": _database(address, "" if scheme == "unix" else path)}
     options |= _signed_in(address.user, address.password)
     if not kind:
@@ -64,7 +64,7 @@ def _cluster(scheme: str, address: Address) -> RedisTarget:
     if not address.hosts:
         raise BadAddress("a host is missing")
     if address.path:
-        raise BadAddress("a Redis Cluster has one database, so nothing stands behind the hosts")
+        raise BadAddress("a Redis Cluster has one database, so there must be no path")
     options = _tls_options(address) | _signed_in(address.user, address.password)
     nodes = tuple(options | {"host": host.name, "port": host.port or _PORT} for host in address.hosts)
     return RedisTarget(scheme, options, address.server, nodes=nodes)

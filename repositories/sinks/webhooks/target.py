@@ -40,12 +40,12 @@ def target_of(url: str, inside: Inside) -> WebhookTarget:
     if parts.scheme not in _PORTS or (parts.scheme == "http" and not inside):
         raise BadAddress("the scheme must be https")
     if "@" in parts.netloc or "#" in url:
-        raise BadAddress("no user, no password, no fragment")
+        raise BadAddress("it must have no user, password or fragment")
     host = (parts.hostname or "").rstrip(".")
     if port == 0 or not (_HOST.fullmatch(host) or _is_address(host)):
         raise BadAddress("the host, or the port, is malformed")
     if _is_address(host) and not is_permitted(host, inside):
-        raise BadAddress("this address is not a public one")
+        raise BadAddress("the address is not public")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return WebhookTarget(Origin(parts.scheme, host, port or _PORTS[parts.scheme]), target)
 
