@@ -82,7 +82,8 @@ class Call(NamedTuple):
 class Direct:
     """Sends compiled statements through the driver.
 
-    `is_outdated` tells whether a driver's error means that a prepared statement is older than the tables.
+    `is_outdated` tells whether an error of the driver makes its connection useless, as when a prepared statement is
+    older than the tables.
     `sends_together`: sending several calls at once is cheaper than sending each alone.
     """
 

@@ -109,7 +109,7 @@ class Migration:
         }
 
     def _speculate(self, waits: dict[str, str]) -> dict[str, str]:
-        """Set it for tables of earlier versions, if it is the default there. A value that somebody has set stays."""
+        """Set `speculative_retry` for tables of earlier versions, which have the default. Any other value stays."""
         texts = [
             f"ALTER TABLE {self._keyspace}.{name} WITH speculative_retry = '{SPECULATIVE_RETRY}'"
             for name, wait in sorted(waits.items())

@@ -187,9 +187,10 @@ class RedisCache(RedisBacked, Cache):
         return list(groups.items())
 
     def _run(self, commands: Sequence[Command]) -> list[Any]:
-        """Run commands, which may be sent twice. A second run changes nothing, except that `EXTEND` adds again.
+        """Run commands, which may be sent twice. `EXTEND` adds again then, so readers of `Held.more` must accept that.
 
-        So readers of `Held.more` must accept the same bytes twice.
+        A second `VOID` returns to the epoch of the first, also if another client has voided the cache in between. The
+        others change nothing.
         """
         return self._link.exchange(*commands, again=True) if commands else []
 
