@@ -60,7 +60,7 @@ def create_payout(wanted: dict[str, Any]) -> Answer:
 @blp.arguments(PageQuery, location="query")
 @blp.response(200, PayoutPage)
 def list_payouts(query: dict[str, Any]) -> Response:
-    """List one's payouts, newest first, in whatever state."""
+    """List your payouts in all states, newest first."""
     owner, limit = caller(), query["limit"]
     scope = f"payouts:{owner}"
     found = container().money.payments.payouts(owner, before=cursors().time(scope, query["cursor"]), limit=limit + 1)
@@ -74,7 +74,7 @@ def list_payouts(query: dict[str, Any]) -> Response:
 @blp.response(200, PayoutSchema)
 @blp.raises(404)
 def get_payout(payout_id: UUID) -> Response:
-    """Read one of one's payouts."""
+    """Get one of your payouts."""
     found = container().money.payments.payout(caller(), payout_id)
     return answers.thing(payout_body(found), 1 + (found.ended_at is not None))
 
