@@ -46,4 +46,5 @@ def verdict(late: float, rate: Rate, *, allowed: bool) -> Verdict:
     each = 1 / rate.per_second
     room = each * rate.burst
     retry = 0.0 if allowed else max(0.0, late + each - room)
+    # With a tolerance for rounding errors in sums of fractions.
     return Verdict(allowed, int((room - late) / each + 1e-6), late, retry)

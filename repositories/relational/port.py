@@ -241,4 +241,4 @@ class RelationalStore(Store, Protocol):
 
     @abstractmethod
     def transaction(self) -> AbstractContextManager[Transaction]:
-        """Open a transaction for the writes of one command. Call no other store or service inside the block."""
+        """Open a transaction for the atomic writes of one command. Call no other store or service inside the block."""

@@ -89,7 +89,7 @@ class RedisCachePlace(CachePlace):
         self._set(Mark("open", mark.epoch, "", mark.move), f"leaving {mark.epoch} {mark.move} ")
 
     def _set(self, mark: Mark, *before: str) -> None:
-        """Write the mark. Raises `Overtaken` if prefixes are given and the present mark begins with none of them."""
+        """Write the mark. Raises `Overtaken` if the present mark begins with none of the prefixes `before`, if any."""
         self._move = mark.move
         text = f"{mark.state} {mark.epoch} {mark.move} {mark.url}"
         if self._link.exchange(("EVAL", _SET, 1, self._name, text, *before), again=True) == [0]:
