@@ -164,8 +164,8 @@ def test_what_is_no_other_place_is_told_in_one_line(tmp_path: Path) -> None:
     link.symlink_to(tmp_path / "quartet.db")
     env = {f"QUARTET_{name.upper()}": url for name, url in urls.items() if name.endswith("_url")}
     said = {
-        f"sqlite:///{link}": "documents is there: ",
-        f"sqlite:///{tmp_path}/../{tmp_path.name}/quartet.db": "documents is there: ",
+        f"sqlite:///{link}": "documents is already there: ",
+        f"sqlite:///{tmp_path}/../{tmp_path.name}/quartet.db": "documents is already there: ",
         "postgresql://quartet@127.0.0.1:1/none": "Error: --to: documents is unavailable: ",
         "nonsense": "Error: --to: the scheme must be one of ",
     }
