@@ -84,7 +84,7 @@ class Writers:
         stop = threading.Event()
         with ThreadPoolExecutor(len(works)) as pool:
             try:
-                yield [pool.submit(self._judged, work, stop) for work in works]
+                yield [pool.submit(self._guarded, work, stop) for work in works]
             finally:
                 stop.set()
 
@@ -98,7 +98,7 @@ class Writers:
                 stop.wait(0.02)
         return None
 
-    def _judged(self, work: Work, stop: threading.Event) -> None:
+    def _guarded(self, work: Work, stop: threading.Event) -> None:
         try:
             work(stop)
         except BaseException as error:  # noqa: BLE001 - every kind is a finding

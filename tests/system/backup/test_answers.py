@@ -47,11 +47,11 @@ def answers(system: System, asked: Asked) -> list[Any]:
             signed_in[handle] = system.anybody().post("/sessions", login)["token"]
         who = Person(system.app.test_client(), signed_in.get(handle), {})
         answer = who.send("GET", call.path, query_string=call.query)
-        found.append((path, answer.status_code, *_told(path, answer)))
+        found.append((path, answer.status_code, *_compared(path, answer)))
     return found
 
 
-def _told(path: str, answer: TestResponse) -> tuple[Any, ...]:
+def _compared(path: str, answer: TestResponse) -> tuple[Any, ...]:
     if path == "/feed":
         # The cursor for newer posts contains the time of this request.
         return (answer.get_json() | {"prev": ""},)

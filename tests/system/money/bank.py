@@ -181,7 +181,7 @@ class Reader:
             if sequence <= len(known):
                 wrong += [] if known[sequence - 1] == leg else [f"entry {sequence} of {own} has changed: {leg}"]
             else:
-                wrong += _broken(own, known, sequence, leg)
+                wrong += _chain_errors(own, known, sequence, leg)
                 known.append(leg)
                 self._first_seen.setdefault(leg.transfer, self._turn)
         if (fresh[0][0] if fresh else 0) != len(known):
@@ -236,7 +236,7 @@ def _leg(entry: dict[str, Any]) -> Leg:
     )
 
 
-def _broken(own: str, known: list[Leg], sequence: int, leg: Leg) -> list[str]:
+def _chain_errors(own: str, known: list[Leg], sequence: int, leg: Leg) -> list[str]:
     before = known[-1].balance if known else 0
     if sequence != len(known) + 1 or leg.balance != before + leg.amount or leg.balance < 0:
         return [f"entry {sequence} of {own} after {len(known)} with {before}: {leg}"]

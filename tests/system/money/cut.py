@@ -48,15 +48,15 @@ def _message(source: socket.socket) -> bytes:
     """Read a complete HTTP message with a Content-Length."""
     found = b""
     while b"\r\n\r\n" not in found:
-        found += _more(source)
+        found += _received(source)
     head, _, body = found.partition(b"\r\n\r\n")
     length = _LENGTH.search(head)
     while length and len(body) < int(length[1]):
-        body += _more(source)
+        body += _received(source)
     return head + b"\r\n\r\n" + body
 
 
-def _more(source: socket.socket) -> bytes:
+def _received(source: socket.socket) -> bytes:
     found = source.recv(65536)
     if not found:
         raise ConnectionError("the connection ended in the middle of a message")

@@ -60,7 +60,7 @@ class End(Struct, frozen=True):
 def send(settings: Settings, now: datetime, request: Request, last: int) -> End:
     """Let a new process send the request, and end it at the point with this number, if it reaches that."""
     ours, theirs = FORKS.Pipe(duplex=False)
-    process = FORKS.Process(target=_live, args=(asdict(settings), now, request, last, theirs))
+    process = FORKS.Process(target=_run_request, args=(asdict(settings), now, request, last, theirs))
     process.start()
     theirs.close()
     try:
@@ -74,7 +74,7 @@ def send(settings: Settings, now: datetime, request: Request, last: int) -> End:
         process.close()
 
 
-def _live(settings: dict[str, Any], now: datetime, request: Request, last: int, told: Connection) -> None:
+def _run_request(settings: dict[str, Any], now: datetime, request: Request, last: int, told: Connection) -> None:
     logging.disable()
     clock = Clock()
     clock.now = now

@@ -190,11 +190,11 @@ def _die_and_ask_again(death: Death, whole: Death, expected: list[int], point: i
 
 def _shape(answer: TestResponse) -> dict[str, Any]:
     found = answer.get_json()
-    parts = [_same(part) for part in found.pop("sellers", [])]
-    return _same(found) | {"sellers": parts}
+    parts = [_constant_members(part) for part in found.pop("sellers", [])]
+    return _constant_members(found) | {"sellers": parts}
 
 
-def _same(found: dict[str, Any]) -> dict[str, Any]:
+def _constant_members(found: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if name not in VARYING}
 
 

@@ -123,7 +123,7 @@ def test_nothing_is_lost_doubled_or_of_another_time(
         log.info("%d kills; %s", KILLS, dict(sorted(seen.items())))
         assert seen["resolved"] > 0, "no kill left a request without an answer"
         assert [path for one in traders for path in one.asked_again()] == []
-        assert _clean(tmp_path, settings)
+        assert _doctor_finds_nothing(tmp_path, settings)
         done = [one for trader in traders for one in trader.done]
         _assert_once(database, done)
         _assert_times(database, began, now() + SOON)
@@ -132,7 +132,7 @@ def test_nothing_is_lost_doubled_or_of_another_time(
         for trader in traders:
             for one in trader.done:
                 _assert_spent(trader, one)
-        assert (_counts(database), _clean(tmp_path, settings)) == (before, True)
+        assert (_counts(database), _doctor_finds_nothing(tmp_path, settings)) == (before, True)
 
 
 def _at_work(town: Town, traders: list[Trader], now: Callable[[], str]) -> None:
@@ -151,7 +151,7 @@ def _at_work(town: Town, traders: list[Trader], now: Callable[[], str]) -> None:
     assert wrong == []
 
 
-def _clean(folder: Path, settings: dict[str, str]) -> bool:
+def _doctor_finds_nothing(folder: Path, settings: dict[str, str]) -> bool:
     told = [run(folder, "doctor", book, **settings) for book in ("ledger", "provider")]
     return [one.stdout for one in told if one.returncode] == []
 

@@ -56,7 +56,7 @@ def test_two_threads_with_one_key(shop: Shop) -> None:
     with ThreadPoolExecutor(2) as pool:
         for turn in range(TURNS):
             path, body = routes[turn % len(routes)]
-            answers = _at_once(pool, [functools.partial(_twin(shop).keyed, path, body, f"key-{turn}")] * 2)
+            answers = _at_once(pool, [functools.partial(_second_client(shop).keyed, path, body, f"key-{turn}")] * 2)
             _assert_one(answers)
             seen += Counter(answer.status_code for answer in answers)
     turns = [len(range(start, TURNS, len(routes))) for start in range(len(routes))]
@@ -109,7 +109,7 @@ def test_a_reply_that_was_cut_off_is_given_again(server: Live) -> None:
     assert (_owned(ada), _owned(bob)) == (470, 530)
 
 
-def _twin(shop: Shop) -> Person:
+def _second_client(shop: Shop) -> Person:
     return Person(shop.system.app.test_client(), shop.buyer.token, shop.buyer.account)
 
 

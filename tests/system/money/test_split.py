@@ -48,7 +48,7 @@ def test_orders_of_earlier_versions(shop: Shop) -> None:
         recompute(connection)  # transfers of that version have no heads of orders
     assert shop.audit() == []
     after = store.orders.get([UUID(one) for one in kept])
-    assert [_said(after[UUID(one)]) for one in kept] == [_said(before[UUID(one)]) for one in kept]
+    assert [_content(after[UUID(one)]) for one in kept] == [_content(before[UUID(one)]) for one in kept]
 
 
 def test_a_batch_is_found_by_indexes(tmp_path: Path) -> None:
@@ -73,6 +73,6 @@ def test_a_batch_is_found_by_indexes(tmp_path: Path) -> None:
     assert scans == {"SCAN share", "SCAN ledger_accounts"}
 
 
-def _said(order: Order) -> list[object]:
+def _content(order: Order) -> list[object]:
     parts = [(part.seller_id, part.state, part.refunded, part.version) for part in order.sub_orders]
     return [order.state, order.version, *parts, *((line.fulfilled, line.returned) for line in order.lines)]

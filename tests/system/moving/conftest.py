@@ -6,5 +6,5 @@ from app.moving import mover
 
 
 @pytest.fixture(autouse=True)
-def _nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_other_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mover, "NOTICED_SECONDS", 0.0)

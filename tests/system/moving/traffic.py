@@ -57,7 +57,7 @@ class Traffic:
         stop = threading.Event()
         works: list[Callable[[threading.Event], None]] = [self.following.run, self._relay]
         works += [partial(self._write, one) for one in range(len(self.people))]
-        threads = [threading.Thread(target=self._judged, args=(work, stop)) for work in works]
+        threads = [threading.Thread(target=self._guarded, args=(work, stop)) for work in works]
         for thread in threads:
             thread.start()
         try:
@@ -144,7 +144,7 @@ class Traffic:
         signed = {"Authorization": f"Bearer {self.people[one].token}", **(headers or {})}
         return self._client.open(BASE + path, method=method, json=body, headers=signed)
 
-    def _judged(self, work: Callable[[threading.Event], None], stop: threading.Event) -> None:
+    def _guarded(self, work: Callable[[threading.Event], None], stop: threading.Event) -> None:
         try:
             work(stop)
         except BaseException as error:  # noqa: BLE001  every kind is a finding

@@ -69,7 +69,7 @@ class Traffic:
         self._stop = threading.Event()
         self.writes: list[Write] = []
         self.amiss: list[str] = []
-        self._threads = [threading.Thread(target=self._write_on, args=(person,)) for person in self._people]
+        self._threads = [threading.Thread(target=self._keep_writing, args=(person,)) for person in self._people]
 
     def __enter__(self) -> Self:
         for thread in self._threads:
@@ -122,7 +122,7 @@ class Traffic:
             assert found.keys() >= {write.name for write in self.writes}
         return row
 
-    def _write_on(self, person: Person) -> None:
+    def _keep_writing(self, person: Person) -> None:
         while not self._stop.is_set():
             write = Write(person, str(uuid4()), str(uuid4()), monotonic())
             answer = self._kind.send(write)

@@ -75,7 +75,7 @@ def _wrong(found: Document, command: Document, most: int) -> Iterator[str]:
         yield "a blocking sort has no limit"
     if _sorts_everything(command.get("pipeline", [])):
         yield "the pipeline has a sort without a limit"
-    looked = sum(_looked_at(found))
+    looked = sum(_examined(found))
     if looked > most:
         yield f"{looked} keys and documents are examined"
 
@@ -107,6 +107,6 @@ def _sorts_everything(pipeline: list[Document]) -> bool:
     return False
 
 
-def _looked_at(found: Document) -> Iterator[int]:
+def _examined(found: Document) -> Iterator[int]:
     for stage in _stages(found):
         yield int(stage.get("totalKeysExamined", 0)) + int(stage.get("totalDocsExamined", 0))

@@ -62,20 +62,20 @@ class Asking:
         for method in promised(port):
             if f"{name}.{method}" not in NO_QUERIES:
                 kind = type(adapter)
-                patch.setattr(kind, method, self._named(f"{name}.{method}", getattr(kind, method)))
+                patch.setattr(kind, method, self._labelled(f"{name}.{method}", getattr(kind, method)))
 
-    def _named(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    def _labelled(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(method)
         def call(*args: Any, **options: Any) -> Any:
-            with self._under(name):
+            with self._running(name):
                 found = method(*args, **options)
-            return self._drawn(name, found) if isinstance(found, Iterator) else found
+            return self._iterated(name, found) if isinstance(found, Iterator) else found
 
         return call
 
-    def _drawn(self, name: str, items: Iterator[Any]) -> Iterator[Any]:
+    def _iterated(self, name: str, items: Iterator[Any]) -> Iterator[Any]:
         while True:
-            with self._under(name):
+            with self._running(name):
                 try:
                     item = next(items)
                 except StopIteration:
@@ -83,7 +83,7 @@ class Asking:
             yield item
 
     @contextmanager
-    def _under(self, name: str) -> Iterator[None]:
+    def _running(self, name: str) -> Iterator[None]:
         outer = self.methods
         self._thread.methods = (*outer, name)
         try:

@@ -95,7 +95,7 @@ class SetFull:
             self.outcome.looks += 1
             self.outcome.stale |= {(reader, p) for p in owed.difference(found, self._doomed)}
             self.outcome.undead |= {(reader, p) for p in found if self._buried.get(p, begun) < begun}
-            self.outcome.duplicated |= {(reader, p) for p in _twice(found)}
+            self.outcome.duplicated |= {(reader, p) for p in _duplicates(found)}
 
     def climbed(self, screen: Screen, begun: float, seen: Collection[UUID]) -> None:
         """Check everything that a reader who pages upward has seen; the last time began at `begun`."""
@@ -118,10 +118,10 @@ class SetFull:
         out.acknowledged, out.recovered = self.count, len(truth.keys() - self._ended.keys())
         for reader, feed in feeds.items():
             due = {post for post, author in truth.items() if author in self._follows[reader]}
-            out.lost |= {(reader, p) for p in {*due, *(self._for(reader) - self._doomed)}.difference(feed)}
+            out.lost |= {(reader, p) for p in {*due, *(self._posts_for(reader) - self._doomed)}.difference(feed)}
             out.undead |= {(reader, p) for p in self._buried.keys() & feed}
             out.unexpected |= {(reader, p) for p in set(feed) - due}
-            out.duplicated |= {(reader, p) for p in _twice(feed)}
+            out.duplicated |= {(reader, p) for p in _duplicates(feed)}
             assert list(feed) == sorted(feed, reverse=True)
 
     def finish_climb(self, screen: Screen, truth: Mapping[UUID, UUID]) -> None:
@@ -132,18 +132,18 @@ class SetFull:
             return
         out, reader, started = self.outcome, screen.reader, screen.started
         out.climbers += 1
-        due = {p for p in self._for(reader) if self._begun[p] > started}
-        possible = {p for p, author in truth.items() if author in self._follows[reader]} | self._for(reader)
+        due = {p for p in self._posts_for(reader) if self._begun[p] > started}
+        possible = {p for p, author in truth.items() if author in self._follows[reader]} | self._posts_for(reader)
         over = {p for p in possible if self._ended.get(p, started) < started} - screen.first
         out.lost |= {(reader, p) for p in due.difference(screen.seen, self._doomed)}
-        out.duplicated |= {(reader, p) for p in _twice(screen.seen)}
+        out.duplicated |= {(reader, p) for p in _duplicates(screen.seen)}
         out.unexpected |= {(reader, p) for p in set(screen.seen) - possible}
         early = over.intersection(screen.seen)
         out.unexpected |= {(reader, p) for p in early if p < min(screen.first)}
 
-    def _for(self, reader: UUID) -> set[UUID]:
+    def _posts_for(self, reader: UUID) -> set[UUID]:
         return {p for p, author in self._author.items() if author in self._follows[reader]}
 
 
-def _twice(found: Iterable[UUID]) -> set[UUID]:
+def _duplicates(found: Iterable[UUID]) -> set[UUID]:
     return {post for post, times in Counter(found).items() if times > 1}
