@@ -92,9 +92,11 @@ class Client:
 
 
 def environment(folder: Path, settings: dict[str, str], tree: str = ROOT) -> dict[str, str]:
-    """The environment of a command: of the machine only the path, and the code of this checkout or of `tree`."""
+    """The environment of a command: of the machine's variables only PATH, and the code of this checkout or of
+    `tree`.
+    """
     own = {"PATH": os.environ["PATH"], "HOME": str(folder), "LC_ALL": "C.UTF-8", "PYTHONPATH": tree}
-    own["QUARTET_LOG_FORMAT"] = "json"  # tests read it
+    own["QUARTET_LOG_FORMAT"] = "json"  # tests parse the log
     own["QUARTET_DRAIN_SECONDS"] = "0"  # no proxy has to notice the end
     own["QUARTET_QUEUE_SECONDS"] = "10"  # so that a busy machine is no overload
     return own | {f"QUARTET_{name}": value for name, value in settings.items()}
@@ -114,7 +116,7 @@ def run(folder: Path, *arguments: str, tree: str = ROOT, **settings: str) -> sub
 
 
 def migrated(folder: Path) -> None:
-    """Copy a migrated folder there. `quartet migrate` itself runs only once."""
+    """Copy the files that `quartet migrate` makes into `folder`. The command itself runs only once."""
     shutil.copytree(_migrated() / "var", folder / "var")
 
 
@@ -248,6 +250,6 @@ def sent_in_chunks(live: Live, chunks: list[bytes]) -> Answer:
             f"POST {BASE}/sessions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
             "Transfer-Encoding: chunked\r\n\r\n".encode()
         )
-        # In one piece: a server that has read too much need not read the rest.
+        # In one piece: a server that refuses the body early may close before it has read the rest.
         connection.sendall(b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in [*chunks, b""]))
         return answer_of(connection)

@@ -238,7 +238,8 @@ def test_a_page_again_does_not_ask_the_feeds(container: Container) -> None:
 @pytest.mark.parametrize("many", [30, 400])
 def test_a_page_takes_as_many_round_trips_whatever_its_size(tmp_path: Path, many: int) -> None:
     """The round trips are those for the read marker and the accounts, and for each chunk its activities, relations and
-    posts."""
+    posts.
+    """
     calls: list[str] = []
     with running(Settings(**embedded(tmp_path))) as system:
         owner, *people = crowd.people(system.container, 9)

@@ -1,4 +1,6 @@
-"""Makes whatever each process makes once, in the process that dying ones are forked from, to shorten their start."""
+"""Preloads the fork server with what each process builds once, which would take most of the short life of a forked
+one.
+"""
 
 import tempfile
 from pathlib import Path

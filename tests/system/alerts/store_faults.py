@@ -1,5 +1,6 @@
 """Faults of stores that a proxy cannot simulate. Each takes the engines and the URL of the server behind the store's
-proxy; it ends with its block."""
+proxy; it ends with its block.
+"""
 
 import threading
 from collections.abc import Callable, Iterator

@@ -1,5 +1,6 @@
 """The console in a real browser: by keyboard alone, with an unavailable store, checked by axe-core; and its
-screenshots."""
+screenshots.
+"""
 
 import os
 import shutil
@@ -101,7 +102,8 @@ def browser(world: World) -> Iterator[Browser]:
 @pytest.fixture
 def operator(browser: Browser, world: World) -> Iterator[Browser]:
     """A browser signed in by keyboard. Afterwards nothing may have been blocked, missing, or loaded from another
-    host."""
+    host.
+    """
     world.documents.away = False
     browser.look(1280, 900)
     browser.open("/console/sign-in")

@@ -22,7 +22,8 @@ ANY = Precondition(given=True, any=True)
 
 class World:
     """The first `movers` accounts post, follow and unfollow one another. The others (`settled`) only read, so the
-    entries loaded for them do not change."""
+    entries loaded for them do not change.
+    """
 
     def __init__(self, container: Container, *, accounts: int, posts: int, movers: int, seed: int) -> None:
         self.container, self.chance = container, random.Random(seed)  # noqa: S311 - test data

@@ -47,7 +47,8 @@ class Request(Struct, frozen=True):
 
 class End(Struct, frozen=True):
     """`passed` are the points up to the end, including the one where the process ended; `commits` counts completed
-    commits."""
+    commits.
+    """
 
     survived: bool
     passed: list[str]

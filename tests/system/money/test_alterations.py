@@ -125,7 +125,8 @@ def test_traffic_beside_it_causes_no_alarm(shop: Shop, monkeypatch: pytest.Monke
 
     def against_anchor() -> Iterator[Finding]:
         """Make an anchor, which fails if something is wrong; then audit everything, and then only what came after the
-        anchor."""
+        anchor.
+        """
         anchor = anchors.make()
         for whole in (True, False):
             yield from doctor.audited(audit, anchor, whole=whole)

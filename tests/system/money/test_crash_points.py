@@ -1,4 +1,6 @@
-"""A process ends at every point of every money route; with the same key, another one has one answer and one effect."""
+"""A process ends at every point of every money route; repeating the request with its key gives one answer and one
+effect.
+"""
 
 import logging
 import os
@@ -136,7 +138,8 @@ class Death:
 
     def ask(self) -> TestResponse:
         """Repeat the request in this process, after the lease of the dead one, until the database has noticed its
-        death."""
+        death.
+        """
         self._shop.clock.now += LEASE
         found: list[TestResponse] = []
 

@@ -135,7 +135,8 @@ class Market:
 
     def end(self) -> None:
         """After all actors: each server sells twice at the document's price, the second time from the offer it
-        remembers."""
+        remembers.
+        """
         self.judge()
         product = self.plain.stores.documents.products.get([self.product]).get(self.product)
         for container in (self.plain, self.stepping, self.plain, self.stepping):

@@ -15,7 +15,7 @@ from app.moving import command, mover
 from tests.system.live import PATIENCE, QUARTET, environment
 
 log = logging.getLogger(__name__)
-# Steps: the call, and before which time it is killed; -1 is while writers wait.
+# Steps: a call, and before which occurrence of it the move is killed; -1: before the one while writers wait.
 STEPS = (
     *(("old.capture", 1), ("new.receive", 1), ("new.loading", 1), ("old.moment", 2), ("old.switching", 1)),
     *(("old.moment", -1), ("new.open", 1)),

@@ -24,7 +24,7 @@ from tests.apps import BASE, ROLES, Person, embedded, running
 from tests.system.live import Live, migrated
 from tests.system.moving.traffic import Traffic, place_in, rebuild
 
-# Where a move is stopped: a call of either place, and before which time.
+# Where a move is stopped: a call of either place, and before which occurrence of it; -1: while writers wait.
 STOPS = (
     *(("new receive", 1), ("new loading", 1), ("old moment", 2), ("old switching", 1), ("old moment", -1)),
     ("new open", 1),

@@ -1,5 +1,6 @@
 """Makes a server read-only by its own means. Each function returns another one, which makes the server writable
-again."""
+again.
+"""
 
 from collections.abc import Callable
 from typing import Any

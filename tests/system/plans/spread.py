@@ -87,7 +87,8 @@ class Transactions:
 
     def _held(self, own: psycopg.Cursor[Any], kind: str, aggregate: str) -> str:
         """The state of the row that orders the event: `held` by the transaction of `own`, `free` for others, or `gone`.
-        `no row` if the event needs none, `undeclared` if the kind is unknown."""
+        `no row` if the event needs none, `undeclared` if the kind is unknown.
+        """
         if not ORDER.get(kind):
             return "undeclared" if kind not in ORDER else "no row"
         table, column = ORDER[kind].rstrip(")").split("(")

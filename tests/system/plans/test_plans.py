@@ -72,7 +72,9 @@ def test_every_collection_and_every_table_has_its_key() -> None:
 
 
 def test_a_transaction_writes_rows_of_two_accounts_at_most_but_for_those_that_are_listed(asked: Asked) -> None:
-    """And rows of at most one post and one order. Rows of other kinds are as many as the products that are bought."""
+    """It also writes rows of at most one post and one order. Rows of other kinds are as many as the products that are
+    bought.
+    """
     most = {who: widest(transactions) for who, transactions in asked.spread.items()}
     assert most["Graph.follow"] == {"account": 2, "aggregate": 1}
     wide = {

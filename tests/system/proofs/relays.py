@@ -85,7 +85,8 @@ def killed(container: Container, folder: Path, chance: random.Random) -> Iterato
 
 def _life_of_one(container: Container, folder: Path, chance: random.Random, *, at_work: bool) -> int:
     """Run one relay and kill it; returns how many posts it delivered. It ends by itself if the feed store is
-    unavailable."""
+    unavailable.
+    """
     relay = relay_process(container.settings, folder, log_level="info")
     try:
         if at_work:
