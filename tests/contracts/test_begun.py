@@ -10,7 +10,7 @@ from repositories.relational import RelationalStore
 from tests.contracts.relational_store import NOW, login, register
 
 
-def test_a_lock_that_was_begun_is_known_after_the_next_call(relational: RelationalStore) -> None:
+def test_a_begun_lock_is_known_after_the_next_call(relational: RelationalStore) -> None:
     ada, bob = register(relational, 2)
     with relational.transaction() as tx:
         tx.graph.block(bob, ada, NOW)
@@ -22,7 +22,7 @@ def test_a_lock_that_was_begun_is_known_after_the_next_call(relational: Relation
 
 
 @pytest.mark.parametrize("before", ["the next call", "that"])
-def test_one_of_nobody_is_refused_when_it_is_asked_for(relational: RelationalStore, before: str) -> None:
+def test_a_begun_lock_of_an_unknown_account_raises_when_read(relational: RelationalStore, before: str) -> None:
     (ada,) = register(relational)
     with relational.transaction() as tx:
         related = tx.graph.begin_lock(ada, uuid4())
@@ -32,7 +32,7 @@ def test_one_of_nobody_is_refused_when_it_is_asked_for(relational: RelationalSto
             related()
 
 
-def test_after_a_failure_it_is_not_known(relational: RelationalStore) -> None:
+def test_a_begun_lock_raises_after_a_failure(relational: RelationalStore) -> None:
     ada, bob = register(relational, 2)
     known = relational.accounts.get([ada])[ada]
     # The error was caught inside the transaction, so the commit raises it again.
@@ -44,7 +44,7 @@ def test_after_a_failure_it_is_not_known(relational: RelationalStore) -> None:
             related()
 
 
-def test_what_was_begun_sees_what_was_done_before_it_and_not_after(relational: RelationalStore) -> None:
+def test_begun_reads_see_earlier_writes_but_not_later_ones(relational: RelationalStore) -> None:
     ada, bob = register(relational, 2)
     handle = relational.accounts.get([bob])[bob].handle
     with relational.transaction() as tx:

@@ -118,7 +118,7 @@ def soon(condition: Callable[[], bool], seconds: float = 5) -> bool:
     return True
 
 
-def test_who_has_the_lease_fills_and_all_read(cache: Cache, key: str) -> None:
+def test_the_lease_holder_fills_and_all_read(cache: Cache, key: str) -> None:
     assert read(cache, key) is None
     value = Value(b"body", version=7, etag='"7-\u00e9"', note=b"\x00note", cost=0.25)
     assert cache.fill({key: Fill(lease(cache, key), value, 60)}) == {key}
@@ -128,7 +128,7 @@ def test_who_has_the_lease_fills_and_all_read(cache: Cache, key: str) -> None:
     assert 50 < held.left < 70
 
 
-def test_what_is_known_to_be_absent(cache: Cache, key: str) -> None:
+def test_an_absent_thing_is_a_value_without_a_body(cache: Cache, key: str) -> None:
     cache.fill({key: Fill(lease(cache, key), Value(None), 60)})
     held = read(cache, key)
     assert held
@@ -155,7 +155,7 @@ def test_many_keys_at_once(cache: Cache, key: str) -> None:
     assert cache.read(keys) == [None] * 1_200
 
 
-def test_nothing_is_asked_for_nothing(cache: Cache) -> None:
+def test_calls_without_keys_do_nothing(cache: Cache) -> None:
     assert cache.read([]) == []
     assert cache.lease({}) == []
     assert cache.fill({}) == set()
@@ -194,7 +194,7 @@ def test_bodies_are_any_bytes(cache: Cache, key: str, what: bytes) -> None:
     assert body(cache, key) == what
 
 
-def test_what_is_too_large_is_not_stored_and_holds_up_nobody(cache: Cache, key: str) -> None:
+def test_a_too_large_value_is_not_stored_and_its_lease_ends(cache: Cache, key: str) -> None:
     small = f"{key}:small"
     fills = {
         key: Fill(lease(cache, key), Value(b"x" * (1 << 20)), 60),
@@ -234,7 +234,7 @@ def test_a_lease_that_was_not_used_is_taken_over(cache: Cache, key: str) -> None
     assert put(cache, key, second, b"second") == set()
 
 
-def test_who_asks_to_load_what_was_loaded_meanwhile_gets_it(cache: Cache, key: str) -> None:
+def test_a_lease_request_for_a_value_loaded_meanwhile_gets_it(cache: Cache, key: str) -> None:
     store(cache, key, b"one")
     first = read(cache, key)
     assert first
@@ -268,7 +268,7 @@ def test_a_value_read_before_a_drop_cannot_be_stored_after_it(cache: Cache, key:
     assert read(cache, key) is None
 
 
-def test_nor_when_another_reader_came_after_the_drop(cache: Cache, key: str) -> None:
+def test_a_dropped_lease_fills_nothing_beside_a_later_lease(cache: Cache, key: str) -> None:
     mine = lease(cache, key)
     cache.drop([key])
     theirs = lease(cache, key)
@@ -280,7 +280,7 @@ def test_nor_when_another_reader_came_after_the_drop(cache: Cache, key: str) -> 
     assert body(cache, key) == b"new"
 
 
-def test_nor_when_it_was_to_renew_a_value(cache: Cache, key: str) -> None:
+def test_a_dropped_lease_to_renew_a_value_fills_nothing(cache: Cache, key: str) -> None:
     store(cache, key, b"old")
     held = read(cache, key)
     assert held
@@ -300,7 +300,7 @@ def test_a_drop_removes_what_is_stale_too(cache: Cache, key: str) -> None:
     assert read(cache, key) is None
 
 
-def test_a_lease_nobody_gave_fills_nothing(cache: Cache, key: str) -> None:
+def test_a_made_up_lease_or_that_of_another_key_fills_nothing(cache: Cache, key: str) -> None:
     for made_up in (b"", b"made up", b"\x00" * 16):
         assert put(cache, key, made_up, b"value") == set()
     other = f"{key}:other"
@@ -311,7 +311,7 @@ def test_a_lease_nobody_gave_fills_nothing(cache: Cache, key: str) -> None:
     assert put(cache, other, mine, b"untouched by the drop") == {other}
 
 
-def test_of_several_fills_only_those_in_force_are_stored(cache: Cache, key: str) -> None:
+def test_of_several_fills_only_those_with_a_valid_lease_are_stored(cache: Cache, key: str) -> None:
     keys = [f"{key}:{n}" for n in range(6)]
     leases = [lease(cache, k) for k in keys]
     cache.drop({keys[1], keys[4]})
@@ -328,7 +328,7 @@ def test_a_drop_removes_only_what_it_names(cache: Cache, key: str) -> None:
     assert body(cache, f"{key}x") == b"theirs"
 
 
-def test_void_removes_every_value_and_every_lease_of_before(cache: Cache, key: str) -> None:
+def test_void_removes_every_earlier_value_and_lease(cache: Cache, key: str) -> None:
     stored, leased = f"{key}:stored", f"{key}:leased"
     store(cache, stored, b"value")
     mine = lease(cache, leased)
@@ -357,7 +357,7 @@ def test_void_is_seen_by_other_clients(url: str, cache: Cache, key: str) -> None
 
 
 @pytest.mark.parametrize("fresh", [0, 1])
-def test_a_value_lives_its_time(cache: Cache, key: str, fresh: int) -> None:
+def test_a_value_expires_after_its_time(cache: Cache, key: str, fresh: int) -> None:
     store(cache, key, b"value", fresh=fresh)
     assert soon(lambda: read(cache, key) is None)
     store(cache, key, b"value again")
@@ -390,7 +390,7 @@ def test_no_race_leaves_an_old_value(cache: Cache, key: str) -> None:
     assert body(cache, key) in {None, b"40"}
 
 
-def test_the_fence_holds_between_two_clients(url: str, cache: Cache, key: str) -> None:
+def test_a_drop_by_one_client_ends_the_lease_of_another(url: str, cache: Cache, key: str) -> None:
     other = open_cache(url, timeout=TIMEOUT, pool=1)
     try:
         mine = lease(cache, key)
@@ -428,7 +428,7 @@ def parts(cache: Cache, key: str) -> list[str]:
     return found
 
 
-def test_a_page_is_whole_while_its_parts_are_as_they_were(cache: Cache, key: str, parts: list[str]) -> None:
+def test_a_page_is_served_while_its_parts_are_unchanged(cache: Cache, key: str, parts: list[str]) -> None:
     assert cache.whole(key) is None
     assert page(cache, key, parts)
     held = cache.whole(key)
@@ -439,7 +439,7 @@ def test_a_page_is_whole_while_its_parts_are_as_they_were(cache: Cache, key: str
     assert bodies(cache, [key]) == [b"page"]
 
 
-def test_a_page_and_what_is_beside_it_are_read_together(cache: Cache, key: str, parts: list[str]) -> None:
+def test_a_page_and_other_keys_are_read_together(cache: Cache, key: str, parts: list[str]) -> None:
     keys = [parts[1], f"{key}:nowhere", parts[0]]
     assert cache.whole_beside(key, []) == (None, [])
     assert page(cache, key, parts)
@@ -458,7 +458,7 @@ def test_a_page_and_what_is_beside_it_are_read_together(cache: Cache, key: str, 
     assert cache.whole_beside(key, keys) == (None, [None, None, None])
 
 
-def test_what_counts_from_when_it_was_read_is_never_kept_for_longer(cache: Cache, key: str) -> None:
+def test_a_lifetime_that_counts_from_the_read_is_never_exceeded(cache: Cache, key: str) -> None:
     began = time.monotonic()
     assert cache.fill({key: Fill(lease(cache, key), Value(b"late"), 60, since=began - 61)}) == set()
     assert cache.read([key]) == [None]
@@ -499,7 +499,7 @@ def test_a_page_of_a_part_that_changed_meanwhile_is_not_stored(cache: Cache, key
 
 
 @pytest.mark.parametrize("stamp", [b"", b"x", b"x" * 16, b"x" * 40])
-def test_a_part_nobody_stored_so_is_none(cache: Cache, key: str, parts: list[str], stamp: bytes) -> None:
+def test_a_page_with_a_wrong_part_stamp_is_not_stored(cache: Cache, key: str, parts: list[str], stamp: bytes) -> None:
     for part in (parts[0], f"{key}:nowhere"):
         fill = Fill(lease(cache, key), Value(b"page"), 60, parts={part: stamp})
         assert cache.fill({key: fill}) == set()
@@ -532,7 +532,7 @@ def test_many_parts(cache: Cache, key: str) -> None:
     assert cache.whole(key) is None
 
 
-def test_what_is_added_is_read_beside_the_value(cache: Cache, key: str) -> None:
+def test_additions_are_read_beside_the_value(cache: Cache, key: str) -> None:
     store(cache, key, b"first")
     before = read(cache, key)
     cache.extend([key, f"{key} unknown"], b"ab", most=100)
@@ -548,7 +548,7 @@ def test_what_is_added_is_read_beside_the_value(cache: Cache, key: str) -> None:
     assert (body(cache, key), read(cache, key).more) == (b"second", b"")  # type: ignore[union-attr]
 
 
-def test_what_has_too_much_added_is_removed(cache: Cache, key: str) -> None:
+def test_a_value_with_too_long_additions_is_removed(cache: Cache, key: str) -> None:
     store(cache, key, b"first")
     cache.extend([key], b"abc", most=5)
     cache.extend([key], b"ab", most=5)
@@ -575,7 +575,7 @@ def test_an_addition_to_a_part_ends_the_page(cache: Cache, key: str, parts: list
     assert cache.whole(key, exact=True) is None
 
 
-def test_nothing_is_added_to_what_is_void(cache: Cache, key: str) -> None:
+def test_nothing_is_added_to_a_void_value(cache: Cache, key: str) -> None:
     store(cache, key, b"first")
     cache.void()
     cache.extend([key], b"ab", most=100)

@@ -40,20 +40,20 @@ def test_the_oldest_come_first(store: RelationalStore) -> None:
     assert store.deferred.first(limit=1)[0].at == NOW + SECOND
 
 
-def test_it_is_counted_beside_the_events(store: RelationalStore) -> None:
+def test_the_backlog_counts_deferred_work(store: RelationalStore) -> None:
     before = store.outbox.backlog()
     with store.transaction() as tx:
         tx.deferred.put({b"a": b"", b"b": b""}, at=NOW)
     assert store.outbox.backlog() == replace(before, deferred=before.deferred + 2)
 
 
-def test_what_is_deferred_again_is_one_piece_of_work(store: RelationalStore) -> None:
+def test_work_that_is_deferred_twice_is_stored_once(store: RelationalStore) -> None:
     put(store, {b"a": b"1", b"b": b"1"})
     put(store, {b"a": b"2"}, 1)
     assert kept(store) == [(b"b", b"1"), (b"a", b"2")]
 
 
-def test_what_was_deferred_again_meanwhile_is_not_done(store: RelationalStore) -> None:
+def test_done_leaves_work_that_was_deferred_again_meanwhile(store: RelationalStore) -> None:
     put(store, {b"a": b"", b"b": b""})
     taken = [one.token for one in store.deferred.first(limit=9)]
     put(store, {b"a": b""})
@@ -64,7 +64,7 @@ def test_what_was_deferred_again_meanwhile_is_not_done(store: RelationalStore) -
         assert kept(store) == [(b"a", b"")]
 
 
-def test_it_is_deferred_if_its_transaction_commits(store: RelationalStore) -> None:
+def test_work_is_deferred_if_its_transaction_commits(store: RelationalStore) -> None:
     def interrupted() -> None:
         with store.transaction() as tx:
             tx.deferred.put({b"a": b""}, at=NOW)

@@ -42,7 +42,7 @@ def add(relational: RelationalStore, one: Account) -> None:
 
 
 class TestDelete:
-    def test_no_read_finds_it(self, relational: RelationalStore) -> None:
+    def test_no_read_finds_the_account(self, relational: RelationalStore) -> None:
         one = account(bio="A life.", image_url="https://example.org/ada")
         add(relational, one)
         delete(relational, one.id)
@@ -68,7 +68,7 @@ class TestDelete:
         for one in register(relational, 3):
             delete(relational, one)
 
-    def test_refuses(self, relational: RelationalStore) -> None:
+    def test_refuses_another_hash_and_an_unknown_account(self, relational: RelationalStore) -> None:
         (one,) = register(relational)
         with pytest.raises(Stale):
             delete(relational, one, "other")
@@ -79,7 +79,7 @@ class TestDelete:
             with pytest.raises(NotFound):
                 delete(relational, unknown)
 
-    def test_nothing_changes_it_afterwards(self, relational: RelationalStore) -> None:
+    def test_later_commands_do_not_find_it(self, relational: RelationalStore) -> None:
         one = account()
         add(relational, one)
         (other,) = register(relational)
@@ -106,7 +106,7 @@ class TestDelete:
             eve: Relation(),
         }
 
-    def test_of_a_follow_and_a_deletion_at_once_nothing_is_left_over(self, relational: RelationalStore) -> None:
+    def test_a_concurrent_follow_leaves_nothing_behind(self, relational: RelationalStore) -> None:
         for _ in range(8):
             ada, bob = register(relational, 2)
             with ThreadPoolExecutor(2) as pool:
@@ -121,7 +121,7 @@ class TestDelete:
 
 
 class TestForget:
-    def test_edges_go_slice_by_slice_and_are_uncounted(self, relational: RelationalStore) -> None:
+    def test_edges_are_removed_in_slices_and_uncounted(self, relational: RelationalStore) -> None:
         ada, *others = register(relational, 6)
         edges = [
             follow(relational, ada, others[0]),
@@ -148,7 +148,7 @@ class TestForget:
         assert set(relational.graph.relations(ada, others).values()) == {Relation()}
         assert relational.graph.relations(others[3], [others[4]]) == {others[4]: Relation(blocking=True)}
 
-    def test_likes_go_slice_by_slice_and_are_uncounted(self, relational: RelationalStore) -> None:
+    def test_likes_are_removed_in_slices_and_uncounted(self, relational: RelationalStore) -> None:
         ada, bob = register(relational, 2)
         posts = sorted(uuid4() for _ in range(3))
         with relational.transaction() as tx:
@@ -163,7 +163,7 @@ class TestForget:
         assert relational.likes.counts(posts) == dict.fromkeys(posts, 1)
         assert relational.likes.liked(bob, posts) == set(posts)
 
-    def test_two_at_once_uncount_once(self, relational: RelationalStore) -> None:
+    def test_two_concurrent_calls_uncount_once(self, relational: RelationalStore) -> None:
         ada, *others = register(relational, 9)
         post = uuid4()
         for other in others:
@@ -182,7 +182,7 @@ class TestForget:
 
 
 class TestHandles:
-    def test_a_reserved_handle_is_for_whom_it_is_reserved(self, relational: RelationalStore) -> None:
+    def test_a_reserved_handle_is_for_its_former_owner_only(self, relational: RelationalStore) -> None:
         one, former = account(), f"H{uuid4().hex[:20]}"
         add(relational, one)
         do(relational, lambda tx: tx.accounts.reserve(former, one.id, until=LATER))
@@ -203,14 +203,14 @@ class TestHandles:
         do(relational, lambda tx: tx.accounts.reserve(former, one.id, until=LATER))
         add(relational, account(handle=former, created_at=LATER))
 
-    def test_whoever_takes_it_back_ends_it(self, relational: RelationalStore) -> None:
+    def test_taking_it_back_ends_the_reservation(self, relational: RelationalStore) -> None:
         (one,) = register(relational)
         former = f"h{uuid4().hex[:20]}"
         do(relational, lambda tx: tx.accounts.reserve(former, one, until=LATER))
         do(relational, lambda tx: tx.accounts.claim(former, one, at=NOW))
         add(relational, account(handle=former))
 
-    def test_the_last_to_give_it_up_has_it(self, relational: RelationalStore) -> None:
+    def test_the_last_account_to_give_it_up_may_claim_it(self, relational: RelationalStore) -> None:
         one, other = register(relational, 2)
         former = f"h{uuid4().hex[:20]}"
         for who in (one, other):
@@ -219,7 +219,7 @@ class TestHandles:
             do(relational, lambda tx: tx.accounts.claim(former, one, at=NOW))
         do(relational, lambda tx: tx.accounts.claim(former, other, at=NOW))
 
-    def test_those_that_ended_are_forgotten(self, relational: RelationalStore) -> None:
+    def test_ended_reservations_are_removed_in_batches(self, relational: RelationalStore) -> None:
         (one,) = register(relational)
         do(relational, lambda tx: tx.accounts.end_reservations(before=LATER, limit=1000))
         names = [f"h{uuid4().hex[:20]}" for _ in range(3)]
@@ -234,13 +234,13 @@ class TestHandles:
 
 
 class TestKeep:
-    def test_says_who_is_there(self, relational: RelationalStore) -> None:
+    def test_returns_the_accounts_that_exist(self, relational: RelationalStore) -> None:
         here, gone = register(relational, 2)
         delete(relational, gone)
         assert do(relational, lambda tx: tx.graph.begin_keep({here, gone, uuid4()})()) == {here}
         assert do(relational, lambda tx: tx.graph.begin_keep(set())()) == set()
 
-    def test_who_is_kept_is_there_until_the_commit(self, relational: RelationalStore) -> None:
+    def test_a_kept_account_exists_until_the_commit(self, relational: RelationalStore) -> None:
         ids = register(relational, 16)
 
         def keep() -> None:

@@ -58,7 +58,7 @@ def test_what_was_written_is_there_after_reopening(url: str) -> None:
     second.close()
 
 
-def test_closing_is_no_end(store: DocumentStore) -> None:
+def test_a_closed_store_can_be_used_again(store: DocumentStore) -> None:
     post = published(store)
     store.close()
     store.close()
@@ -137,7 +137,7 @@ INVALID: list[Callable[[DocumentStore], Any]] = [
 
 
 @pytest.mark.parametrize("write", INVALID)
-def test_what_no_store_can_hold_is_invalid(store: DocumentStore, write: Callable[[DocumentStore], Any]) -> None:
+def test_values_that_no_store_can_hold_are_invalid(store: DocumentStore, write: Callable[[DocumentStore], Any]) -> None:
     with pytest.raises(Invalid):
         write(store)
     dispatch_all(store)

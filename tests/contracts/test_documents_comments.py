@@ -51,7 +51,7 @@ def test_comments_are_numbered_per_post(store: DocumentStore) -> None:
     assert store.comments.counts([first.id, second.id]) == {first.id: 3, second.id: 1}
 
 
-def test_the_event_tells_of_the_numbered_comment(store: DocumentStore) -> None:
+def test_the_event_is_made_of_the_numbered_comment(store: DocumentStore) -> None:
     post = published(store)
     dispatch_all(store)
     dispatched: list[tuple[Comment, Event]] = []
@@ -80,7 +80,7 @@ def test_a_comment_whose_event_fails_is_not_there(store: DocumentStore) -> None:
     assert commented(store, post).number == 1
 
 
-def test_only_a_post_that_is_there_gets_comments(store: DocumentStore) -> None:
+def test_a_missing_post_cannot_be_commented_on(store: DocumentStore) -> None:
     gone = published(store)
     store.posts.delete(gone.id, an_event(), if_version=1)
     for post in (gone, a_post()):
@@ -135,7 +135,7 @@ def test_counts_have_an_entry_for_each_post(store: DocumentStore) -> None:
     assert store.comments.counts([]) == {}
 
 
-def test_a_deleted_comment_is_gone_and_its_number_with_it(store: DocumentStore) -> None:
+def test_the_number_of_a_deleted_comment_is_not_reused(store: DocumentStore) -> None:
     post = published(store)
     comments = [commented(store, post) for _ in range(3)]
     store.comments.delete(post.id, 3, an_event())
@@ -160,7 +160,7 @@ def test_a_comment_that_is_not_there_cannot_be_deleted(store: DocumentStore) -> 
     assert len(dispatch_all(store)) == 3
 
 
-def test_of_two_deleters_one_wins(store: DocumentStore) -> None:
+def test_one_of_two_deleters_wins(store: DocumentStore) -> None:
     post = published(store)
     commented(store, post)
     results = at_once([lambda: store.comments.delete(post.id, 1, an_event())] * 8)
@@ -181,7 +181,7 @@ def test_comments_vanish_with_their_post(store: DocumentStore) -> None:
         dispatch_all(store)
 
 
-def test_a_comment_and_the_end_of_its_post_race(store: DocumentStore) -> None:
+def test_a_comment_and_the_deletion_of_its_post_race(store: DocumentStore) -> None:
     for _ in range(5):
         post = published(store)
         dispatch_all(store)

@@ -25,7 +25,7 @@ def said(store: DocumentStore, post: Post, author: UUID) -> Comment:
     return store.comments.add(post.id, author, "Body", NOW, announced)
 
 
-def test_posts_go_slice_by_slice_with_their_events(store: DocumentStore) -> None:
+def test_posts_are_deleted_in_slices_with_their_events(store: DocumentStore) -> None:
     ada, bob = uuid4(), uuid4()
     mine = [published(store, author_id=ada, tags=("t",)) for _ in range(3)]
     other = published(store, author_id=bob, tags=("t",))
@@ -40,7 +40,7 @@ def test_posts_go_slice_by_slice_with_their_events(store: DocumentStore) -> None
     assert store.posts.get([other.id]) == {other.id: other}
 
 
-def test_comments_go_slice_by_slice_and_are_uncounted(store: DocumentStore) -> None:
+def test_comments_are_deleted_in_slices_and_uncounted(store: DocumentStore) -> None:
     ada, bob = uuid4(), uuid4()
     posts = [published(store) for _ in range(2)]
     mine = [said(store, post, ada) for post in posts for _ in range(2)]
@@ -57,7 +57,7 @@ def test_comments_go_slice_by_slice_and_are_uncounted(store: DocumentStore) -> N
     assert len(dispatch_all(store, at(9))) == len(mine)
 
 
-def test_comments_under_a_post_that_is_gone_go_too(store: DocumentStore) -> None:
+def test_comments_on_a_deleted_post_are_deleted_too(store: DocumentStore) -> None:
     ada, post = uuid4(), published(store)
     comment = said(store, post, ada)
     store.posts.delete(post.id, deleted(post), if_version=1)
@@ -65,7 +65,7 @@ def test_comments_under_a_post_that_is_gone_go_too(store: DocumentStore) -> None
     assert store.comments.delete_of(ada, announced, limit=9) == []
 
 
-def test_products_go_slice_by_slice_with_their_events(store: DocumentStore) -> None:
+def test_products_are_deleted_in_slices_with_their_events(store: DocumentStore) -> None:
     ada, bob = uuid4(), uuid4()
     mine = [offered(store, seller_id=ada, attributes={"colour": "red"}) for _ in range(3)]
     other = offered(store, seller_id=bob, attributes={"colour": "red"})
@@ -77,7 +77,7 @@ def test_products_go_slice_by_slice_with_their_events(store: DocumentStore) -> N
     assert {event.aggregate for event in dispatch_all(store, at(9))} == {str(p.id) for p in mine}
 
 
-def test_of_somebody_without_anything_nothing_is_deleted(store: DocumentStore) -> None:
+def test_an_account_without_documents_deletes_nothing(store: DocumentStore) -> None:
     post, product = published(store), offered(store)
     nobody = uuid4()
     assert store.posts.delete_of(nobody, deleted, limit=9) == []
@@ -87,7 +87,7 @@ def test_of_somebody_without_anything_nothing_is_deleted(store: DocumentStore) -
     assert store.products.get([product.id])
 
 
-def test_two_at_once_delete_everything_once(store: DocumentStore) -> None:
+def test_two_concurrent_calls_delete_everything_once(store: DocumentStore) -> None:
     ada, post = uuid4(), published(store)
     for _ in range(5):
         published(store, author_id=ada)

@@ -72,7 +72,7 @@ def load(store: DocumentStore, records: Records, first: int | None = None) -> No
                 put(kind.name, records[kind.name][:first])
 
 
-def test_what_is_loaded_is_dumped_the_same(store: DocumentStore, other: DocumentStore) -> None:
+def test_a_loaded_dump_is_dumped_unchanged(store: DocumentStore, other: DocumentStore) -> None:
     records = dumped(other)
     assert all(records.values())
     assert store.dump.is_empty()
@@ -81,7 +81,7 @@ def test_what_is_loaded_is_dumped_the_same(store: DocumentStore, other: Document
     assert not store.dump.is_empty()
 
 
-def test_a_load_goes_on_where_one_was_cut_off(store: DocumentStore, other: DocumentStore) -> None:
+def test_an_interrupted_load_is_continued(store: DocumentStore, other: DocumentStore) -> None:
     records = dumped(other)
     load(store, records, first=1)
     assert not store.dump.is_empty()
@@ -89,7 +89,7 @@ def test_a_load_goes_on_where_one_was_cut_off(store: DocumentStore, other: Docum
     assert dumped(store) == records
 
 
-def test_what_is_loaded_is_found_and_dispatched_as_before(store: DocumentStore, other: DocumentStore) -> None:
+def test_loaded_documents_are_found_and_dispatched_as_before(store: DocumentStore, other: DocumentStore) -> None:
     load(store, dumped(other))
     assert store.posts.tags(after=None, limit=10) == other.posts.tags(after=None, limit=10)
     assert store.outbox.backlog() == other.outbox.backlog()

@@ -64,7 +64,7 @@ def make_former(store: DocumentStore) -> None:
         database[name].create_index({"outbox.parked_since": 1}, name="parked")
 
 
-def test_documents_are_found_by_whom_they_are_of(store: DocumentStore) -> None:
+def test_documents_are_found_by_their_owners(store: DocumentStore) -> None:
     post, product = published(store), offered(store)
     comment = commented(store, post)
     make_former(store)

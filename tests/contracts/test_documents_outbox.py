@@ -124,7 +124,7 @@ def test_postponed_events_hold_back_the_later_ones(store: DocumentStore) -> None
     assert [one.attempts for one in again] == [1, 0, 0]
 
 
-def test_a_dead_lettered_event_holds_up_nobody(store: DocumentStore) -> None:
+def test_a_dead_lettered_event_does_not_hold_back_later_ones(store: DocumentStore) -> None:
     post, events = with_events(store, 2)
     (first,) = claim(store, 5, limit=1)
     store.outbox.dead_letter(first, reason="broken", attempts=9, now=at(6))
@@ -144,7 +144,7 @@ def test_a_replayed_event_goes_before_the_later_ones(store: DocumentStore) -> No
     assert not flying(store, post)
 
 
-def test_a_lost_lease_settles_nothing(store: DocumentStore) -> None:
+def test_a_lost_lease_changes_nothing(store: DocumentStore) -> None:
     published(store)
     (mine,) = claim(store, 0)
     assert claim(store, 59.999999) == []
@@ -248,7 +248,7 @@ def test_a_dead_lettered_event_keeps_the_tombstone(store: DocumentStore) -> None
     store.posts.add(post, an_event())
 
 
-def test_a_comment_tells_of_its_birth_before_its_end(store: DocumentStore) -> None:
+def test_the_events_of_a_comment_come_in_order(store: DocumentStore) -> None:
     post = published(store)
     dispatch_all(store)
     commented(store, post)

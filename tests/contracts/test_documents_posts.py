@@ -37,7 +37,7 @@ def ref(post: Post) -> PostRef:
     return PostRef(post.id, post.author_id)
 
 
-def test_get_leaves_out_what_is_not_there(store: DocumentStore) -> None:
+def test_get_leaves_out_missing_posts(store: DocumentStore) -> None:
     posts = [published(store) for _ in range(3)]
     store.posts.delete(posts[1].id, an_event(), if_version=1)
     wanted = [uuid4(), *(post.id for post in posts), posts[0].id]
@@ -61,7 +61,7 @@ def test_the_id_of_a_tombstone_is_taken(store: DocumentStore) -> None:
         store.posts.add(post, an_event())
 
 
-def test_replace_stores_all_but_what_belongs_to_others(store: DocumentStore) -> None:
+def test_replace_leaves_the_comment_count_and_the_flight_alone(store: DocumentStore) -> None:
     post = published(store, tags=("old", "both"))
     commented(store, post)
     changed = edited(store, post, title="new", tags=("both", "new"), product_ids=(uuid4(),), updated_at=at(1))
@@ -82,7 +82,7 @@ def test_an_old_version_is_stale(store: DocumentStore) -> None:
     assert len(dispatch_all(store)) == 2
 
 
-def test_what_is_not_there_cannot_change(store: DocumentStore) -> None:
+def test_a_missing_post_cannot_be_changed(store: DocumentStore) -> None:
     gone = published(store)
     store.posts.delete(gone.id, an_event(), if_version=1)
     for post in (gone, a_post()):
@@ -95,7 +95,7 @@ def test_what_is_not_there_cannot_change(store: DocumentStore) -> None:
         edited(store, gone)
 
 
-def test_of_two_writers_one_wins(store: DocumentStore) -> None:
+def test_one_of_two_writers_wins(store: DocumentStore) -> None:
     post = published(store)
     results = at_once([partial(edited, store, post, title=str(n)) for n in range(8)])
     won = [result for result in results if isinstance(result, Post)]
@@ -115,7 +115,7 @@ def test_replace_and_delete_race(store: DocumentStore) -> None:
         assert bool(store.posts.get([post.id])) == (results[1] in errors)
 
 
-def test_a_deleted_post_is_seen_by_nobody(store: DocumentStore) -> None:
+def test_a_deleted_post_is_in_no_read(store: DocumentStore) -> None:
     author, other = uuid4(), uuid4()
     post = published(store, author_id=author, tags=("a", "b"))
     kept = published(store, author_id=other, tags=("b",))
@@ -142,7 +142,7 @@ def test_a_deleted_post_is_buried_until_its_events_are_acknowledged(store: Docum
     assert store.posts.buried([]) == set()
 
 
-def test_authors_are_those_of_the_posts_that_are_there(store: DocumentStore) -> None:
+def test_authors_are_those_of_existing_posts(store: DocumentStore) -> None:
     deleted, *kept = (published(store) for _ in range(3))
     store.posts.delete(deleted.id, an_event(), if_version=1)
     wanted = [post.id for post in (deleted, *kept)]
@@ -213,14 +213,14 @@ def test_tags_by_code_point_with_exact_counts(store: DocumentStore) -> None:
     assert store.posts.tags(after=None, limit=0) == []
 
 
-def test_many_bear_a_new_tag_at_once(store: DocumentStore) -> None:
+def test_many_posts_with_a_new_tag_at_once(store: DocumentStore) -> None:
     tags = ("new", "newer", "newest")
     results = at_once([partial(published, store, tags=tags[n % 3 :] + tags[: n % 3]) for n in range(16)])
     assert {type(result) for result in results} == {Post}
     assert store.posts.tags(after=None, limit=9) == [TagCount(tag, 16) for tag in tags]
 
 
-def test_a_page_of_tags_is_full_past_unused_ones(store: DocumentStore) -> None:
+def test_a_page_of_tags_is_full_despite_unused_ones(store: DocumentStore) -> None:
     posts = [published(store, tags=(f"{n:03}",)) for n in range(60)]
     for post in posts[:50]:
         edited(store, post, tags=())
@@ -228,7 +228,7 @@ def test_a_page_of_tags_is_full_past_unused_ones(store: DocumentStore) -> None:
     assert store.posts.tags(after=None, limit=3) == [TagCount(tag, 1) for tag in ("051", "052", "053")]
 
 
-def test_loaded_posts_have_nothing_to_tell(store: DocumentStore) -> None:
+def test_loaded_posts_have_no_events(store: DocumentStore) -> None:
     author = uuid4()
     there = published(store, author_id=author, title="there", tags=("kept",))
     dispatch_all(store)

@@ -60,7 +60,7 @@ def test_attributes_keep_value_and_type(store: DocumentStore, value: AttributeVa
     assert type(kept) is type(value)
 
 
-def test_minus_zero_stays_below_zero(store: DocumentStore) -> None:
+def test_minus_zero_keeps_its_sign(store: DocumentStore) -> None:
     product = offered(store, attributes={"a": -0.0})
     kept = store.products.get([product.id])[product.id].attributes["a"]
     assert isinstance(kept, float)
@@ -106,7 +106,7 @@ def test_versions_guard_changes(store: DocumentStore) -> None:
     assert len(dispatch_all(store)) == 2
 
 
-def test_of_two_writers_one_wins(store: DocumentStore) -> None:
+def test_one_of_two_writers_wins(store: DocumentStore) -> None:
     product = offered(store)
     changed = [replace(product, version=2, title=str(n)) for n in range(8)]
     results = at_once([partial(store.products.replace, one, an_event(), if_version=1) for one in changed])
@@ -114,7 +114,7 @@ def test_of_two_writers_one_wins(store: DocumentStore) -> None:
     assert store.products.get([product.id]) == {product.id: changed[results.index(None)]}
 
 
-def test_a_deleted_product_is_seen_by_nobody(store: DocumentStore) -> None:
+def test_a_deleted_product_is_in_no_read(store: DocumentStore) -> None:
     product = offered(store, attributes={"a": 1})
     store.products.delete(product.id, an_event(), if_version=1)
     for _ in range(2):
@@ -202,13 +202,13 @@ def test_facets_are_bounded(store: DocumentStore) -> None:
     assert store.products.facets(ANY, sample=0, values=2) == Facets(0, (), {})
 
 
-def test_facets_of_nothing(store: DocumentStore) -> None:
+def test_facets_without_a_match_are_empty(store: DocumentStore) -> None:
     assert store.products.facets(ANY, sample=9, values=9) == Facets(0, (), {})
     offered(store)
     assert store.products.facets(ProductFilter(category="x"), sample=9, values=9) == Facets(0, (), {})
 
 
-def test_loaded_products_have_nothing_to_tell(store: DocumentStore) -> None:
+def test_loaded_products_have_no_events(store: DocumentStore) -> None:
     there = offered(store, title="there", attributes={"a": "kept"})
     dispatch_all(store)
     products = [a_product(attributes={"a": "new"}) for _ in range(5)]

@@ -46,7 +46,7 @@ def test_ten_thousand_authors(store: DocumentStore) -> None:
 
 
 @pytest.mark.parametrize("in_flight", [False, True])
-def test_any_number_of_authors_gives_what_a_plain_search_gives(store: DocumentStore, *, in_flight: bool) -> None:
+def test_any_number_of_authors_has_the_result_of_a_plain_search(store: DocumentStore, *, in_flight: bool) -> None:
     chance = random.Random(7)  # noqa: S311  data of a test
     authors = [UUID(int=chance.getrandbits(128)) for _ in range(300)]
     posts = [a_post(id=UUID(int=chance.getrandbits(128)), author_id=skewed(authors, chance)) for _ in range(900)]
@@ -74,7 +74,7 @@ def skewed(authors: Sequence[UUID], chance: random.Random) -> UUID:
     return authors[int(270 * chance.random() ** 2)]
 
 
-def test_in_flight_by_anybody(store: DocumentStore) -> None:
+def test_in_flight_of_all_authors(store: DocumentStore) -> None:
     dispatched = published(store)
     dispatch_all(store)
     posts = [published(store, author_id=dispatched.author_id if n == 1 else uuid4()) for n in range(5)]
@@ -92,7 +92,7 @@ def test_in_flight_by_anybody(store: DocumentStore) -> None:
     assert store.posts.in_flight(None, limit=200) == []
 
 
-def test_ids_run_through_every_post(store: DocumentStore) -> None:
+def test_ids_lists_every_post(store: DocumentStore) -> None:
     ids = [UUID(int=n) for n in (0, 1, 2**64, 2**127, 2**128 - 2, 2**128 - 1)]
     posts = [published(store, id=post_id) for post_id in reversed(ids)][::-1]
     store.posts.load(loaded := [a_post()])

@@ -35,21 +35,21 @@ def since(store: RelationalStore, second: int, after: UUID | None = None, limit:
     return list(store.endings.since(NOW + second * SECOND, after=after, limit=limit))
 
 
-def test_endings_are_read_in_the_order_of_their_noting(store: RelationalStore) -> None:
+def test_endings_are_read_oldest_first(store: RelationalStore) -> None:
     second, first, third = noted(store, 2, only=False), noted(store, 1), noted(store, 3)
     assert since(store, 0) == [first, second, third]
     assert since(store, 2) == [second, third]
     assert since(store, 4) == []
 
 
-def test_one_is_found_by_its_account_and_its_id(store: RelationalStore) -> None:
+def test_an_ending_is_found_by_its_account_and_its_id(store: RelationalStore) -> None:
     made = noted(store, 1)
     assert store.endings.get(made.account_id, made.id) == made
     assert store.endings.get(made.account_id, uuid4()) is None
     assert store.endings.get(uuid4(), made.id) is None
 
 
-def test_pages_neither_repeat_nor_miss_those_of_one_time(store: RelationalStore) -> None:
+def test_pages_neither_repeat_nor_miss_endings_of_one_time(store: RelationalStore) -> None:
     made = sorted((noted(store, 1) for _ in range(5)), key=lambda ending: ending.id)
     found: list[Ending] = []
     at, after = 0, None
@@ -59,7 +59,7 @@ def test_pages_neither_repeat_nor_miss_those_of_one_time(store: RelationalStore)
     assert found == made
 
 
-def test_what_would_have_expired_is_forgotten(store: RelationalStore) -> None:
+def test_endings_of_expired_sessions_are_removed(store: RelationalStore) -> None:
     kept, *_ = noted(store, 1), noted(store, 2, lasts=1), noted(store, 3, lasts=1)
     with store.transaction() as tx:
         assert tx.endings.sweep(before=NOW + 4 * SECOND, limit=1) == 1

@@ -73,7 +73,7 @@ def test_events_come_in_the_order_in_which_they_were_appended(store: RelationalS
     assert events(store.event_log.after(logged[1].position, limit=2)) == wrote[2:4]
 
 
-def test_events_are_ready_where_the_same_has_made_them(store: RelationalStore, start: int) -> None:
+def test_envelopes_are_ready_for_the_version_that_made_them(store: RelationalStore, start: int) -> None:
     first, second, third, fourth = event("1"), event("2"), event("3"), event("4")
     append(store, first)
     with store.transaction() as tx:
@@ -98,7 +98,7 @@ def test_an_event_is_logged_once_and_keeps_its_place(store: RelationalStore, sta
     assert events(store.event_log.after(start, limit=9)) == [first, second]
 
 
-def test_nothing_is_put_in_before_what_a_reader_has_seen(
+def test_no_event_is_inserted_before_one_already_read(
     new_relational: Callable[[], RelationalStore],
 ) -> None:
     store, writers, each = new_relational(), 4, 25
@@ -129,7 +129,7 @@ def test_nothing_is_put_in_before_what_a_reader_has_seen(
     assert len(seen[0]) == writers * each * 2
 
 
-def test_one_at_a_time_serves_a_sink(store: RelationalStore) -> None:
+def test_a_sink_is_claimed_by_one_at_a_time(store: RelationalStore) -> None:
     assert store.event_log.claim("unknown", lease=LONG) is None
     sink = registered(store)
     cursor = claimed(store, sink)
@@ -141,7 +141,7 @@ def test_one_at_a_time_serves_a_sink(store: RelationalStore) -> None:
     assert claimed(store, sink).position == 17
 
 
-def test_a_lease_that_is_over_is_no_right(store: RelationalStore) -> None:
+def test_an_expired_lease_changes_nothing(store: RelationalStore) -> None:
     sink = registered(store)
     former = store.event_log.claim(sink, lease=NONE)
     assert former
@@ -174,7 +174,7 @@ def state_of(store: RelationalStore, sink: str) -> SinkState:
     return next(one for one in store.event_log.states() if one.sink == sink)
 
 
-def test_what_waits_is_counted(store: RelationalStore, start: int) -> None:
+def test_waiting_and_dead_lettered_events_are_counted(store: RelationalStore, start: int) -> None:
     sink = registered(store)
     append(store, event(), event(), event())
     first, second, third = (one.position for one in store.event_log.after(start, limit=9))
@@ -206,7 +206,7 @@ def test_a_sink_is_rewound(store: RelationalStore, start: int) -> None:
     assert store.event_log.rewind(sink, since=between) == start
 
 
-def test_what_a_sink_refuses_is_kept_until_it_is_settled(store: RelationalStore, start: int) -> None:
+def test_a_refused_event_is_kept_until_it_is_settled(store: RelationalStore, start: int) -> None:
     sink = registered(store)
     refused = event()
     append(store, refused, event())
@@ -240,7 +240,7 @@ def swept(store: RelationalStore, kept: timedelta = NONE) -> int:
         return tx.event_log.sweep(kept=kept, limit=1000)
 
 
-def test_old_events_go_when_every_sink_has_sent_them(new_relational: Callable[[], RelationalStore]) -> None:
+def test_old_events_are_removed_when_every_sink_has_sent_them(new_relational: Callable[[], RelationalStore]) -> None:
     store = new_relational()
     slow, quick = registered(store), registered(store)
     append(store, event(), event(), event())
@@ -261,7 +261,7 @@ def test_old_events_go_when_every_sink_has_sent_them(new_relational: Callable[[]
     assert store.event_log.after(0, limit=9)[0].position > third
 
 
-def test_since_when_a_sink_fails(store: RelationalStore) -> None:
+def test_failing_since_is_the_first_failure_after_a_delivery(store: RelationalStore) -> None:
     sink = registered(store)
     cursor = claimed(store, sink)
     assert (cursor.tried_since, cursor.failing_since) == (None, None)
@@ -324,7 +324,7 @@ def test_dead_letters_are_marked_to_be_sent_again(store: RelationalStore, start:
     assert [(one.reason, one.again) for one in dead] == [("still away", False), ("away", True)]
 
 
-def test_what_is_sent_again_is_set_aside_no_more(store: RelationalStore, start: int) -> None:
+def test_rewind_removes_the_dead_letters_that_it_sends_again(store: RelationalStore, start: int) -> None:
     sink = registered(store)
     append(store, event())
     between = store.now()

@@ -75,7 +75,7 @@ class TestSave:
 
     @pytest.mark.parametrize("lag_histogram", [(), ((0, 1),), ((-1, 0), (LARGEST, LARGEST))])
     @pytest.mark.parametrize("cursor", [None, *ENDS])
-    def test_also_at_the_ends(self, relational: RelationalStore, cursor: UUID | None, lag_histogram: object) -> None:
+    def test_keeps_extremes(self, relational: RelationalStore, cursor: UUID | None, lag_histogram: object) -> None:
         one = fanout(cursor=cursor, lag_histogram=lag_histogram, audience=0, delivered=LARGEST, trace="\u00fc \\ ' %s")
         save(relational, one)
         assert relational.fanouts.progress(one.post_id) == one
@@ -92,13 +92,13 @@ class TestSave:
             {"state": "done"},
         ],
     )
-    def test_refuses_what_cannot_be(self, relational: RelationalStore, wrong: dict[str, object]) -> None:
+    def test_refuses_invalid_values(self, relational: RelationalStore, wrong: dict[str, object]) -> None:
         one = fanout(**wrong)
         with pytest.raises(Invalid):
             save(relational, one)
         assert relational.fanouts.progress(one.post_id) is None
 
-    def test_unknown_is_none(self, relational: RelationalStore) -> None:
+    def test_an_unknown_fan_out_is_none(self, relational: RelationalStore) -> None:
         assert relational.fanouts.progress(uuid4()) is None
 
     def test_is_undone_with_its_transaction(self, relational: RelationalStore) -> None:
@@ -151,7 +151,9 @@ class TestNeverBack:
             (RETRACTING, RETRACTING | {"cursor": ENDS[3]}),
         ],
     )
-    def test_goes_on(self, relational: RelationalStore, kept: dict[str, object], saved: dict[str, object]) -> None:
+    def test_more_progress_is_stored(
+        self, relational: RelationalStore, kept: dict[str, object], saved: dict[str, object]
+    ) -> None:
         old = fanout(**kept)
         new = replace(old, **({"state": "running", "finished_at": None} | saved))
         save(relational, old, new)
@@ -176,19 +178,21 @@ class TestNeverBack:
             (RETRACTING, RETRACTING | {"cursor": ENDS[1]}),
         ],
     )
-    def test_stays(self, relational: RelationalStore, kept: dict[str, object], saved: dict[str, object]) -> None:
+    def test_less_progress_is_not_stored(
+        self, relational: RelationalStore, kept: dict[str, object], saved: dict[str, object]
+    ) -> None:
         old = fanout(**kept)
         save(relational, old, replace(old, **({"state": "running", "finished_at": None, "stage": "recent"} | saved)))
         assert relational.fanouts.progress(old.post_id) == old
 
-    def test_what_is_left_is_left_with_the_most_progress(self, relational: RelationalStore) -> None:
+    def test_postponing_keeps_the_most_progress(self, relational: RelationalStore) -> None:
         """A save with less progress still postpones it: if it stayed `running`, no relay would continue it."""
         one = fanout()
         save(relational, one, replace(one, state="pulled", delivered=5, cursor=None))
         assert relational.fanouts.progress(one.post_id) == replace(one, state="pulled")
         assert relational.fanouts.postponed(one.author_id, limit=9) == [replace(one, state="pulled")]
 
-    def test_whoever_saves_at_once(self, relational: RelationalStore) -> None:
+    def test_concurrent_saves_keep_the_most_progress(self, relational: RelationalStore) -> None:
         one = fanout()
         steps = [replace(one, delivered=number, lag_histogram=((1, number),)) for number in range(32)]
         works = [partial(save, relational, *steps[start::4]) for start in range(4)]
@@ -197,7 +201,7 @@ class TestNeverBack:
 
 
 class TestAudience:
-    def test_are_the_followers_who_read_by_id(self, relational: RelationalStore) -> None:
+    def test_excludes_the_dormant_and_is_ordered_by_id(self, relational: RelationalStore) -> None:
         author, *readers = register(relational, 9)
         asleep = _asleep(relational)
         _follow(relational, author, [*reversed(readers), asleep])
@@ -214,7 +218,7 @@ class TestAudience:
         assert _audience(relational, author, limit=99) == sorted([*readers, asleep])
         assert relational.fanouts.audience_size(author) == 9
 
-    def test_of_nobody(self, relational: RelationalStore) -> None:
+    def test_is_empty_without_followers(self, relational: RelationalStore) -> None:
         (author,) = register(relational)
         for one in (author, uuid4()):
             for stage in STAGES:
@@ -247,7 +251,7 @@ class TestAudience:
         assert rest == sorted(set(readers) - set(first))
         assert sorted(first + rest) == _audience(relational, author, limit=99)
 
-    def test_whoever_is_seen_between_the_stages_is_in_the_rest(self, relational: RelationalStore) -> None:
+    def test_readers_seen_between_the_stages_are_in_the_rest(self, relational: RelationalStore) -> None:
         recent, begun = NOW, NOW + SECOND
         (author,) = register(relational)
         idle, active = _add(relational, NOW - SECOND), _add(relational, NOW)
@@ -262,7 +266,7 @@ class TestSituation:
     def test_of_the_unknown_is_empty(self, relational: RelationalStore) -> None:
         assert relational.fanouts.situation(uuid4(), uuid4()) == Situation(None, None, 0)
 
-    def test_each_part_is_there_by_itself(self, relational: RelationalStore) -> None:
+    def test_each_part_is_independent_of_the_others(self, relational: RelationalStore) -> None:
         author, one, other = register(relational, 3)
         _follow(relational, author, [one, other, _asleep(relational)])
         running = fanout(author_id=author)
@@ -278,13 +282,13 @@ class TestSituation:
 
 
 class TestPulled:
-    def test_one_that_is_pulled_stays_so(self, relational: RelationalStore) -> None:
+    def test_pulling_again_changes_nothing(self, relational: RelationalStore) -> None:
         author = uuid4()
         pull(relational, author)
         pull(relational, author, LATER, "threshold")
         assert pulled(relational, author) == PulledAuthor(author, "pulled", "shed", NOW)
 
-    def test_one_that_returns_is_pulled_again(self, relational: RelationalStore) -> None:
+    def test_a_returning_author_is_pulled_again(self, relational: RelationalStore) -> None:
         author = uuid4()
         assert begin_return(relational, author) is False
         pull(relational, author)
@@ -295,7 +299,7 @@ class TestPulled:
         assert end_pull(relational, author, LATER) is False
         assert end_pull(relational, author, LATER + SECOND) is False
 
-    def test_ends_for_the_turn_that_began_to_return(self, relational: RelationalStore) -> None:
+    def test_ends_only_with_the_time_of_the_return(self, relational: RelationalStore) -> None:
         author = uuid4()
         assert end_pull(relational, author) is False
         pull(relational, author)
@@ -307,7 +311,7 @@ class TestPulled:
         assert [end_pull(relational, author, LATER) for _ in range(2)] == [True, False]
         assert pulled(relational, author) is None
 
-    def test_does_not_end_while_a_fan_out_is_left(self, relational: RelationalStore) -> None:
+    def test_does_not_end_while_a_fan_out_is_postponed(self, relational: RelationalStore) -> None:
         author = uuid4()
         one, other, stranger = fanout(author_id=author), fanout(author_id=author), fanout()
         pull(relational, author)
@@ -335,7 +339,7 @@ class TestPulled:
         with pytest.raises(Invalid):
             store.fanouts.pulled_authors(after=None, limit=-1)
 
-    def test_left_are_the_authors_own_newest_first(self, relational: RelationalStore) -> None:
+    def test_postponed_are_the_authors_own_newest_first(self, relational: RelationalStore) -> None:
         author = uuid4()
         mine = [fanout(author_id=author, post_id=UUID(int=one.int ^ author.int >> 8), state="pulled") for one in ENDS]
         save(relational, *mine, fanout(author_id=author), fanout(state="pulled"))
@@ -349,7 +353,7 @@ class TestPulled:
 
 
 class TestSkip:
-    def test_is_for_the_pulled(self, relational: RelationalStore) -> None:
+    def test_needs_a_pulled_author(self, relational: RelationalStore) -> None:
         one = fanout()
         assert postpone(relational, one) is False
         pull(relational, one.author_id)
@@ -367,7 +371,7 @@ class TestSkip:
         assert postpone(relational, replace(one, delivered=1, cursor=None)) is True
         assert relational.fanouts.postponed(one.author_id, limit=9) == [replace(one, state="pulled")]
 
-    def test_leaves_what_is_done(self, relational: RelationalStore) -> None:
+    def test_leaves_a_completed_fan_out(self, relational: RelationalStore) -> None:
         one = fanout(state="done", finished_at=NOW)
         pull(relational, one.author_id)
         save(relational, one)
@@ -378,7 +382,7 @@ class TestSkip:
 class TestTurns:
     """Postponing a fan-out and ending the pulling never both succeed: the post would be lost."""
 
-    def test_returning_waits_for_a_skip(self, relational: RelationalStore) -> None:
+    def test_begin_return_waits_for_a_postpone(self, relational: RelationalStore) -> None:
         one = fanout()
         pull(relational, one.author_id)
         with ThreadPoolExecutor(1) as pool:
@@ -390,7 +394,7 @@ class TestTurns:
         assert relational.fanouts.postponed(one.author_id, limit=9) == [replace(one, state="pulled")]
         assert end_pull(relational, one.author_id) is False
 
-    def test_a_skip_waits_for_returning(self, relational: RelationalStore) -> None:
+    def test_a_postpone_waits_for_begin_return(self, relational: RelationalStore) -> None:
         one = fanout()
         pull(relational, one.author_id)
         with ThreadPoolExecutor(1) as pool:
@@ -401,7 +405,7 @@ class TestTurns:
             assert overtaking.result() is False
         assert end_pull(relational, one.author_id) is True
 
-    def test_pushed_waits_for_who_pulls_again(self, relational: RelationalStore) -> None:
+    def test_end_pull_waits_for_a_new_pull(self, relational: RelationalStore) -> None:
         """The new pull even has the same time as the former one."""
         one = fanout(state="pulled")
         pull(relational, one.author_id)
@@ -416,7 +420,7 @@ class TestTurns:
             assert overtaking.result() is False
         assert pulled(relational, one.author_id) == PulledAuthor(one.author_id, "returning", "threshold", NOW)
 
-    def test_who_pulls_again_waits_for_pushed(self, relational: RelationalStore) -> None:
+    def test_a_new_pull_waits_for_end_pull(self, relational: RelationalStore) -> None:
         author = uuid4()
         pull(relational, author)
         begin_return(relational, author)
@@ -428,7 +432,7 @@ class TestTurns:
             overtaking.result()
         assert pulled(relational, author) == PulledAuthor(author, "pulled", "shed", LATER)
 
-    def test_however_they_meet(self, relational: RelationalStore) -> None:
+    def test_postpone_and_end_pull_exclude_each_other(self, relational: RelationalStore) -> None:
         for _ in range(20):
             one = fanout()
             pull(relational, one.author_id)
@@ -442,7 +446,7 @@ class TestTurns:
             left = [replace(one, state="pulled")] if skipped else []
             assert relational.fanouts.postponed(one.author_id, limit=9) == left
 
-    def test_one_ends_it(self, relational: RelationalStore) -> None:
+    def test_one_of_concurrent_calls_ends_it(self, relational: RelationalStore) -> None:
         author = uuid4()
         pull(relational, author)
         begin_return(relational, author)
@@ -450,7 +454,7 @@ class TestTurns:
 
 
 class TestLag:
-    def test_counts_those_that_run(self, new_relational: Callable[[], RelationalStore]) -> None:
+    def test_counts_running_fan_outs(self, new_relational: Callable[[], RelationalStore]) -> None:
         store = new_relational()
         assert store.fanouts.lag() == (0, None)
         first, second = fanout(published_at=LATER), fanout(published_at=NOW)
@@ -462,7 +466,7 @@ class TestLag:
 
 
 class TestSweep:
-    def test_removes_the_oldest_that_are_done(self, new_relational: Callable[[], RelationalStore]) -> None:
+    def test_removes_the_oldest_completed_ones(self, new_relational: Callable[[], RelationalStore]) -> None:
         store = new_relational()
         done = [fanout(state="done", finished_at=NOW + SECOND * number) for number in (0, 1, 1, 2, 3)]
         done[1:3] = sorted(done[1:3], key=lambda one: one.post_id)
@@ -482,7 +486,7 @@ class TestSweep:
         with pytest.raises(Invalid):
             sweep(-1)
 
-    def test_two_at_once_share(self, new_relational: Callable[[], RelationalStore]) -> None:
+    def test_concurrent_sweeps_share_the_work(self, new_relational: Callable[[], RelationalStore]) -> None:
         store = new_relational()
         save(store, *(fanout(**DONE) for _ in range(12)))
         sweep: Callable[[Transaction], int] = lambda unit: unit.fanouts.sweep(  # noqa: E731  - run thrice

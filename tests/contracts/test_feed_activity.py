@@ -83,7 +83,7 @@ class TestReaderState:
         assert (found.state, found.generation, found.low_watermark, found.pulled) == ("dormant", 0, None, ())
         assert found.seen_at < NOW
 
-    def test_pulled_are_followees_that_are_pending_or_pulled(self, relational: RelationalStore) -> None:
+    def test_pulled_lists_pending_and_pulled_followees(self, relational: RelationalStore) -> None:
         reader, settled, pending, pulled, both, stranger, fan = register(relational, 7)
         follow(relational, reader, [settled, pulled])
         follow(relational, reader, [pending, both], filled=False)
@@ -95,7 +95,7 @@ class TestReaderState:
 
     @pytest.mark.parametrize("strangers", [0, 1, 2, 20])
     @pytest.mark.parametrize("settled", [0, 1, 2, 20])
-    def test_whichever_are_more(
+    def test_pulled_is_right_whichever_set_is_larger(
         self, new_relational: Callable[[], RelationalStore], strangers: int, settled: int
     ) -> None:
         store = new_relational()
@@ -132,7 +132,7 @@ class TestSeen:
             do(relational, lambda unit, at=at: unit.feed_activity.seen(reader, at))  # type: ignore[misc]  # default binds
             assert relational.feed_activity.reader_state(reader) == ReaderState("awake", 0, kept, None)
 
-    def test_whoever_comes_last_counts(self, relational: RelationalStore) -> None:
+    def test_the_latest_of_concurrent_times_counts(self, relational: RelationalStore) -> None:
         reader = awake(relational)
 
         def see(number: int) -> None:
@@ -147,7 +147,7 @@ class TestSeen:
         do(relational, lambda unit: unit.feed_activity.seen(reader, NOW + SECOND))
         assert relational.feed_activity.reader_state(reader) == ReaderState("dormant", 0, NOW + SECOND, None)
 
-    def test_the_unknown_stay_so(self, relational: RelationalStore) -> None:
+    def test_an_unknown_account_stays_unknown(self, relational: RelationalStore) -> None:
         stranger = uuid4()
         do(relational, lambda unit: unit.feed_activity.seen(stranger, NOW))
         assert do(relational, lambda unit: unit.feed_activity.wake(stranger, NOW)) is False
@@ -182,7 +182,7 @@ class TestSleep:
             found = do(store, lambda unit: unit.feed_activity.sleep(seen_before=NOW + SECOND, limit=2))
             assert sorted(found) == some
 
-    def test_two_at_once_share(self, new_relational: Callable[[], RelationalStore]) -> None:
+    def test_concurrent_calls_share_the_work(self, new_relational: Callable[[], RelationalStore]) -> None:
         store = new_relational()
         readers = register(store, 12)
         sleep: Callable[[Transaction], list[UUID]] = lambda unit: unit.feed_activity.sleep(  # noqa: E731  - run thrice
@@ -201,7 +201,7 @@ class TestSleep:
 
 
 class TestWake:
-    def test_is_for_the_dormant(self, relational: RelationalStore) -> None:
+    def test_needs_a_dormant_reader(self, relational: RelationalStore) -> None:
         reader = asleep(relational)
         wakes = [do(relational, lambda unit: unit.feed_activity.wake(reader, NOW + SECOND)) for _ in range(2)]
         assert wakes == [True, False]
@@ -209,19 +209,19 @@ class TestWake:
         assert finish(relational, reader, 1, None) is True
         assert do(relational, lambda unit: unit.feed_activity.wake(reader, NOW + SECOND)) is False
 
-    def test_never_sees_backwards(self, relational: RelationalStore) -> None:
+    def test_never_sets_seen_at_back(self, relational: RelationalStore) -> None:
         reader = asleep(relational)
         do(relational, lambda unit: unit.feed_activity.wake(reader, NOW - SECOND))
         assert relational.feed_activity.reader_state(reader) == ReaderState("waking", 1, NOW, None)
 
-    def test_of_many_at_once_one_wakes(self, relational: RelationalStore) -> None:
+    def test_one_of_concurrent_calls_wakes(self, relational: RelationalStore) -> None:
         for _ in range(4):
             reader = asleep(relational)
             wakes = together([lambda: do(relational, lambda unit: unit.feed_activity.wake(reader, NOW))] * 4)  # noqa: B023  - called in its iteration
             assert sorted(map(bool, wakes)) == [False, False, False, True]
             assert relational.feed_activity.reader_state(reader).generation == 1
 
-    def test_rebuild_whatever_it_was(self, relational: RelationalStore) -> None:
+    def test_rebuild_starts_from_any_state(self, relational: RelationalStore) -> None:
         for reader, generation in ((awake(relational), 1), (waking(relational), 2), (asleep(relational), 1)):
             rebuild = do(relational, lambda unit, one=reader: unit.feed_activity.rebuild(one, NOW + SECOND))  # type: ignore[misc]  # default binds
             assert rebuild is True
@@ -264,12 +264,12 @@ class TestFinish:
             assert relational.feed_activity.reader_state(reader).low_watermark == low_watermark
 
     @pytest.mark.parametrize("generation", [0, 2])
-    def test_is_of_this_very_generation(self, relational: RelationalStore, generation: int) -> None:
+    def test_needs_the_current_generation(self, relational: RelationalStore, generation: int) -> None:
         reader = waking(relational)
         assert finish(relational, reader, generation, LOW) is False
         assert relational.feed_activity.reader_state(reader) == ReaderState("waking", 1, NOW, None)
 
-    def test_is_for_the_waking(self, relational: RelationalStore) -> None:
+    def test_needs_a_waking_reader(self, relational: RelationalStore) -> None:
         for reader in (awake(relational), asleep(relational)):
             before = relational.feed_activity.reader_state(reader)
             assert finish(relational, reader, 0, LOW) is False
@@ -290,7 +290,7 @@ class TestLowWatermark:
         assert relational.feed_activity.reader_state(reader).low_watermark == max(ids)
 
     @pytest.mark.parametrize("low_watermark", [LOW, HIGH])
-    def test_also_a_lower_one_gives_the_waking_a_new_generation(
+    def test_even_a_lower_one_gives_a_waking_reader_a_new_generation(
         self, relational: RelationalStore, low_watermark: UUID
     ) -> None:
         """The running fill does not know this low watermark, so it cannot finish in its generation any more."""
@@ -309,7 +309,7 @@ class TestLowWatermark:
         raise_low_watermark(relational, reader, LOW)
         assert relational.feed_activity.reader_state(reader) == ReaderState("dormant", 0, NOW, LOW)
 
-    def test_none_is_lost_beside_a_finish(self, relational: RelationalStore) -> None:
+    def test_is_not_lost_beside_a_concurrent_finish(self, relational: RelationalStore) -> None:
         for _ in range(10):
             reader = waking(relational)
             works: list[Callable[[], bool | None]] = [
@@ -342,7 +342,7 @@ class TestCounts:
             assert relational.feed_activity.reader_state(reader).revision > before
         assert [relational.feed_activity.reader_state(one).revision for one in (author, other)] == others
 
-    def test_what_changes_nothing_is_not_counted(self, relational: RelationalStore) -> None:
+    def test_repeated_commands_do_not_change_the_revision(self, relational: RelationalStore) -> None:
         reader, author = awake(relational), awake(relational)
         follow(relational, reader, [author])
         do(relational, lambda unit: unit.likes.like(Like(reader, author, NOW)))
@@ -352,7 +352,7 @@ class TestCounts:
         do(relational, lambda unit: unit.graph.unfollow(author, reader))
         assert relational.feed_activity.reader_state(reader).revision == before
 
-    def test_every_reader_sees_what_was_published_and_lost(self, relational: RelationalStore) -> None:
+    def test_every_reader_sees_the_counts_of_published_and_lost(self, relational: RelationalStore) -> None:
         readers = [awake(relational), awake(relational)]
         before = [relational.feed_activity.reader_state(one) for one in readers]
         do(relational, lambda unit: unit.fanouts.count_published(readers[0]))
@@ -362,7 +362,7 @@ class TestCounts:
         assert all(b.published + 2 <= a.published for b, a in zip(before, after, strict=True))
         assert all(b.lost + 1 <= a.lost for b, a in zip(before, after, strict=True))
 
-    def test_it_says_of_authors_whether_they_are_followed(self, relational: RelationalStore) -> None:
+    def test_reader_state_names_the_followed_authors(self, relational: RelationalStore) -> None:
         reader, author, stranger = awake(relational), awake(relational), awake(relational)
         follow(relational, reader, [author])
         found = relational.feed_activity.reader_state(reader, [author, stranger, reader])

@@ -76,7 +76,7 @@ def test_a_removed_entry_stays_away_from_older_writes_only(feeds: FeedStore) -> 
     assert shown(home(feeds, owner)) == [post]
 
 
-def test_author_timelines_are_mended(feeds: FeedStore) -> None:
+def test_author_timelines_are_restored(feeds: FeedStore) -> None:
     author = uuid4()
     first, second = (PostRef(post.post_id, author) for post in refs(2))
     feeds.add_to_author(first, now())
@@ -86,7 +86,7 @@ def test_author_timelines_are_mended(feeds: FeedStore) -> None:
     assert feeds.author_page(author, limit=9) == [second, first]
 
 
-def test_what_is_past_the_retention_is_not_restored(opener: Opener) -> None:  # noqa: F811 - the fixture
+def test_entries_past_the_retention_are_not_restored(opener: Opener) -> None:  # noqa: F811 - the fixture
     feeds = opener(store="forgetful", retention=10 * DAY)
     feeds.migrate()
     owner, posts = uuid4(), refs(10, since=20 * DAY)

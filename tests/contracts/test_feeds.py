@@ -170,7 +170,7 @@ def test_push_reaches_every_owner_once(feeds: FeedStore) -> None:
     assert all(home(feeds, owner) == [post] for owner in owners)
 
 
-def test_push_to_nobody(feeds: FeedStore) -> None:
+def test_empty_calls_do_nothing(feeds: FeedStore) -> None:
     (post,) = refs(1)
     feeds.push(post, [], T0)
     feeds.retract(post, [], T0)
@@ -218,7 +218,7 @@ def test_home_orders_ids_of_one_millisecond_too(feeds: FeedStore) -> None:
     assert walk_up(feeds.home_page, owner, itertools.repeat(3, 20), post_id(0)) == newest_first(posts)[::-1]
 
 
-def test_bounds_are_exclusive_and_need_not_be_there(feeds: FeedStore) -> None:
+def test_bounds_are_exclusive_and_need_not_exist(feeds: FeedStore) -> None:
     owner, author = uuid4(), uuid4()
     posts = refs(6, author=author)
     feeds.fill(owner, posts, T0)
@@ -254,7 +254,7 @@ def test_a_limit_below_one_gives_nothing(feeds: FeedStore, limit: int) -> None:
 
 
 @pytest.mark.parametrize("wrong", [uuid4(), UUID(int=0), UUID(int=(1 << 128) - 1)], ids=["v4", "nil", "max"])
-def test_other_ids_are_refused(feeds: FeedStore, wrong: UUID) -> None:
+def test_ids_that_are_not_version_7_are_refused(feeds: FeedStore, wrong: UUID) -> None:
     post, owner = PostRef(wrong, uuid4()), uuid4()
     for call in (
         lambda: feeds.add_to_author(post, T0),
@@ -412,7 +412,7 @@ def test_an_older_removal_does_not_weaken_a_newer_one(feeds: FeedStore) -> None:
     assert home(feeds, owner) == []
 
 
-def test_retract_takes_one_post_from_the_named_owners(feeds: FeedStore) -> None:
+def test_retract_removes_one_post_from_the_named_owners(feeds: FeedStore) -> None:
     owners, (post, other) = [uuid4() for _ in range(3)], refs(2)
     feeds.push(post, owners, T0)
     feeds.push(other, owners, T0)
@@ -420,7 +420,7 @@ def test_retract_takes_one_post_from_the_named_owners(feeds: FeedStore) -> None:
     assert [home(feeds, owner) for owner in owners] == [[other], [other], [other, post]]
 
 
-def test_times_far_away(feeds: FeedStore) -> None:
+def test_extreme_times_are_ordered(feeds: FeedStore) -> None:
     owner = uuid4()
     early, late = refs(2)
     feeds.push(early, [owner], datetime(1, 1, 1, tzinfo=UTC))
@@ -431,7 +431,7 @@ def test_times_far_away(feeds: FeedStore) -> None:
     assert home(feeds, owner) == []
 
 
-def test_purge_takes_one_author_from_one_timeline(feeds: FeedStore) -> None:
+def test_purge_removes_one_author_from_one_timeline(feeds: FeedStore) -> None:
     owner, neighbour, author = uuid4(), uuid4(), uuid4()
     theirs, others = refs(30, author=author, since=300 * DAY), refs(30, since=300 * DAY)
     for reader in (owner, neighbour):
@@ -443,7 +443,7 @@ def test_purge_takes_one_author_from_one_timeline(feeds: FeedStore) -> None:
 
 
 @pytest.mark.parametrize(("later", "there"), [(-TICK, False), (0 * TICK, False), (TICK, True)])
-def test_purge_spares_what_is_newer(feeds: FeedStore, later: timedelta, *, there: bool) -> None:
+def test_purge_keeps_newer_entries(feeds: FeedStore, later: timedelta, *, there: bool) -> None:
     owner, author = uuid4(), uuid4()
     posts = refs(3, author=author)
     feeds.fill(owner, posts, T0 + later)
@@ -451,7 +451,7 @@ def test_purge_spares_what_is_newer(feeds: FeedStore, later: timedelta, *, there
     assert home(feeds, owner) == (newest_first(posts) if there else [])
 
 
-def test_a_new_follow_brings_back_what_purge_took_and_an_old_push_does_not(feeds: FeedStore) -> None:
+def test_a_new_follow_restores_purged_posts_and_an_old_push_does_not(feeds: FeedStore) -> None:
     owner, author = uuid4(), uuid4()
     posts = refs(5, author=author)
     feeds.fill(owner, posts, T0)
@@ -463,7 +463,7 @@ def test_a_new_follow_brings_back_what_purge_took_and_an_old_push_does_not(feeds
     assert home(feeds, owner) == newest_first(posts)
 
 
-def test_purge_leaves_no_rule_behind(feeds: FeedStore) -> None:
+def test_purge_does_not_affect_later_pushes(feeds: FeedStore) -> None:
     owner, author = uuid4(), uuid4()
     unseen, retracted = refs(2, author=author)
     feeds.retract(retracted, [owner], T0)
@@ -480,7 +480,7 @@ def test_purge_of_more_than_one_chunk(feeds: FeedStore) -> None:
     assert home(feeds, owner) == []
 
 
-def test_load_is_older_than_what_happened(feeds: FeedStore) -> None:
+def test_load_does_not_undo_earlier_removals(feeds: FeedStore) -> None:
     owner, author = uuid4(), uuid4()
     posts = refs(4, author=author)
     feeds.load(posts, [(owner, post) for post in posts])
@@ -522,7 +522,7 @@ def test_home_ends_at_the_retention_and_the_author_timeline_does_not(opener: Ope
     assert feeds.author_page(author, limit=9) == [kept, last, beyond]
 
 
-def test_entries_pass_away_by_themselves(opener: Opener, feeds: FeedStore) -> None:
+def test_entries_expire(opener: Opener, feeds: FeedStore) -> None:
     owner = uuid4()
     short = opener(retention=timedelta(seconds=1))
     short.push(PostRef(post_id(now()), uuid4()), [owner], T0)
@@ -531,7 +531,7 @@ def test_entries_pass_away_by_themselves(opener: Opener, feeds: FeedStore) -> No
         assert time.monotonic() < deadline
 
 
-def test_trim_drops_what_came_up_to_its_time(feeds: FeedStore) -> None:
+def test_trim_drops_entries_written_up_to_its_time(feeds: FeedStore) -> None:
     owner, neighbour = uuid4(), uuid4()
     posts = refs(30, since=300 * DAY)
     for reader in (owner, neighbour):
@@ -547,7 +547,7 @@ def test_trim_drops_what_came_up_to_its_time(feeds: FeedStore) -> None:
 
 
 @pytest.mark.parametrize(("later", "there"), [(-DAY, False), (-TICK, False), (0 * TICK, False), (TICK, True)])
-def test_trim_keeps_out_what_is_written_late(feeds: FeedStore, later: timedelta, *, there: bool) -> None:
+def test_trim_keeps_out_later_writes_of_earlier_times(feeds: FeedStore, later: timedelta, *, there: bool) -> None:
     """The posts are in buckets with and without markers; one is dated a day ahead."""
     owner = uuid4()
     posts = [*refs(10, since=500 * DAY), PostRef(post_id(now() + DAY), uuid4())]
@@ -572,7 +572,7 @@ def test_trim_does_not_undo_a_later_removal(feeds: FeedStore) -> None:
     assert home(feeds, owner) == newest_first([gone, kept])
 
 
-def test_load_does_not_fill_what_was_trimmed_later(feeds: FeedStore) -> None:
+def test_load_does_not_fill_a_trimmed_timeline(feeds: FeedStore) -> None:
     owner, posts = uuid4(), refs(3)
     feeds.trim(owner, now())
     feeds.load([], [(owner, post) for post in posts])
@@ -599,7 +599,7 @@ def test_retract_stops_at_the_budget_of_a_bucket(feeds: FeedStore) -> None:
     assert home(feeds, neighbour) == [old]
 
 
-def test_purge_takes_what_the_budget_allows_and_says_so(feeds: FeedStore) -> None:
+def test_purge_removes_what_the_budget_allows_and_reports_it(feeds: FeedStore) -> None:
     owner, author = uuid4(), uuid4()
     posts, others = burst(MAX_TOMBSTONES, author=author), burst(5)
     old = [PostRef(post_id(now() - 30 * DAY + TICK * 1000 * n), author) for n in range(3)]
@@ -644,7 +644,7 @@ def test_the_budget_of_an_author_timeline(feeds: FeedStore) -> None:
     assert feeds.author_page(author, limit=9) == newest_first(posts[MAX_TOMBSTONES:])
 
 
-def test_a_budget_is_that_of_one_client(opener: Opener, feeds: FeedStore) -> None:
+def test_each_client_has_a_budget_of_its_own(opener: Opener, feeds: FeedStore) -> None:
     owner, author = uuid4(), uuid4()
     feeds.fill(owner, burst(MAX_TOMBSTONES + 5, author=author), T0)
     assert not feeds.purge(owner, author, T0)
@@ -652,7 +652,7 @@ def test_a_budget_is_that_of_one_client(opener: Opener, feeds: FeedStore) -> Non
     assert home(feeds, owner) == []
 
 
-def test_entries_are_all_there_is(opener: Opener, feeds: FeedStore) -> None:
+def test_entries_lists_the_whole_timeline(opener: Opener, feeds: FeedStore) -> None:
     owner, gone = uuid4(), uuid4()
     posts, doomed = refs(2500, since=900 * DAY), refs(100, author=gone)
     feeds.fill(owner, CHANCE.sample([*posts, *doomed], 2600), T0)
@@ -673,7 +673,7 @@ def test_entries_of_a_large_timeline_come_in_batches(feeds: FeedStore) -> None:
     assert list(entries) == posts[-2::-1]
 
 
-def test_another_client_sees_and_adds(opener: Opener, feeds: FeedStore) -> None:
+def test_two_clients_see_each_others_writes(opener: Opener, feeds: FeedStore) -> None:
     owner, author = uuid4(), uuid4()
     posts = refs(3, author=author, since=2 * DAY)
     feeds.push(posts[0], [owner], T0)

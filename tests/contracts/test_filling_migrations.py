@@ -93,7 +93,7 @@ def test_each_batch_is_committed(store: RelationalStore, other: Connection, monk
     assert other.execute(text("SELECT count(*) FROM filled WHERE after = before")).scalar_one() == ROWS
 
 
-def test_it_goes_on_where_it_was_interrupted(
+def test_an_interrupted_migration_is_continued(
     store: RelationalStore, other: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[int] = []

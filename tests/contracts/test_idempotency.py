@@ -66,13 +66,13 @@ class TestClaim:
             assert isinstance(do(relational, lambda unit, one=one: claim(unit, one)), Granted)  # type: ignore[misc]  # default binds
 
     @pytest.mark.parametrize("text", ["a\0b", "\ud800"])
-    def test_refuses_what_is_no_text(self, relational: RelationalStore, text: str) -> None:
+    def test_refuses_invalid_text(self, relational: RelationalStore, text: str) -> None:
         with pytest.raises(Invalid):
             do(relational, lambda unit: claim(unit, RequestKey(uuid4(), "POST /orders", text)))
 
 
 class TestLease:
-    def test_is_in_flight_until_it_passes(self, relational: RelationalStore) -> None:
+    def test_is_in_flight_until_the_lease_ends(self, relational: RelationalStore) -> None:
         key = new_key()
         first = do(relational, lambda unit: claim(unit, key))
         assert isinstance(first, Granted)
@@ -173,7 +173,7 @@ class TestTwoAtOnce:
             assert balances(relational, bob) == {"EUR": (turn, 0)}
             assert do(relational, work) == answer
 
-    def test_the_second_does_not_wait_where_others_may_write(self, relational: RelationalStore) -> None:
+    def test_the_second_waits_only_on_sqlite(self, relational: RelationalStore) -> None:
         if isinstance(relational, EmbeddedRelational):
             self.waits_for_the_answer(relational)
         else:
@@ -193,7 +193,7 @@ class TestTwoAtOnce:
         with pytest.raises(Contention), relational.transaction() as other:
             assert claim(other, key) == InFlight()
 
-    def test_whoever_has_a_key_waits_for_other_rows_as_all_others_do(self, relational: RelationalStore) -> None:
+    def test_a_claim_leaves_the_lock_timeout_unchanged(self, relational: RelationalStore) -> None:
         """Claiming a new key, taking one over or finding one answered leaves the lock timeout unchanged."""
         if isinstance(relational, EmbeddedRelational):
             return
@@ -239,7 +239,7 @@ class TestDeath:
 
 
 class TestSweep:
-    def test_forgets_the_old(self, relational: RelationalStore) -> None:
+    def test_removes_old_keys(self, relational: RelationalStore) -> None:
         old = datetime(2020, 1, 1, tzinfo=UTC)
         keys = [new_key() for _ in range(4)]
         for turn, key in enumerate(keys):

@@ -52,7 +52,7 @@ class TestTransfer:
         assert (opening.sequence, opening.amount, opening.balance, opening.other) == (1, 100, 100, PROVIDER)
         assert relational.ledger.get([one.id, uuid4()]) == {one.id: one}
 
-    def test_nobody_has_anything_before(self, relational: RelationalStore) -> None:
+    def test_an_unknown_owner_has_no_money(self, relational: RelationalStore) -> None:
         nobody = uuid4()
         assert relational.ledger.wallet(nobody) == []
         assert relational.ledger.entries(nobody, "EUR", limit=9) == []
@@ -81,13 +81,13 @@ class TestTransfer:
             do(relational, swallow)
         assert balances(relational, ada) == {"EUR": (10, 0)}
 
-    def test_too_much_by_far_has_one_answer_whatever_the_ids(self, relational: RelationalStore) -> None:
+    def test_the_largest_amount_is_insufficient_whatever_the_ids(self, relational: RelationalStore) -> None:
         for _ in range(8):
             ada, bob = wallet(relational, 10), wallet(relational, 10)
             with pytest.raises(Insufficient):
                 do(relational, lambda unit: unit.ledger.transfer(transfer(ada, bob, LARGEST)))  # noqa: B023 - called in its iteration
 
-    def test_currencies_are_apart(self, relational: RelationalStore) -> None:
+    def test_currencies_are_separate(self, relational: RelationalStore) -> None:
         ada, bob = wallet(relational, 10), wallet(relational)
         with pytest.raises(Insufficient):
             do(relational, lambda unit: unit.ledger.transfer(transfer(ada, bob, 1, "USD")))
@@ -96,7 +96,7 @@ class TestTransfer:
         assert relational.ledger.wallet(ada) == do(relational, lambda unit: unit.ledger.wallet(ada)) == both
 
     @pytest.mark.parametrize("amount", [0, -1, LARGEST + 1, -LARGEST, 10**30, 1.5, True])
-    def test_refuses_what_is_no_amount(self, relational: RelationalStore, amount: int) -> None:
+    def test_refuses_invalid_amounts(self, relational: RelationalStore, amount: int) -> None:
         ada, bob = wallet(relational, 10), wallet(relational)
         for work in (
             lambda unit: unit.ledger.transfer(transfer(ada, bob, amount)),
@@ -128,7 +128,7 @@ class TestTransfer:
             {"kind": "\ud800"},
         ],
     )
-    def test_refuses_what_is_no_transfer(self, relational: RelationalStore, change: dict[str, object]) -> None:
+    def test_refuses_invalid_transfers(self, relational: RelationalStore, change: dict[str, object]) -> None:
         ada, bob = wallet(relational, 10), wallet(relational)
         with pytest.raises(Invalid):
             do(relational, lambda unit: unit.ledger.transfer(replace(transfer(ada, bob, 1), **change)))
@@ -186,7 +186,7 @@ class TestRaces:
             assert sum(isinstance(end, Insufficient) for end in ends) == 3
             assert balances(relational, ada) == {"EUR": (4, 0)}
 
-    def test_opposite_orders_keep_the_sum(self, relational: RelationalStore) -> None:
+    def test_concurrent_transfers_keep_the_sum(self, relational: RelationalStore) -> None:
         people = [wallet(relational, 50) for _ in range(4)]
 
         def trade(seed: int) -> int:
@@ -350,7 +350,7 @@ class TestHolds:
         due = relational.ledger.due_holds(now=NOW - 99 * SECOND, limit=2)
         assert due == [written(relational, one) for one in (early[1], early[2])]
 
-    def test_many_end_it_at_once(self, relational: RelationalStore) -> None:
+    def test_one_of_concurrent_calls_ends_it(self, relational: RelationalStore) -> None:
         for _ in range(8):
             ada, bob, hold = self.with_hold(relational)
             works = [ending(how, hold, at) for how, at in (("post", NOW), ("void", NOW), ("expire", NOW + SECOND))]
@@ -406,7 +406,7 @@ class TestReads:
         assert [relational.ledger.balance_at(ada, "EUR", at) for at in moments] == [0, 100, 100, 90, 90]
         assert relational.ledger.balance_at(ada, "USD", NOW) == 0
 
-    def test_at_any_past_moment_people_own_the_same_in_all(self, relational: RelationalStore) -> None:
+    def test_the_sum_of_balances_is_the_same_at_any_past_moment(self, relational: RelationalStore) -> None:
         people = [wallet(relational, 1000) for _ in range(6)]
         chance = random.Random(3)  # noqa: S311 - test data
 
@@ -424,7 +424,7 @@ class TestReads:
         assert list(relational.audit.ledger()) == []
 
     @pytest.mark.parametrize("said", [NOW, datetime(1999, 1, 1, tzinfo=UTC)])
-    def test_the_callers_clock_decides_nothing(self, relational: RelationalStore, said: datetime) -> None:
+    def test_the_callers_clock_has_no_effect(self, relational: RelationalStore, said: datetime) -> None:
         ada, bob = wallet(relational, 100, "SEK"), wallet(relational, 1, "SEK")
         lock: Callable[[Transaction], datetime] = lambda unit: unit.ledger.lock([ada], "SEK")  # noqa: E731
         paid = transfer(ada, bob, 10, "SEK", created_at=said)
@@ -439,7 +439,7 @@ class TestReads:
         do(relational, lambda unit: unit.ledger.hold(hold))
         assert after < relational.ledger.get([hold.id])[hold.id].created_at < do(relational, lock)
 
-    def test_times_rise_also_after_a_moment_to_come(self, relational: RelationalStore) -> None:
+    def test_times_rise_even_after_a_time_in_the_future(self, relational: RelationalStore) -> None:
         """Stored times may be in the future after a load, if the clock of its machine was ahead, or if the database's
         clock was set back.
         """
@@ -458,7 +458,7 @@ class TestReads:
         assert relational.ledger.balance_at(ada, "NOK", told) == 100
         assert list(relational.audit.ledger()) == []
 
-    def test_who_locks_an_account_has_seen_all_that_is_earlier(self, relational: RelationalStore) -> None:
+    def test_balances_before_the_time_of_a_lock_are_final(self, relational: RelationalStore) -> None:
         """So a balance at the time that `lock` returns does not change after it was read."""
         ada, bob = wallet(relational, 100), wallet(relational, 1)
         told: list[tuple[UUID, datetime, int]] = []
@@ -481,7 +481,7 @@ class TestTheDatabaseItself:
     """The database itself enforces the rules, so they hold for statements that bypass the application too."""
 
     @pytest.mark.parametrize("table", [transfers, entries])
-    def test_rows_stay(self, relational: RelationalStore, table: Table) -> None:
+    def test_rows_cannot_be_changed_or_deleted(self, relational: RelationalStore, table: Table) -> None:
         ada, bob = wallet(relational, 10), wallet(relational)
         paid = pay(relational, ada, bob, 4)
         mine = (transfers.c.id if table is transfers else entries.c.transfer_id) == paid.id
@@ -506,7 +506,7 @@ class TestTheDatabaseItself:
         sql(relational, copy, *legs)
 
     @pytest.mark.parametrize("amount", [-5, 4, -8, -3])
-    def test_entries_must_be_legs(self, relational: RelationalStore, amount: int) -> None:
+    def test_entries_must_match_their_transfer(self, relational: RelationalStore, amount: int) -> None:
         ada, bob = wallet(relational, 10), wallet(relational)
         paid = pay(relational, ada, bob, 4)
         new, copy = copied(paid)
@@ -551,7 +551,7 @@ class TestBulk:
         pay(relational, ada, bob, 30)
         assert [one.balance for one in relational.ledger.entries(ada, "EUR", limit=9)] == [0, 30, 50]
 
-    def test_refuses_what_cannot_be(self, relational: RelationalStore) -> None:
+    def test_refuses_overdrafts_and_invalid_amounts(self, relational: RelationalStore) -> None:
         ada, bob = wallet(relational), wallet(relational)
         with pytest.raises(Insufficient):
             do(relational, lambda unit: unit.bulk.transfers([transfer(ada, bob, 1), transfer(PROVIDER, ada, 1)]))

@@ -29,7 +29,7 @@ def note(store: RelationalStore, *samples: LevelSample) -> None:
         tx.levels.note(samples, forget=NOW)
 
 
-def test_samples_are_kept_by_level_and_time_the_first_of_each(store: RelationalStore) -> None:
+def test_the_first_sample_of_a_level_and_time_is_kept(store: RelationalStore) -> None:
     early, late = LevelSample("b", NOW, 1), LevelSample("b", NOW + HOUR, 2, 10)
     other = LevelSample("a", NOW + HOUR, 10**15)
     note(store, late, other)
@@ -39,7 +39,7 @@ def test_samples_are_kept_by_level_and_time_the_first_of_each(store: RelationalS
     assert store.levels.since(NOW + 2 * HOUR) == []
 
 
-def test_those_of_before_are_forgotten(store: RelationalStore) -> None:
+def test_earlier_samples_are_removed(store: RelationalStore) -> None:
     note(store, LevelSample("a", NOW, 1), LevelSample("a", NOW + HOUR, 2))
     with store.transaction() as tx:
         tx.levels.note([], forget=NOW + HOUR)

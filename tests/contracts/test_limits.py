@@ -52,7 +52,7 @@ def test_a_burst_is_allowed_and_no_more(limits: Limits) -> None:
     assert 4990 < found[6].reset <= 5000
 
 
-def test_what_is_only_asked_is_not_counted(limits: Limits) -> None:
+def test_asking_without_spending_is_not_counted(limits: Limits) -> None:
     key = new_key()
     assert [limits.take(key, SLOW, spend=False).remaining for _ in range(9)] == [5] * 9
     for _ in range(5):

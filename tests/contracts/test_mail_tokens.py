@@ -40,7 +40,7 @@ def test_a_token_names_its_owner_until_it_is_taken(relational: RelationalStore) 
     assert relational.mail_tokens.owner(theirs, "reset", now=NOW) == bob
 
 
-def test_it_ends_at_the_very_moment(relational: RelationalStore) -> None:
+def test_a_token_expires_at_the_exact_time(relational: RelationalStore) -> None:
     (ada,) = register(relational)
     digest = put(relational, ada)
     for now, owner in ((NOW + HOUR - MICROSECOND, ada), (NOW + HOUR, None)):
@@ -49,7 +49,7 @@ def test_it_ends_at_the_very_moment(relational: RelationalStore) -> None:
         assert tx.mail_tokens.take(digest, "reset", now=NOW + HOUR) is None
 
 
-def test_it_is_for_one_purpose(relational: RelationalStore) -> None:
+def test_a_token_is_for_one_purpose(relational: RelationalStore) -> None:
     (ada,) = register(relational)
     reset, verify = put(relational, ada, "reset"), put(relational, ada, "verify")
     assert relational.mail_tokens.owner(reset, "verify", now=NOW) is None
@@ -57,13 +57,13 @@ def test_it_is_for_one_purpose(relational: RelationalStore) -> None:
     assert (take(relational, reset, "reset"), take(relational, verify, "verify")) == (ada, ada)
 
 
-def test_the_last_one_counts(relational: RelationalStore) -> None:
+def test_only_the_last_token_counts(relational: RelationalStore) -> None:
     (ada,) = register(relational)
     former, last = put(relational, ada), put(relational, ada)
     assert (take(relational, former), take(relational, last)) == (None, ada)
 
 
-def test_of_two_who_take_it_one_gets_it(relational: RelationalStore) -> None:
+def test_one_of_two_concurrent_takes_gets_it(relational: RelationalStore) -> None:
     (ada,) = register(relational)
     digest = put(relational, ada)
     with ThreadPoolExecutor(2) as pool:
@@ -78,7 +78,7 @@ CHANGES: dict[str, Callable[[Transaction, UUID], None]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_it_ends_with_the_password_and_with_the_address(relational: RelationalStore, change: str) -> None:
+def test_tokens_end_when_the_login_changes(relational: RelationalStore, change: str) -> None:
     ada, bob = register(relational, 2)
     tokens = {purpose: put(relational, ada, purpose) for purpose in get_args(Purpose)}
     theirs, before = put(relational, bob), relational.accounts.login_of(ada)
@@ -94,7 +94,7 @@ def test_it_ends_with_the_password_and_with_the_address(relational: RelationalSt
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_none_outlives_a_change_at_the_same_time(relational: RelationalStore, change: str) -> None:
+def test_no_token_outlives_a_concurrent_change(relational: RelationalStore, change: str) -> None:
     """A token is made or taken while the login changes, in either order."""
     for _ in range(8):
         (ada,) = register(relational)
@@ -128,7 +128,7 @@ def test_a_deleted_account_has_none(relational: RelationalStore) -> None:
     assert take(relational, digest) is None
 
 
-def test_what_has_expired_is_swept(relational: RelationalStore) -> None:
+def test_expired_tokens_are_removed(relational: RelationalStore) -> None:
     accounts = register(relational, 3)
     digests = [put(relational, account) for account in accounts]
     with relational.transaction() as tx:

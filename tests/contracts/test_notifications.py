@@ -121,7 +121,7 @@ def test_ids_are_of_the_time_and_the_content() -> None:
     ],
     ids=repr,
 )
-def test_other_activities_are_refused(notifications: Notifications, wrong: dict[str, Any]) -> None:
+def test_invalid_activities_are_refused(notifications: Notifications, wrong: dict[str, Any]) -> None:
     owner, activity = uuid4(), replace(an_activity(), **wrong)
     with pytest.raises(Invalid):
         notifications.note(owner, activity, T0)
@@ -131,7 +131,7 @@ def test_other_activities_are_refused(notifications: Notifications, wrong: dict[
 
 
 @pytest.mark.parametrize("wrong", [uuid4(), UUID(int=0)], ids=["v4", "nil"])
-def test_other_ids_are_refused(notifications: Notifications, wrong: UUID) -> None:
+def test_ids_that_are_not_version_7_are_refused(notifications: Notifications, wrong: UUID) -> None:
     with pytest.raises(Invalid):
         notifications.mark(uuid4(), wrong)
     with pytest.raises(Invalid):
@@ -152,7 +152,7 @@ def test_the_newest_detail_stays(notifications: Notifications) -> None:
     assert notifications.page(owner, limit=10) == noted(second)
 
 
-def test_newest_first_in_whatever_order_they_come(notifications: Notifications) -> None:
+def test_newest_first_whatever_the_order_of_noting(notifications: Notifications) -> None:
     owner, some = uuid4(), activities(40, since=100 * DAY)
     same = [an_activity(T0) for _ in range(10)]
     for activity in CHANCE.sample([*some, *same], 50):
@@ -174,7 +174,7 @@ def test_pages_have_no_gap_and_nothing_twice(notifications: Notifications, size:
     assert seen == noted(*some)
 
 
-def test_a_page_ends_below_its_bound(notifications: Notifications) -> None:
+def test_a_page_begins_below_its_bound(notifications: Notifications) -> None:
     owner, some = uuid4(), activities(3)
     for activity in some[:2]:
         notifications.note(owner, activity, T0)
@@ -205,7 +205,7 @@ def test_the_newer_of_note_and_withdrawal_wins(
     assert notifications.page(owner, limit=9) == (noted(activity, other) if there else noted(other))
 
 
-def test_a_withdrawal_needs_neither_the_detail_nor_another_time(notifications: Notifications) -> None:
+def test_a_withdrawal_ignores_the_detail_but_not_the_time(notifications: Notifications) -> None:
     owner, activity = uuid4(), an_activity(detail="x")
     notifications.note(owner, activity, T0)
     notifications.withdraw(owner, replace(activity, number=1), T0)
@@ -215,7 +215,7 @@ def test_a_withdrawal_needs_neither_the_detail_nor_another_time(notifications: N
     assert notifications.page(owner, limit=9) == []
 
 
-def test_a_loop_of_the_same_deed_ends_without_notifying(notifications: Notifications) -> None:
+def test_an_activity_repeated_too_often_ends_without_notifying(notifications: Notifications) -> None:
     """The limit is per owner, activity, bucket and process: everything else still notifies."""
     owner, neighbour, activity, width = uuid4(), uuid4(), an_activity(), 10 * DAY
     begin = datetime.fromtimestamp((now().timestamp() // width.total_seconds() - 1) * width.total_seconds(), UTC)
@@ -263,7 +263,7 @@ def test_beyond_the_retention_nothing_is_kept_or_shown(opener: Opener, notificat
     assert notifications.page(owner, limit=9) == noted(last, kept)
 
 
-def test_activities_pass_away_by_themselves(opener: Opener) -> None:
+def test_activities_expire(opener: Opener) -> None:
     owner, short = uuid4(), opener(retention=timedelta(seconds=1))
     short.note(owner, an_activity(now()), T0)
     deadline = time.monotonic() + 30
@@ -350,7 +350,7 @@ def test_an_activity_without_a_time_of_noting_counts_from_its_own(notifications:
 
 
 @pytest.mark.parametrize("seconds", [0, 1, 8, 4000])
-def test_what_was_noted_late_is_not_below_the_lowest(notifications: Notifications, seconds: int) -> None:
+def test_lowest_after_includes_activities_noted_late(notifications: Notifications, seconds: int) -> None:
     owner, neighbour, activity = uuid4(), uuid4(), an_activity()
     noted_at = moment_id(activity.at + timedelta(seconds=seconds))
     own = notifications.note(owner, activity, activity.at, noted_at)

@@ -23,7 +23,7 @@ def settle(product: UUID, changing: int, digest: bytes) -> Write:
     return lambda tx: tx.offers.settle([Settled(product, changing, digest)])
 
 
-def test_what_is_known_is_void_once_a_write_begins(relational: RelationalStore) -> None:
+def test_a_begun_write_voids_the_known_offer(relational: RelationalStore) -> None:
     product = uuid4()
     assert relational.offers.get([product]) == relational.offers.get([]) == {}
     do(relational, settle(product, 0, ONE))
@@ -34,7 +34,7 @@ def test_what_is_known_is_void_once_a_write_begins(relational: RelationalStore) 
     assert state(relational, product) == OfferState(3, OTHER)
 
 
-def test_whoever_read_before_a_write_began_settles_nothing(relational: RelationalStore) -> None:
+def test_a_read_from_before_a_write_settles_nothing(relational: RelationalStore) -> None:
     product = uuid4()
     do(relational, lambda tx: tx.offers.begin(product, 1))
     for changing in (0, 2):
@@ -54,7 +54,7 @@ def test_several_are_settled_at_once(relational: RelationalStore) -> None:
     assert relational.offers.get([one, other]) == {one: OfferState(0, ONE), other: OfferState(1, None)}
 
 
-def test_lists_writes_without_an_end(new_relational: Callable[[], RelationalStore]) -> None:
+def test_begun_lists_unfinished_writes(new_relational: Callable[[], RelationalStore]) -> None:
     store = new_relational()
     first, second, settled, closed = (uuid4() for _ in range(4))
     for one in (first, second, settled, closed):
@@ -76,7 +76,7 @@ def test_lists_writes_without_an_end(new_relational: Callable[[], RelationalStor
 
 
 class TestReserving:
-    def test_an_offer_must_be_what_is_known(self, relational: RelationalStore) -> None:
+    def test_an_offer_other_than_the_known_one_is_stale(self, relational: RelationalStore) -> None:
         one, other, free = (stocked(relational) for _ in range(3))
         do(relational, settle(one, 0, ONE))
         do(relational, settle(other, 0, OTHER))
@@ -90,7 +90,7 @@ class TestReserving:
             reserve(relational, {one: 1, other: 1}, {one: ONE, other: OTHER})
         assert relational.stock.available([one, other, free]) == {one: 3, other: 4, free: 4}
 
-    def test_a_stale_offer_is_told_before_too_few_units(self, relational: RelationalStore) -> None:
+    def test_a_stale_offer_is_reported_before_a_shortage(self, relational: RelationalStore) -> None:
         one, other = sorted((stocked(relational), stocked(relational)))
         do(relational, settle(one, 0, ONE))
         do(relational, settle(other, 0, ONE))

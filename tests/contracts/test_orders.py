@@ -33,11 +33,11 @@ class TestAdd:
         assert do(relational, lambda unit: unit.orders.lock(one.id)) == one
         assert relational.orders.get([]) == {}
 
-    def test_many_at_once(self, relational: RelationalStore) -> None:
+    def test_many_are_read_at_once(self, relational: RelationalStore) -> None:
         made = [add(relational, order(*(line(uuid4()) for _ in range(3)))) for _ in range(4)]
         assert relational.orders.get([one.id for one in made]) == {one.id: one for one in made}
 
-    def test_once(self, relational: RelationalStore) -> None:
+    def test_the_same_id_again_is_a_conflict(self, relational: RelationalStore) -> None:
         one = add(relational, order())
         with pytest.raises(Conflict) as caught:
             add(relational, one)
@@ -60,7 +60,7 @@ class TestAdd:
             {"refunded": 1},
         ],
     )
-    def test_refuses_what_is_no_new_order(self, relational: RelationalStore, change: dict[str, Any]) -> None:
+    def test_refuses_invalid_orders(self, relational: RelationalStore, change: dict[str, Any]) -> None:
         one = replace(order(), **change)
         with pytest.raises(Invalid):
             add(relational, one)
@@ -70,7 +70,7 @@ class TestAdd:
 class TestMove:
     @pytest.mark.parametrize("start", STATES)
     @pytest.mark.parametrize("to", OUTCOMES)
-    def test_every_pair(self, relational: RelationalStore, start: SubOrderState, to: Outcome) -> None:
+    def test_every_pair_of_states(self, relational: RelationalStore, start: SubOrderState, to: Outcome) -> None:
         one = in_state(relational, start)
         if start == "placed":
             by, reason = (None, None) if to == "paid" else (uuid4(), "Broken.")
@@ -87,7 +87,7 @@ class TestMove:
             assert caught.value.state == one.state
             assert relational.orders.get([one.id]) == {one.id: one}
 
-    def test_of_what_is_not_there(self, relational: RelationalStore) -> None:
+    def test_of_an_unknown_order(self, relational: RelationalStore) -> None:
         with pytest.raises(NotFound):
             do(relational, lambda unit: unit.orders.move(uuid4(), "paid", at=NOW))
         with pytest.raises(NotFound):
@@ -132,7 +132,7 @@ class TestMove:
             (("refused", "refused"), "cancelled"),
         ],
     )
-    def test_what_the_order_is_as_a_whole(
+    def test_the_state_of_the_whole_order(
         self, relational: RelationalStore, states: tuple[SubOrderState, ...], whole: str
     ) -> None:
         for pair in (states, states[::-1]):
@@ -262,7 +262,7 @@ class TestTheDatabaseItself:
 
 
 class TestBulk:
-    def test_orders_of_the_past(self, relational: RelationalStore) -> None:
+    def test_past_orders_are_loaded_with_their_stock(self, relational: RelationalStore) -> None:
         product, other = uuid4(), uuid4()
         lines = (line(product, 2), line(product, 1), line(other, 4))
         paid, refunded, cancelled = (order(*lines, state=state) for state in ("paid", "refunded", "cancelled"))

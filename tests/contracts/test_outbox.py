@@ -269,7 +269,7 @@ def test_release_gives_back_at_once(box: Box) -> None:
     assert {one.event: one.attempts for one in claims} == {events[0]: 2, events[1]: 0, events[2]: 0}
 
 
-def test_release_leaves_alone_what_others_hold(box: Box) -> None:
+def test_release_leaves_events_that_others_hold(box: Box) -> None:
     put(box, 2)
     late = claim(box)
     (current,) = claim(box, LATER, until=LAST, limit=1)
@@ -297,7 +297,7 @@ def test_postpone_does_nothing_when_another_holds_the_lease(box: Box) -> None:
     assert again.attempts == 0
 
 
-def test_a_lease_that_is_over_still_counts_while_nobody_else_has_one(box: Box) -> None:
+def test_an_expired_lease_counts_until_another_is_given(box: Box) -> None:
     put(box, 1)
     (late,) = claim(box, until=NOW + SECOND)
     box.outbox.postpone(late, due=LATER, attempts=1)
@@ -323,7 +323,7 @@ def test_dead_letters_are_listed_by_the_time_of_dead_lettering(box: Box) -> None
     assert [one.event for one in box.outbox.dead_letters(limit=2)] == [events[1], events[2]]
 
 
-def test_park_does_nothing_when_another_holds_the_lease(box: Box) -> None:
+def test_dead_letter_does_nothing_when_another_holds_the_lease(box: Box) -> None:
     put(box, 1)
     (late,) = claim(box)
     (current,) = claim(box, LATER, until=LAST)
@@ -349,7 +349,7 @@ def test_replay_makes_them_due_as_new(box: Box) -> None:
     assert sorted(events_of(claim(box, LATER)), key=str) == sorted([events[0], events[2]], key=str)
 
 
-def test_the_replayed_come_before_what_waits_behind_them(box: Box) -> None:
+def test_a_replayed_event_comes_before_the_later_ones(box: Box) -> None:
     events = put(box, 3, "one")
     (first,) = claim(box, limit=1)
     box.outbox.dead_letter(first, reason="r", attempts=5, now=NOW)
@@ -357,7 +357,7 @@ def test_the_replayed_come_before_what_waits_behind_them(box: Box) -> None:
     assert dispatch_all(box, LATER) == events
 
 
-def test_the_backlog_counts_all_that_waits(box: Box) -> None:
+def test_the_backlog_counts_waiting_and_dead_lettered_events(box: Box) -> None:
     events = put(box, 5)
     first, second, third, *_ = claim(box)
     box.outbox.postpone(second, due=LAST, attempts=1)

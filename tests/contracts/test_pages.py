@@ -133,7 +133,7 @@ def test_a_hit_does_not_ask_the_source(source: Source, posts: Site) -> None:
     assert source.asked == [[first.id, second.id], [third.id]]
 
 
-def test_nothing_is_asked_for_nothing(source: Source, posts: Site) -> None:
+def test_a_get_without_ids_asks_nothing(source: Source, posts: Site) -> None:
     assert posts.get([]) == {}
     assert source.asked == []
 
@@ -215,7 +215,7 @@ def test_a_change_of_unknown_outcome_drops_too(source: Source, posts: Site, fail
     assert posts.get([post.id, other.id]) == {post.id: edited(post)}
 
 
-def test_what_the_source_refuses_comes_out(source: Source, posts: Site) -> None:
+def test_errors_of_the_source_are_raised(source: Source, posts: Site) -> None:
     post = made(source)
     with pytest.raises(Stale):
         posts.replace(edited(post), event(post), if_version=7)
@@ -243,7 +243,7 @@ def test_a_dead_cache_is_a_miss_and_is_asked_once(source: Source, cache: Cache) 
     assert len(source.asked) == 2
 
 
-def test_a_fill_that_fails_is_nobodys_business(source: Source, cache: Cache) -> None:
+def test_a_failed_fill_raises_nothing(source: Source, cache: Cache) -> None:
     post = made(source)
     posts, dead = broken(source, cache, "fill")
     assert posts.get([post.id]) == {post.id: post}
@@ -273,7 +273,7 @@ def test_a_drop_that_fails_does_not_undo_the_write_and_is_logged(
     assert posts.get([first.id, second.id]) == {first.id: edited(first)}
 
 
-def test_a_lease_that_cannot_be_had_costs_one_load(source: Source, cache: Cache) -> None:
+def test_a_failed_lease_costs_one_load(source: Source, cache: Cache) -> None:
     post = made(source)
     posts, dead = broken(source, cache, "lease")
     assert posts.get([post.id]) == {post.id: post}
@@ -281,7 +281,7 @@ def test_a_lease_that_cannot_be_had_costs_one_load(source: Source, cache: Cache)
     assert len(source.asked) == 1
 
 
-def test_a_record_of_another_shape_has_other_names() -> None:
+def test_a_record_of_another_shape_has_another_schema() -> None:
     class Before(msgspec.Struct):
         id: str
 
@@ -328,7 +328,7 @@ def test_a_multi_get_over_several_kinds_is_one_multi_get_and_one_load_each(cache
     assert counted.calls[5:] == ["read", "lease", "fill"]
 
 
-def test_a_multi_get_tells_what_it_was_made_of(cache: Cache) -> None:
+def test_a_multi_get_reports_the_stamps_of_its_values(cache: Cache) -> None:
     parts, unique = Parts(), uuid4().hex
     through = ReadThrough(cache)
     wanted = {parts.post: [unique, f"{unique}-2"], parts.stats: [unique]}
@@ -348,7 +348,7 @@ def test_a_multi_get_tells_what_it_was_made_of(cache: Cache) -> None:
     assert read.stamps is None
 
 
-def test_what_is_not_stored_cannot_be_vouched_for(cache: Cache) -> None:
+def test_values_that_are_not_stored_have_no_stamps(cache: Cache) -> None:
     parts, unique = Parts(), uuid4().hex
     refused, away, absent = Used(), Used(), Used()
     wrapped = Broken(cache, {"fill"})
@@ -360,7 +360,7 @@ def test_what_is_not_stored_cannot_be_vouched_for(cache: Cache) -> None:
     assert Used().stamps == {}
 
 
-def test_nothing_is_a_multi_get_too(cache: Cache) -> None:
+def test_an_empty_multi_get_or_drop_does_nothing(cache: Cache) -> None:
     parts = Parts()
     assert ReadThrough(cache).multi_get({}) == {}
     assert ReadThrough(cache).multi_get({parts.post: []}) == {parts.post: {}}

@@ -33,7 +33,7 @@ def forget(store: RelationalStore, owner: UUID) -> int:
 
 class TestLedgersPayments:
     @pytest.mark.parametrize(("end", "state"), [("", "pending"), ("post", "approved"), ("void", "declined")])
-    def test_a_payout_is_what_became_of_its_hold(self, relational: RelationalStore, end: str, state: str) -> None:
+    def test_the_state_of_a_payout_is_that_of_its_hold(self, relational: RelationalStore, end: str, state: str) -> None:
         ada = wallet(relational, 100)
         reference = payout(relational, ada, end)
         found = relational.payments.get([reference, uuid4()])
@@ -88,7 +88,7 @@ class TestSandbox:
         assert relational.sandbox.get(one.reference) == one
         assert relational.sandbox.get(uuid4()) is None
 
-    def test_those_of_a_period_by_pages(self, relational: RelationalStore) -> None:
+    def test_payments_of_a_period_are_paged(self, relational: RelationalStore) -> None:
         began = NOW + timedelta(days=uuid4().int % 10_000)
         made = [Payment(uuid4(), "deposit", EUR7, "approved", began + turn * MICROSECOND) for turn in range(4)]
         assert do(relational, lambda unit: unit.sandbox.add(made[::-1])) == 4
@@ -99,7 +99,7 @@ class TestSandbox:
 
 
 class TestOpenPayments:
-    def test_they_are_there_until_they_end(self, relational: RelationalStore) -> None:
+    def test_a_payment_is_open_until_it_ends(self, relational: RelationalStore) -> None:
         ada, bob = register(relational, 2)
         first, second = uuid4(), uuid4()
         for owner, reference in ((ada, first), (ada, first), (ada, second), (bob, first)):
@@ -108,14 +108,14 @@ class TestOpenPayments:
             do(relational, lambda tx, one=(owner, reference): tx.open_payments.end(*one))  # type: ignore[misc]
         assert [forget(relational, one) for one in (ada, ada, bob)] == [1, 0, 1]
 
-    def test_nobody_who_is_gone_begins_one(self, relational: RelationalStore) -> None:
+    def test_a_deleted_account_begins_no_payment(self, relational: RelationalStore) -> None:
         (ada,) = register(relational, 1)
         do(relational, lambda tx: tx.accounts.delete(ada, at=NOW, if_hash="hash"))
         for gone in (ada, uuid4()):
             with pytest.raises(NotFound):
                 do(relational, lambda tx, gone=gone: tx.open_payments.begin(gone, uuid4(), NOW))  # type: ignore[misc]
 
-    def test_a_deletion_that_waits_for_one_sees_it(self, relational: RelationalStore) -> None:
+    def test_a_concurrent_deletion_sees_or_prevents_it(self, relational: RelationalStore) -> None:
         """Either the deletion sees the open payment, or it commits first and the payment is not begun."""
         for ada in register(relational, 8):
 

@@ -68,7 +68,7 @@ def move(old: Cache, new: Cache) -> None:
     ).run("old", "new")
 
 
-def test_a_cache_that_was_left_gives_and_takes_nothing(
+def test_a_cache_that_was_left_neither_serves_nor_stores(
     opened: Callable[[str], Cache], url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     one, other = opened(url), opened(f"sqlite:///{tmp_path_factory.mktemp('cache') / 'other.db'}")

@@ -150,7 +150,7 @@ def moved(old: FeedStore, new: FeedStore, meanwhile: Callable[[], None]) -> list
     return said
 
 
-def test_what_is_changed_while_all_is_compared_is_left_out_though_earlier_changes_are_forgotten(
+def test_a_read_leaves_out_what_changes_meanwhile_even_after_earlier_changes_are_forgotten(
     opened: Open, url: str
 ) -> None:
     feeds, traffic = opened(url), Traffic(seed=3)
@@ -170,7 +170,7 @@ def test_what_is_changed_while_all_is_compared_is_left_out_though_earlier_change
         assert {post for _, post in moment.changed["home timelines"]} == {later.post_id}
 
 
-def test_feeds_are_carried_over_while_they_are_written_and_back(
+def test_feeds_move_there_and_back_while_they_are_written(
     opened: Open, url: str, file_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     old, new = opened(url), opened(file_url)

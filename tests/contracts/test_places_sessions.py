@@ -96,7 +96,7 @@ def records(place: StorePlace, moment: FrozenPlace) -> set[Any]:
 
 
 @pytest.mark.parametrize("goes_to_file", [True, False])
-def test_sessions_are_carried_over_while_they_are_written(
+def test_sessions_move_while_they_are_written(
     opened: Callable[[str], SessionStore], url: str, file_url: str, *, goes_to_file: bool
 ) -> None:
     old, new = (opened(one) for one in ((url, file_url) if goes_to_file else (file_url, url)))
@@ -152,7 +152,7 @@ def test_sessions_are_carried_over_while_they_are_written(
     assert source.mark() == moved
 
 
-def test_a_switch_that_fails_leaves_all_as_it_was(opened: Callable[[str], SessionStore], url: str) -> None:
+def test_a_failed_switch_changes_nothing(opened: Callable[[str], SessionStore], url: str) -> None:
     old = opened(url)
     source = place_of(old)
     leaving, _, moved = marks("new")
@@ -177,7 +177,7 @@ def test_a_switch_that_fails_leaves_all_as_it_was(opened: Callable[[str], Sessio
     signed_in(old)
 
 
-def test_a_move_that_was_overtaken_does_nothing(opened: Callable[[str], SessionStore], url: str) -> None:
+def test_an_overtaken_move_does_nothing(opened: Callable[[str], SessionStore], url: str) -> None:
     store, again = opened(url), opened(url)
     earlier, later = place_of(store), place_of(again)
     earlier.capture(marks("one")[0])
@@ -192,7 +192,7 @@ def test_a_move_that_was_overtaken_does_nothing(opened: Callable[[str], SessionS
     signed_in(store)
 
 
-def test_what_changes_while_records_are_read_is_named(opened: Callable[[str], SessionStore], url: str) -> None:
+def test_changes_during_a_read_are_reported_as_unsure(opened: Callable[[str], SessionStore], url: str) -> None:
     """Every session that is ended meanwhile is either reported as unsure or not read."""
     store = opened(url)
     source = place_of(store)

@@ -16,7 +16,7 @@ from tests.contracts.test_orders import add, in_state, move
 from tests.contracts.test_relational import downgrade
 
 
-def test_an_order_says_what_its_transfers_say(relational: RelationalStore) -> None:
+def test_an_order_shows_the_sum_of_its_refunds(relational: RelationalStore) -> None:
     one = in_state(relational, "paid")
     part = give_back(relational, one, 2, restock=True)
     said = relational.orders.get([one.id])[one.id]
@@ -30,7 +30,7 @@ def test_an_order_says_what_its_transfers_say(relational: RelationalStore) -> No
     assert relational.refunds.of_order(one.id, before=None, limit=9) == [rest, part]
 
 
-def test_a_transfer_that_was_there_counts_once(relational: RelationalStore) -> None:
+def test_a_refund_without_a_transfer_of_its_own_adds_nothing(relational: RelationalStore) -> None:
     """A second refund row without its own transfer adds nothing."""
     one = in_state(relational, "paid")
     first = give_back(relational, one, 2)
@@ -60,7 +60,7 @@ def test_a_refund_of_nothing_has_no_transfer(relational: RelationalStore) -> Non
 
 
 @pytest.mark.parametrize("state", ["placed", "cancelled", "refused", "refunded"])
-def test_only_of_what_was_paid(relational: RelationalStore, state: SubOrderState) -> None:
+def test_only_a_paid_order_is_refunded(relational: RelationalStore, state: SubOrderState) -> None:
     one = in_state(relational, state)
     with pytest.raises(IllegalMove) as caught:
         do(relational, lambda unit: unit.refunds.add(refund(one)))
@@ -69,7 +69,7 @@ def test_only_of_what_was_paid(relational: RelationalStore, state: SubOrderState
         do(relational, lambda unit: unit.refunds.add(refund(order())))
 
 
-def test_each_seller_gives_back_of_the_own_part(relational: RelationalStore) -> None:
+def test_each_seller_refunds_only_the_own_part(relational: RelationalStore) -> None:
     ada, bob = sorted((uuid4(), uuid4()))
     one = add(relational, order(line(uuid4(), 2, seller_id=ada), line(uuid4(), 1, seller_id=bob)))
     move(relational, one, "paid")
@@ -88,7 +88,7 @@ def test_each_seller_gives_back_of_the_own_part(relational: RelationalStore) -> 
 
 
 @pytest.mark.parametrize("state", ["paid", "partly_fulfilled"])
-def test_units_that_come_back_are_not_to_be_sent(relational: RelationalStore, state: SubOrderState) -> None:
+def test_returned_units_are_not_to_be_sent(relational: RelationalStore, state: SubOrderState) -> None:
     one = in_state(relational, state)
     (first,) = one.lines
     do(relational, lambda unit: unit.refunds.add(refund(one, 0, restock=True, units=1), {1: 1}))
@@ -99,7 +99,7 @@ def test_units_that_come_back_are_not_to_be_sent(relational: RelationalStore, st
         do(relational, lambda unit: unit.refunds.add(refund(one, 0, restock=True, units=9), {1: 9}))
 
 
-def test_a_refusal_of_what_was_paid(relational: RelationalStore) -> None:
+def test_a_refund_may_refuse_only_a_paid_sub_order(relational: RelationalStore) -> None:
     one = in_state(relational, "paid")
     why = {"reason": "Broken.", "restock": True, "units": 1}
     made = give_back(relational, one, 5, back={1: 1}, refuses=True, **why)

@@ -113,7 +113,7 @@ def shuffled(ids: list[UUID]) -> list[UUID]:
 
 
 class TestMigrate:
-    def test_twice_is_once(self, fresh_url: Callable[[], str]) -> None:
+    def test_a_second_run_does_nothing(self, fresh_url: Callable[[], str]) -> None:
         with opened(fresh_url()) as new:
             planned = new.migrate(dry_run=True)
             assert planned
@@ -126,7 +126,7 @@ class TestMigrate:
             assert new.accounts.by_handle("ada") is None
 
     @pytest.mark.parametrize("dry_run", [True, False])
-    def test_what_a_newer_version_has_migrated_is_refused(self, fresh_url: Callable[[], str], *, dry_run: bool) -> None:
+    def test_a_schema_of_a_newer_version_is_refused(self, fresh_url: Callable[[], str], *, dry_run: bool) -> None:
         with opened(fresh_url()) as new:
             new.migrate()
             with _engine(new).begin() as connection:
@@ -169,7 +169,7 @@ class TestMigrate:
                 metadata.create_all(connection)
             assert _definitions(new) == _definitions(store)
 
-    def test_who_is_there_before_there_are_readers_starts_dormant(self, fresh_url: Callable[[], str]) -> None:
+    def test_accounts_from_before_readers_existed_start_dormant(self, fresh_url: Callable[[], str]) -> None:
         with opened(fresh_url()) as new:
             new.migrate()
             people = register(new, 3)
@@ -183,7 +183,7 @@ class TestMigrate:
             (later,) = register(new)
             assert new.feed_activity.reader_state(later).state == "awake"
 
-    def test_what_was_kept_under_the_former_names_stays(self, fresh_url: Callable[[], str]) -> None:
+    def test_values_under_the_former_names_are_kept(self, fresh_url: Callable[[], str]) -> None:
         with opened(fresh_url()) as new:
             new.migrate()
             people = register(new, 2)
@@ -214,7 +214,7 @@ class TestMigrate:
             assert new.migrate()[0] == "relational: 0004 dead-lettered events"
             assert (new.outbox.dead_letters(limit=9), new.outbox.backlog()) == before
 
-    def test_events_of_versions_that_number_by_a_sequence_come_first(self, fresh_url: Callable[[], str]) -> None:
+    def test_events_numbered_by_a_sequence_come_first(self, fresh_url: Callable[[], str]) -> None:
         """A server of such a version also keeps working next to new ones: it sets no position."""
         with opened(fresh_url()) as new:
             new.migrate()
@@ -289,7 +289,7 @@ class TestTransaction:
         assert store.accounts.get([one.id]) == {}
         assert store.outbox.backlog() == before
 
-    def test_is_seen_by_others_only_when_it_is_over(self, store: RelationalStore) -> None:
+    def test_is_seen_by_others_only_after_its_commit(self, store: RelationalStore) -> None:
         one = account()
         with store.transaction() as unit:
             unit.accounts.add(one, login(one))
@@ -311,7 +311,7 @@ class TestTransaction:
             do(store, swallow)
         assert store.stock.available([second.id]) == {second.id: 0}
 
-    def test_goes_on_after_what_the_port_itself_refuses(self, store: RelationalStore) -> None:
+    def test_goes_on_after_an_error_of_the_port_itself(self, store: RelationalStore) -> None:
         product = uuid4()
         with store.transaction() as unit:
             with pytest.raises(NotFound):
@@ -336,7 +336,7 @@ class TestTransaction:
             overtaking.result()
         assert dispatched(store, first, second) == [first, second]
 
-    def test_an_event_comes_behind_those_that_wait_whatever_the_clock_says(self, store: RelationalStore) -> None:
+    def test_an_event_comes_after_waiting_ones_whatever_the_clock_says(self, store: RelationalStore) -> None:
         """The first event gets a position as if the server's clock had been an hour ahead and was set back."""
         first, second = two_of_one_aggregate()
         do(store, lambda unit: unit.emit(first))
@@ -385,7 +385,7 @@ class TestAccounts:
         assert kept == one
         assert kept.created_at.tzinfo is UTC
 
-    def test_no_image_is_not_an_empty_one(self, store: RelationalStore) -> None:
+    def test_a_missing_image_is_not_an_empty_one(self, store: RelationalStore) -> None:
         none, empty = account(image_url=None), account(image_url="")
         for one in (none, empty):
             do(store, lambda unit, one=one: unit.accounts.add(one, login(one)))  # type: ignore[misc]  # default binds
@@ -468,7 +468,7 @@ class TestAccounts:
                 unit.accounts.add(one, login(one))
         assert [store.accounts.by_handle(one.handle) for one in people] == people
 
-    def test_nobody_is_found_by_an_unknown_name(self, store: RelationalStore) -> None:
+    def test_an_unknown_name_finds_no_account(self, store: RelationalStore) -> None:
         assert store.accounts.by_handle(uuid4().hex) is None
         assert store.accounts.login(uuid4().hex) is None
         assert store.accounts.login(f"{uuid4()}@example.org") is None
@@ -490,7 +490,7 @@ class TestAccounts:
         assert store.accounts.get([other.id]) == {}
         assert store.accounts.by_handle(other.handle) is None
 
-    def test_of_two_with_one_handle_one_wins(self, store: RelationalStore) -> None:
+    def test_one_of_two_accounts_with_one_handle_wins(self, store: RelationalStore) -> None:
         handle = uuid4().hex
         people = [account(handle=handle) for _ in range(4)]
         ends = together(*(lambda one=one: add(store, one) for one in people))
@@ -524,7 +524,7 @@ class TestAccounts:
         assert caught.value.field == "handle"
         assert store.accounts.get([one.id]) == {one.id: one}
 
-    def test_of_two_replacements_one_is_stale(self, store: RelationalStore) -> None:
+    def test_one_of_two_replacements_is_stale(self, store: RelationalStore) -> None:
         one = account()
         do(store, lambda unit: unit.accounts.add(one, login(one)))
 
@@ -613,7 +613,7 @@ class TestGraph:
             do(store, fail)
         assert store.graph.counts([bob]) == {bob: GraphCounts()}
 
-    def test_nobody_follows_the_unknown(self, store: RelationalStore) -> None:
+    def test_unknown_accounts_neither_follow_nor_are_followed(self, store: RelationalStore) -> None:
         (ada,) = register(store)
         for pair in ((ada, uuid4()), (uuid4(), ada)):
             with pytest.raises(NotFound):
@@ -659,7 +659,7 @@ class TestGraph:
         assert store.graph.followees(ada) == {bob: False, eve: True}
         assert store.graph.followees(bob) == {}
 
-    def test_filled_is_of_this_very_edge(self, store: RelationalStore) -> None:
+    def test_filled_needs_the_same_edge(self, store: RelationalStore) -> None:
         ada, bob = register(store, 2)
         assert do(store, lambda unit: unit.graph.filled(Follow(ada, bob, NOW))) is False
         follow(store, ada, bob, NOW)
@@ -736,7 +736,7 @@ class TestGraph:
         assert store.graph.counts([ada, stranger, ada]) == {ada: GraphCounts(), stranger: GraphCounts()}
         assert store.graph.counts([]) == {}
 
-    def test_lock_tells_how_they_stand(self, store: RelationalStore) -> None:
+    def test_lock_returns_the_relation(self, store: RelationalStore) -> None:
         ada, bob = register(store, 2)
         with store.transaction() as unit:
             assert unit.graph.lock(ada, bob) == Relation()
@@ -746,7 +746,7 @@ class TestGraph:
             assert unit.graph.lock(bob, ada) == Relation(follows_you=True, blocking=True)
             assert unit.graph.lock(ada, ada) == Relation()
 
-    def test_nobody_follows_who_blocks_at_that_moment(self, store: RelationalStore) -> None:
+    def test_a_concurrent_block_leaves_no_follow(self, store: RelationalStore) -> None:
         """Follow and block concurrently, each checked under `lock`: there is never both a follow and a block."""
 
         def try_follow(ada: UUID, bob: UUID) -> None:
@@ -804,7 +804,7 @@ class TestLikes:
         assert store.likes.counts([]) == {}
         assert do(store, lambda unit: unit.likes.unlike(ada, uuid4())) is None
 
-    def test_are_of_somebody(self, store: RelationalStore) -> None:
+    def test_need_an_existing_account(self, store: RelationalStore) -> None:
         with pytest.raises(NotFound):
             do(store, lambda unit: unit.likes.like(Like(uuid4(), uuid4(), NOW)))
 
@@ -837,7 +837,7 @@ class TestLikes:
         assert do(store, lambda unit: unit.likes.like(Like(ada, post, NOW))) is True
         assert store.likes.counts([post]) == {post: 1}
 
-    def test_the_count_is_exact_whoever_comes_at_once(self, store: RelationalStore) -> None:
+    def test_the_count_is_exact_under_concurrency(self, store: RelationalStore) -> None:
         people, post = register(store, 4), uuid4()
 
         def churn(who: UUID, end: bool) -> None:  # noqa: FBT001  - whether the like stays
@@ -852,7 +852,7 @@ class TestLikes:
         likers = sum(post in store.likes.liked(who, [post]) for who in people)
         assert store.likes.counts([post]) == {post: likers}
 
-    def test_forgetting_while_others_like_leaves_a_true_count(self, store: RelationalStore) -> None:
+    def test_forgetting_while_others_like_leaves_an_exact_count(self, store: RelationalStore) -> None:
         people, post = register(store, 3), uuid4()
 
         def churn(who: UUID) -> None:
@@ -880,7 +880,7 @@ class TestStock:
         assert store.stock.available([]) == {}
 
     @pytest.mark.parametrize("units", [-1, LARGEST + 1, -LARGEST - 2, 10**30])
-    def test_refuses_what_cannot_be(self, store: RelationalStore, units: int) -> None:
+    def test_refuses_invalid_numbers_of_units(self, store: RelationalStore, units: int) -> None:
         product = uuid4()
         with pytest.raises(Invalid):
             do(store, lambda unit: unit.stock.put(product, units))
@@ -891,7 +891,7 @@ class TestStock:
 
 
 class TestBulk:
-    def test_accounts(self, store: RelationalStore) -> None:
+    def test_existing_accounts_are_kept_and_new_ones_added(self, store: RelationalStore) -> None:
         known = account()
         add(store, known)
         new = [account(display_name=text, bio=text, image_url=text) for text in TEXTS] + [account()]
@@ -953,13 +953,13 @@ class TestBulk:
             do(store, lambda unit: unit.bulk.likes([*rows, Like(ada, unliked, NOW)]))
         assert store.likes.counts([post, other, unliked]) == {post: 2, other: 1, unliked: 1}
 
-    def test_stock_that_is_there_stays(self, store: RelationalStore) -> None:
+    def test_existing_stock_is_kept(self, store: RelationalStore) -> None:
         product, other = uuid4(), uuid4()
         do(store, lambda unit: unit.stock.put(product, 1))
         do(store, lambda unit: unit.bulk.stock({product: 9, other: 4}))
         assert store.stock.available([product, other]) == {product: 1, other: 4}
 
-    def test_refuses(self, store: RelationalStore) -> None:
+    def test_refuses_invalid_rows_and_unknown_accounts(self, store: RelationalStore) -> None:
         (ada,) = register(store)
         for text in BAD_TEXTS:
             one = account(bio=text)
@@ -974,7 +974,7 @@ class TestBulk:
             do(store, lambda unit: unit.bulk.likes([Like(uuid4(), uuid4(), NOW)]))
         assert store.graph.counts([ada]) == {ada: GraphCounts()}
 
-    def test_nothing_is_nothing(self, store: RelationalStore) -> None:
+    def test_empty_lists_change_nothing(self, store: RelationalStore) -> None:
         with store.transaction() as unit:
             unit.bulk.accounts([], seen_at=NOW)
             unit.bulk.follows([])

@@ -49,7 +49,7 @@ def session(account: UUID, *, life: timedelta = timedelta(days=30), device: str 
     return Session(id=uuid4(), account_id=account, device=device, created_at=NOW, expires_at=NOW + life)
 
 
-def test_an_account_is_found_with_the_greatest_of_what_was_noted(url: str) -> None:
+def test_a_session_is_found_with_the_greatest_noted_positions(url: str) -> None:
     store, plain = open_sessions(url, timeout=TIMEOUT, pool=8, seen=True), open_sessions(url, timeout=TIMEOUT, pool=8)
     store.migrate()
     mine, theirs = uuid4(), uuid4()
@@ -155,14 +155,14 @@ def test_the_callers_clock_decides_not_the_servers(sessions: SessionStore, year:
 
 
 @pytest.mark.parametrize("life", [timedelta(), timedelta(days=-400), timedelta(microseconds=1)])
-def test_a_session_without_a_life_is_no_error(sessions: SessionStore, life: timedelta) -> None:
+def test_an_expired_session_can_be_added(sessions: SessionStore, life: timedelta) -> None:
     made, its_digest = session(uuid4(), life=life), digest()
     sessions.add(made, its_digest)
     assert sessions.find(its_digest, now=NOW + MICROSECOND) is None
     assert sessions.of_account(made.account_id, now=NOW + MICROSECOND) == []
 
 
-def test_the_longest_life_there_is(sessions: SessionStore) -> None:
+def test_the_longest_possible_life(sessions: SessionStore) -> None:
     made = Session(uuid4(), uuid4(), None, NOW, LAST)
     its_digest = digest()
     sessions.add(made, its_digest)
@@ -281,7 +281,7 @@ def test_no_session_escapes_end_all_while_others_are_added(sessions: SessionStor
     assert not any(sessions.find(its_digest, now=NOW) for _, its_digest in pairs)
 
 
-def test_of_two_who_end_a_session_one_did_it(sessions: SessionStore) -> None:
+def test_one_of_concurrent_calls_ends_a_session(sessions: SessionStore) -> None:
     [(made, _)] = added(sessions, uuid4())
     start = threading.Barrier(4)
 
@@ -294,7 +294,7 @@ def test_of_two_who_end_a_session_one_did_it(sessions: SessionStore) -> None:
     assert outcomes.count(True) == 1
 
 
-def test_sessions_outlive_the_one_who_added_them(url: str, sessions: SessionStore) -> None:
+def test_sessions_outlive_the_client_that_added_them(url: str, sessions: SessionStore) -> None:
     [(made, its_digest)] = added(sessions, uuid4())
     sessions.close()
     other = open_sessions(url, timeout=TIMEOUT, pool=1)

@@ -35,7 +35,7 @@ def send(store: RelationalStore, made: Shipment) -> Order:
     return store.orders.get([made.order_id])[made.order_id]
 
 
-def test_part_by_part(relational: RelationalStore) -> None:
+def test_an_order_is_sent_in_several_shipments(relational: RelationalStore) -> None:
     one = of_two(relational)
     ada, bob = one.sub_orders
     first = shipment(one, (1, 2), (3, 1))
@@ -56,14 +56,14 @@ def test_part_by_part(relational: RelationalStore) -> None:
 
 
 @pytest.mark.parametrize("units", [(), ((1, 0),), ((1, -1),), ((1, 4),), ((2, 1),), ((9, 1),), ((1, 1), (1, 1))])
-def test_what_cannot_be_sent(relational: RelationalStore, units: tuple[tuple[int, int], ...]) -> None:
+def test_invalid_shipments_are_refused(relational: RelationalStore, units: tuple[tuple[int, int], ...]) -> None:
     one = of_two(relational)
     with pytest.raises(Invalid):
         send(relational, shipment(one, *units))
     assert relational.orders.get([one.id]) == {one.id: one}
 
 
-def test_of_what_is_not_there(relational: RelationalStore) -> None:
+def test_strangers_and_repeated_ids_are_refused(relational: RelationalStore) -> None:
     one = of_two(relational)
     for strange in (shipment(one, (1, 1), seller_id=uuid4()), shipment(order(), (1, 1))):
         with pytest.raises(NotFound):
@@ -76,14 +76,14 @@ def test_of_what_is_not_there(relational: RelationalStore) -> None:
 
 
 @pytest.mark.parametrize("state", ["placed", "cancelled", "refused", "fulfilled", "refunded"])
-def test_only_of_what_is_paid_and_not_sent(relational: RelationalStore, state: SubOrderState) -> None:
+def test_only_a_paid_and_unsent_order_is_sent(relational: RelationalStore, state: SubOrderState) -> None:
     one = in_state(relational, state)
     with pytest.raises(IllegalMove) as caught:
         send(relational, shipment(one, (1, 1)))
     assert caught.value.state == state
 
 
-def test_two_at_once_send_no_unit_twice(relational: RelationalStore) -> None:
+def test_concurrent_shipments_send_no_unit_twice(relational: RelationalStore) -> None:
     one = of_two(relational)
     seller = one.lines[0].seller_id
     ends = together([lambda: ship(relational, one, seller, 1)] * 4)
@@ -104,7 +104,7 @@ def test_pages_are_newest_first(relational: RelationalStore) -> None:
     assert relational.shipments.of_order(uuid4(), before=None, limit=9) == []
 
 
-def test_the_history_is_what_happened(relational: RelationalStore) -> None:
+def test_the_history_lists_every_step_in_order(relational: RelationalStore) -> None:
     one = of_two(relational, "placed")
     ada, bob = (part.seller_id for part in one.sub_orders)
     surely(relational, lambda unit: refuse(unit, one, bob))

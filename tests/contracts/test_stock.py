@@ -33,13 +33,13 @@ class TestPut:
                 do(relational, lambda unit, v=version: unit.stock.put(product, 1, if_version=v))  # type: ignore[misc]  # default binds
         assert relational.stock.levels([product, uuid4()]) == {product: Stock(product, 8, 0, 0, 3)}
 
-    def test_version_0_is_that_of_no_stock(self, relational: RelationalStore) -> None:
+    def test_version_0_means_no_stock(self, relational: RelationalStore) -> None:
         product = uuid4()
         with pytest.raises(Stale):
             do(relational, lambda unit: unit.stock.put(product, 1, if_version=1))
         assert do(relational, lambda unit: unit.stock.put(product, 1, if_version=0)).version == 1
 
-    def test_keeps_what_is_reserved(self, relational: RelationalStore) -> None:
+    def test_refuses_less_than_is_reserved(self, relational: RelationalStore) -> None:
         product = stocked(relational, 5)
         reserve(relational, {product: 3})
         with pytest.raises(Short) as caught:
@@ -74,7 +74,7 @@ class TestPut:
         assert level(relational, product) == Stock(product, 0, 0, LARGEST, 2**40)
 
 
-def test_a_transaction_notes_whose_units_it_touched(relational: RelationalStore) -> None:
+def test_a_transaction_notes_the_products_it_touched(relational: RelationalStore) -> None:
     """A failed transaction notes them too: its outcome may be unknown, so the cached units must be dropped."""
     one, other, third = stocked(relational, 5), stocked(relational, 5), uuid4()
     order, cancelled = reserve(relational, {one: 2, other: 1}), reserve(relational, {other: 1})
@@ -123,7 +123,7 @@ class TestReservations:
         with pytest.raises(Invalid):
             do(relational, lambda unit: unit.stock.return_sold(order, {one: 1}))
 
-    def test_all_or_nothing_and_names_what_is_short(self, relational: RelationalStore) -> None:
+    def test_all_or_nothing_and_names_the_short_product(self, relational: RelationalStore) -> None:
         first, second, third = sorted(stocked(relational, 5) for _ in range(3))
         with pytest.raises(Short) as caught:
             reserve(relational, {third: 6, second: 6, first: 5})
@@ -135,13 +135,13 @@ class TestReservations:
         assert caught.value.product_id == unknown
 
     @pytest.mark.parametrize("units", [0, -1, LARGEST + 1])
-    def test_refuses_what_is_no_number_of_units(self, relational: RelationalStore, units: int) -> None:
+    def test_refuses_invalid_numbers_of_units(self, relational: RelationalStore, units: int) -> None:
         product = stocked(relational, 5)
         with pytest.raises((Invalid, Short)):
             reserve(relational, {product: units})
         assert level(relational, product).reserved == 0
 
-    def test_once_for_an_order(self, relational: RelationalStore) -> None:
+    def test_an_order_reserves_only_once(self, relational: RelationalStore) -> None:
         product = stocked(relational, 5)
         order = reserve(relational, {product: 1})
         with pytest.raises(Conflict) as caught:
@@ -174,7 +174,7 @@ class TestRaces:
             assert level(relational, product) == Stock(product, 1, 1, 0, 1)
 
     @pytest.mark.parametrize("products", [1, 3])
-    def test_who_waits_misses_no_units(self, relational: RelationalStore, products: int) -> None:
+    def test_waiting_reservations_get_their_units(self, relational: RelationalStore, products: int) -> None:
         wanted = dict.fromkeys((stocked(relational, 20) for _ in range(products)), 1)
         ends = together([lambda: reserve(relational, wanted)] * 20)
         assert [type(end) for end in ends] == [UUID] * 20
@@ -209,7 +209,7 @@ class TestRaces:
             assert refused.value.product_id == short
         assert {one: level(relational, one).reserved for one in many} == many
 
-    def test_sold_or_released(self, relational: RelationalStore) -> None:
+    def test_commit_and_release_exclude_each_other(self, relational: RelationalStore) -> None:
         for _ in range(5):
             product = stocked(relational, 5)
             order = reserve(relational, {product: 2})
@@ -249,7 +249,7 @@ class TestTheDatabaseItself:
             reserve(relational, {product: 6})
         assert level(relational, product) == Stock(product, 5, 0, 0, 1)
 
-    def test_reservations_are_of_stock(self, relational: RelationalStore) -> None:
+    def test_reservations_need_stock(self, relational: RelationalStore) -> None:
         product = stocked(relational, 5)
         order = reserve(relational, {product: 2})
         with pytest.raises(SQLAlchemyError):

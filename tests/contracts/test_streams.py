@@ -125,7 +125,7 @@ def test_at_most_limit_events_and_where_to_go_on(streams: Streams) -> None:
     assert got == events(7)
 
 
-def test_who_does_not_listen_has_no_stream(streams: Streams) -> None:
+def test_an_account_that_does_not_listen_has_no_stream(streams: Streams) -> None:
     ada = uuid4()
     streams.append([ada], event())
     assert read(streams, ada, Position("", 0)) == Delta(Position("", 0), (), lost=True)
@@ -142,7 +142,7 @@ def test_listening_again_goes_on_with_the_same_stream(streams: Streams) -> None:
     assert read(streams, ada, start) == Delta(again, (event(),), lost=False)
 
 
-def test_a_stream_ends_with_its_listening_and_the_next_is_another(setting: Setting) -> None:
+def test_a_stream_ends_with_its_listener_and_the_next_is_new(setting: Setting) -> None:
     ada = uuid4()
     start = setting.streams.listen(ada)
     setting.streams.append([ada], event("old"))
@@ -173,7 +173,7 @@ def test_only_the_newest_are_kept_and_a_reader_further_behind_gets_a_resync(stre
 
 
 @pytest.mark.parametrize("epoch", ["", "0" * 16, "\u00e9\x00{}"])
-def test_a_position_of_no_known_epoch_is_lost(streams: Streams, epoch: str) -> None:
+def test_a_position_of_an_unknown_epoch_is_lost(streams: Streams, epoch: str) -> None:
     ada, bob = uuid4(), uuid4()
     end, foreign = streams.listen(ada), streams.listen(bob)
     for at in (Position(epoch, 0), Position(end.epoch, end.number + 1), foreign):
@@ -192,7 +192,7 @@ def test_an_event_that_is_appended_twice_is_kept_once(streams: Streams) -> None:
     assert delta.events == (event(KEPT), event(0))
 
 
-def test_only_listeners_among_many_get_it(streams: Streams) -> None:
+def test_only_the_listeners_among_many_get_an_event(streams: Streams) -> None:
     everybody = [uuid4() for _ in range(2_300)]
     some = everybody[::7]
     starts = [(one, streams.listen(one)) for one in some]
@@ -246,7 +246,7 @@ def test_listeners_are_listed_in_order_page_by_page(streams: Streams) -> None:
     assert streams.listeners(after=mine[0], limit=ALL)[0] > mine[0]
 
 
-def test_one_who_left_makes_no_gap_in_a_page_of_listeners(setting: Setting) -> None:
+def test_a_listener_that_left_makes_no_gap_in_a_page(setting: Setting) -> None:
     setting.leave(setting.streams.listeners(after=None, limit=ALL))
     first, second, third = sorted(uuid4() for _ in range(3))
     setting.streams.listen(first)
@@ -292,7 +292,7 @@ def test_migrating_again_changes_nothing_and_it_answers(streams: Streams) -> Non
     streams.ping()
 
 
-def test_who_begin_to_listen_at_the_same_moment_share_one_stream(streams: Streams) -> None:
+def test_concurrent_calls_of_listen_share_one_stream(streams: Streams) -> None:
     """If each began its own, a later one would end the stream of an earlier one."""
     with ThreadPoolExecutor(8) as pool:
         for _ in range(50):

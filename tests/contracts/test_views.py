@@ -51,7 +51,7 @@ def flushed(views: ViewCounts, limit: int = 100) -> Counter[UUID]:
     return total
 
 
-def test_what_was_viewed_is_handed_over_once(views: ViewCounts) -> None:
+def test_views_are_handed_over_once(views: ViewCounts) -> None:
     one, two = uuid4(), uuid4()
     assert views.take(10) is None
     views.add({})
@@ -86,7 +86,7 @@ def test_a_batch_has_a_bound(views: ViewCounts) -> None:
     assert flushed(views, 10) == dict.fromkeys(posts, 1)
 
 
-def test_nothing_is_lost_or_counted_twice_beside_each_other(views: ViewCounts) -> None:
+def test_concurrent_calls_neither_lose_nor_repeat_views(views: ViewCounts) -> None:
     posts = [uuid4() for _ in range(5)]
     applied: dict[int, Counter[UUID]] = {}
 

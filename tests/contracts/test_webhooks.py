@@ -31,7 +31,7 @@ def found(store: RelationalStore, webhook_id: UUID) -> Webhook | None:
     return next((one for one in store.webhooks.all() if one.id == webhook_id), None)
 
 
-def test_what_was_added_is_found_as_it_was(store: RelationalStore) -> None:
+def test_an_added_webhook_is_found_unchanged(store: RelationalStore) -> None:
     all_, some = added(store), added(store, "quartet.post.edited.v1", "quartet.post.deleted.v1")
     assert found(store, all_.id) == all_
     assert found(store, some.id) == some
@@ -39,7 +39,7 @@ def test_what_was_added_is_found_as_it_was(store: RelationalStore) -> None:
     assert ids == sorted(ids)
 
 
-def test_one_begins_with_what_is_logged_from_now_on(new_relational: Callable[[], RelationalStore]) -> None:
+def test_a_webhook_begins_with_the_events_logged_from_now_on(new_relational: Callable[[], RelationalStore]) -> None:
     store = new_relational()
     first = added(store)
     with store.transaction() as tx:
@@ -65,7 +65,7 @@ def test_a_secret_is_replaced(store: RelationalStore) -> None:
     assert again.revision > changed.revision
 
 
-def test_one_that_is_removed_leaves_nothing(store: RelationalStore) -> None:
+def test_a_removed_webhook_leaves_nothing(store: RelationalStore) -> None:
     made, other = added(store), added(store)
     cursor = store.event_log.claim(made.sink, lease=DAY)
     assert cursor
