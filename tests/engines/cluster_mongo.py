@@ -78,7 +78,7 @@ def put(store: DocumentStore) -> Post | None:
 
 
 @pytest.mark.parametrize("fault", [Server.kill, Server.pause])
-def test_another_member_takes_over_and_has_all_that_was_acknowledged(whole: list[Server], fault: object) -> None:
+def test_another_member_takes_over_with_all_acknowledged_writes(whole: list[Server], fault: object) -> None:
     with closing(opened(whole)) as store:
         kept = [put(store) for _ in range(POSTS)]
         assert None not in kept
@@ -114,7 +114,7 @@ def posts(store: DocumentStore, positions: read_your_writes.Positions, author: U
         return len(store.posts.page(before=None, limit=100, author=author))
 
 
-def test_own_posts_are_never_missed_on_a_secondary_that_is_late(
+def test_authors_always_see_their_own_posts_with_lagging_secondaries(
     whole: list[Server], reader: DocumentStore, counted: Counted
 ) -> None:
     random = Random(7)  # noqa: S311  no secret
@@ -135,7 +135,7 @@ def test_own_posts_are_never_missed_on_a_secondary_that_is_late(
     assert counted.reads["replica"] > OWN_READS * SHARE
 
 
-def test_others_may_miss_them_on_a_secondary_that_is_late(whole: list[Server], reader: DocumentStore) -> None:
+def test_other_readers_may_miss_posts_on_a_lagging_secondary(whole: list[Server], reader: DocumentStore) -> None:
     author = uuid4()
     mongo.apply(whole, on=False)
     positions = wrote(reader, {}, author)
@@ -145,7 +145,7 @@ def test_others_may_miss_them_on_a_secondary_that_is_late(whole: list[Server], r
     mongo.apply(whole, on=True)
 
 
-def test_a_secondary_that_is_frozen_or_a_position_of_the_future_fails_no_read(
+def test_a_frozen_secondary_or_a_future_position_fails_no_read(
     whole: list[Server], reader: DocumentStore, counted: Counted
 ) -> None:
     author = uuid4()
@@ -161,7 +161,7 @@ def test_a_secondary_that_is_frozen_or_a_position_of_the_future_fails_no_read(
     assert wait_until(lambda: [one.serves for one in reader.replicas()].count(True) == 1, 60)
 
 
-def test_over_http_what_is_found_by_a_second_try_is_seen_in_lists(
+def test_over_http_a_comment_found_by_a_retry_is_seen_in_lists(
     whole: list[Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first try was stored, and its process died before it recorded the position of the write."""
@@ -188,7 +188,7 @@ def test_over_http_what_is_found_by_a_second_try_is_seen_in_lists(
         mongo.apply(whole, on=True)
 
 
-def test_over_http_a_secondary_answers_what_nobody_keeps(whole: list[Server], tmp_path: Path) -> None:
+def test_over_http_a_secondary_serves_pages_that_are_not_cached(whole: list[Server], tmp_path: Path) -> None:
     url = f"{whole[0].url.replace('/quartet?', '/http?')}&readPreference=secondaryPreferred"
     with running(Settings(**embedded(tmp_path) | {"documents_url": url, "documents_timeout": 2.5})) as system:
         ada = system.person()

@@ -65,7 +65,7 @@ def page_of(cache: Cache, page: str, part: str) -> None:
 
 
 @pytest.mark.parametrize("end", [Server.kill, Server.pause])
-def test_a_master_that_is_gone_is_replaced_and_nothing_it_lacks_is_served(
+def test_a_failover_serves_no_value_whose_drop_the_replica_missed(
     nodes: list[Server], cache: Cache, end: Callable[[Server], None]
 ) -> None:
     """The promoted replica has missed the drop of a key."""
@@ -94,7 +94,7 @@ def test_a_master_that_is_gone_is_replaced_and_nothing_it_lacks_is_served(
     assert body(cache, dropped) == b"new"
 
 
-def test_what_was_made_of_a_part_ends_with_the_part(cache: Cache) -> None:
+def test_dropping_a_part_drops_the_page_made_of_it(cache: Cache) -> None:
     for part, page in [(key_of(0), key_of(1)), (key_of(1), key_of(2)), (key_of(2), key_of(2))]:
         store(cache, part, b"part")
         page_of(cache, page, part)
@@ -104,7 +104,7 @@ def test_what_was_made_of_a_part_ends_with_the_part(cache: Cache) -> None:
         assert body(cache, page) is None
 
 
-def test_slots_on_their_way_are_followed(nodes: list[Server], cache: Cache) -> None:
+def test_redirections_of_migrating_slots_are_followed(nodes: list[Server], cache: Cache) -> None:
     key, moved = key_of(0), key_of(0)
     while _tag(key) == _tag(moved):
         moved = key_of(0)

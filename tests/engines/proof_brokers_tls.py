@@ -98,14 +98,14 @@ def refused(url: str) -> None:
     sink.close()
 
 
-def test_rabbitmq_is_not_trusted_by_mistake(secured: Secured) -> None:
+def test_rabbitmq_with_a_wrong_ca_host_or_password_is_refused(secured: Secured) -> None:
     place = secured.rabbit.place()
     refused(secured.rabbit_url(place, ca=False))
     refused(secured.rabbit_url(place, host=UNNAMED))
     refused(secured.rabbit_url(place, user="guest:wrong@"))
 
 
-def test_nor_is_kafka(secured: Secured) -> None:
+def test_kafka_with_a_wrong_ca_host_or_password_is_refused(secured: Secured) -> None:
     place = secured.kafka.place()
     refused(secured.kafka_url(place, ca=False))
     refused(secured.kafka_url(place, host=UNNAMED))

@@ -66,7 +66,9 @@ def test_feeds_are_kept_over_tls(server: Server, host: str, more: str) -> None:
     ],
     ids=["in the clear", "unknown authority", "another authority", "another name", "wrong password", "nobody"],
 )
-def test_who_is_not_verified_gets_nothing(server: Server, options: str, user: str, host: str, why: str) -> None:
+def test_a_wrong_certificate_host_or_password_is_unavailable(
+    server: Server, options: str, user: str, host: str, why: str
+) -> None:
     other = Path(__file__).parents[1] / "unit" / "localhost.pem"
     store = opened(server, options.replace("{other}", str(other)), user, host)
     try:
@@ -77,7 +79,7 @@ def test_who_is_not_verified_gets_nothing(server: Server, options: str, user: st
         store.close()
 
 
-def test_the_server_speaks_nothing_but_tls(server: Server) -> None:
+def test_the_server_closes_connections_without_tls(server: Server) -> None:
     with socket.create_connection(("127.0.0.1", urlsplit(server.url).port or 0), timeout=5) as plain:
         plain.sendall(bytes([5, 0, 0, 0, 5, 0, 0, 0, 0]))
         with contextlib.suppress(ConnectionResetError):

@@ -75,7 +75,7 @@ def test_an_outage_costs_a_few_deadlines_and_then_next_to_nothing(
     assert asked.trips() == {}
 
 
-def test_a_frozen_cache_comes_back_without_what_was_written_meanwhile(own_engines: Engines, cache: Cache) -> None:
+def test_values_changed_while_the_cache_was_frozen_are_not_served_after(own_engines: Engines, cache: Cache) -> None:
     """One process could not drop a key. Another one does not get the old value, since it noticed the outage too."""
     another = open_cache(own_engines.cache().url, timeout=TIMEOUT, pool=2)
     writer, reader = Breaker(cache, interval=0.1), Breaker(another, interval=0.1)
@@ -104,9 +104,7 @@ def test_a_fill_that_was_under_way_when_the_cache_froze_stores_nothing_old(own_e
     assert cache.read([key]) == [None]
 
 
-def test_what_was_written_while_the_breaker_was_open_is_dropped_soon_without_a_call(
-    own_engines: Engines, cache: Cache
-) -> None:
+def test_drops_owed_by_an_open_breaker_are_delivered_in_the_background(own_engines: Engines, cache: Cache) -> None:
     """The writer delivers the drop in the background, so a process that made no call during the outage sees it."""
     another = open_cache(own_engines.cache().url, timeout=TIMEOUT, pool=2)
     writer, key = Breaker(cache, failures=2, pay_every=0.1), f"{uuid4()}"

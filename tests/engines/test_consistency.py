@@ -151,7 +151,7 @@ def levels(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     return found
 
 
-def test_every_operation_asks_for_what_its_row_has(drives: Drives, levels: set[str]) -> None:
+def test_every_operation_requests_the_consistency_in_its_row(drives: Drives, levels: set[str]) -> None:
     assert sorted(drives) == sorted(method for method in OTHER_METHODS if ASKS[method]), "drive each operation"
     found = {}
     for method, drive in drives.items():

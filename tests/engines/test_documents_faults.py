@@ -147,7 +147,7 @@ def test_frozen_inside_a_transaction(server: Server, store: DocumentStore) -> No
     assert [event.aggregate for event in dispatch_all(store, at(3600))] == [str(post.id), f"{post.id}/1"]
 
 
-def test_a_transaction_is_tried_again_when_a_router_says_so(store: DocumentStore) -> None:
+def test_a_transaction_is_retried_on_a_transient_transaction_error(store: DocumentStore) -> None:
     """A router (mongos) reports by an error label, with various codes, that documents moved to another shard."""
     post = published(store)
     moved = {"errorLabels": ["TransientTransactionError"]}
@@ -162,7 +162,7 @@ def test_a_transaction_is_tried_again_when_a_router_says_so(store: DocumentStore
     assert said == []
 
 
-def test_a_process_killed_inside_a_transaction_holds_up_nobody_elses_events(url: str, store: DocumentStore) -> None:
+def test_a_process_killed_in_a_transaction_delays_only_events_of_its_post(url: str, store: DocumentStore) -> None:
     """Its transaction stays open on the server, and with it a lock on the post."""
     locked, *free = [published(store) for _ in range(5)]
     with MongoClient[dict[str, Any]](url, uuidRepresentation="standard") as dead, dead.start_session() as session:
@@ -175,7 +175,7 @@ def test_a_process_killed_inside_a_transaction_holds_up_nobody_elses_events(url:
     assert [claim.event.aggregate for claim in claims] == [str(locked.id)]
 
 
-def test_a_long_life_of_transactions_is_warned_of_once(
+def test_a_long_transaction_lifetime_limit_is_logged_once(
     url: str, store: DocumentStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     parameter = "transactionLifetimeLimitSeconds"

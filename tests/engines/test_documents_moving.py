@@ -13,7 +13,7 @@ from tests.engines import Shared
 from tests.system.moving.town import town
 
 
-def test_a_change_about_a_moment_that_is_not_forgotten_is_of_the_next(
+def test_changes_around_a_snapshot_belong_to_the_next_snapshot(
     engines: Shared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = town("documents", "mongo", tmp_path, lambda: engines)

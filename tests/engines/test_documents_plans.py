@@ -177,7 +177,7 @@ PULLS: dict[str, tuple[int, Callable[[DocumentStore], Any]]] = {
 
 
 @pytest.mark.parametrize("name", PULLS)
-def test_pulling_does_not_read_all_that_was_posted(
+def test_pulling_does_not_read_every_post(
     store: DocumentStore, profiled: Callable[[], list[dict[str, Any]]], name: str
 ) -> None:
     most, pull = PULLS[name]

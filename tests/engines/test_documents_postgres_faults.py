@@ -109,7 +109,7 @@ def test_a_transaction_left_open_holds_up_only_its_own_post(url: str, store: Doc
     assert store.outbox.backlog().unsent == 0
 
 
-def test_nothing_is_left_behind_whoever_races(url: str) -> None:
+def test_concurrent_writers_leave_no_orphaned_rows_or_events(url: str) -> None:
     """Deleted documents leave no rows and no events. The others are not left in flight and have correct counts."""
     with closing(open_store(url, timeout=PATIENT, pool=16)) as store:
         store.migrate()

@@ -100,18 +100,18 @@ def test_statements_use_an_index(store: DocumentStore, plans: list[Explained], n
 
 
 @pytest.mark.parametrize("name", PULLS)
-def test_pulling_does_not_read_all_that_was_posted(store: DocumentStore, plans: list[Explained], name: str) -> None:
+def test_pulling_does_not_read_every_post(store: DocumentStore, plans: list[Explained], name: str) -> None:
     most, pull = PULLS[name]
     pull(store)
     assert looked_at(plans, "Index Scan", "Index Only Scan", "Bitmap Index Scan") <= most < MANY
 
 
-def test_a_statement_without_an_index_would_be_found(store: Any, plans: list[Explained]) -> None:
+def test_a_statement_without_an_index_is_detected(store: Any, plans: list[Explained]) -> None:
     store._database.rows("SELECT id FROM documents_posts WHERE document = ?", (b"",))
     assert [node["Node Type"] for node in nodes(plans[0][1])] == ["Seq Scan"]
 
 
-def test_what_is_asked_of_the_server_is_what_the_page_of_consistency_says(store: Any) -> None:
+def test_isolation_and_synchronous_commit_are_those_of_the_consistency_page(store: Any) -> None:
     asked = "SELECT current_setting('transaction_isolation'), current_setting('synchronous_commit')"
     with store._database.write() as work:
         assert work.execute(asked).fetchall() == [("read committed", "on")]

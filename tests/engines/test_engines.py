@@ -119,7 +119,7 @@ def test_the_cache_forgets(own_engines: Engines) -> None:
     assert read() is False
 
 
-def test_one_that_was_discarded_makes_room_for_another() -> None:
+def test_a_discarded_engine_is_replaced() -> None:
     engines = Engines()
     try:
         first = engines.cache()
@@ -173,7 +173,7 @@ def test_the_next_run_removes_the_directory_of_a_crashed_one(crashed_run: tuple[
     assert not path.exists()
 
 
-def test_a_sweep_ends_a_recorded_server_and_spares_the_living(own_engines: Engines) -> None:
+def test_a_sweep_kills_servers_of_dead_runs_and_spares_living_ones(own_engines: Engines) -> None:
     dead = Path(tempfile.mkdtemp(prefix="quartet-engines-"))
     (dead / "owner").touch()
     with subprocess.Popen(["sleep", "60"]) as forgotten:

@@ -49,7 +49,7 @@ def open_feeds(url: str, *, timeout: timedelta = TIMEOUT, retention: timedelta =
     return CassandraFeeds(f"{url.rpartition('/')[0]}/{KEYSPACE}", timeout=timeout, retention=retention)
 
 
-def test_rows_that_break_off_half_way_are_an_error(feeds: CassandraFeeds) -> None:
+def test_an_error_of_the_row_iterator_is_raised(feeds: CassandraFeeds) -> None:
     class BrokenOff(Exception): ...
 
     def rows() -> Iterator[tuple[UUID, int, int]]:
@@ -75,7 +75,7 @@ def test_a_name_that_does_not_resolve() -> None:
     feeds.close()
 
 
-def test_a_silent_server_holds_nobody_longer_than_the_timeout() -> None:
+def test_calls_to_a_silent_server_end_within_the_timeout() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         feeds = open_feeds(f"cassandra://127.0.0.1:{silent.getsockname()[1]}/x")
         with ThreadPoolExecutor(12) as pool:
@@ -85,7 +85,7 @@ def test_a_silent_server_holds_nobody_longer_than_the_timeout() -> None:
         feeds.close()
 
 
-def test_a_server_that_freezes_and_goes_on(server: Server, feeds: CassandraFeeds) -> None:
+def test_calls_to_a_frozen_server_end_and_work_after_it_resumes(server: Server, feeds: CassandraFeeds) -> None:
     server.pause()
     for call in calls(feeds):
         assert_ends(call)
@@ -182,7 +182,7 @@ def ask(feeds: CassandraFeeds, query: str, *values: object) -> list[Row]:
     return feeds._link.schema(query.replace("FROM ", f"FROM {KEYSPACE}."), values)
 
 
-def test_an_entry_lives_for_what_is_left_of_the_retention(feeds: CassandraFeeds) -> None:
+def test_the_ttl_of_an_entry_is_the_rest_of_its_retention(feeds: CassandraFeeds) -> None:
     owner, old = uuid4(), post(300 * DAY)
     for at in (AT, AT + DAY):
         feeds.push(old, [owner], at)

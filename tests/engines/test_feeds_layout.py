@@ -56,7 +56,7 @@ def posts(count: int) -> list[PostRef]:
     return [PostRef(UUID(int=below(start - n).int | 2 << 62 | uuid4().int >> 68), uuid4()) for n in range(count)]
 
 
-def test_widths_are_kept_and_others_refused(open_feeds: Open) -> None:
+def test_bucket_widths_are_stored_and_other_widths_refused(open_feeds: Open) -> None:
     narrow = Layout(author_days=30, home_days=2)
     feeds, owner, (post,) = open_feeds(narrow), uuid4(), posts(1)
     assert [line for line in feeds.migrate() if "wide" in line] == [
@@ -78,7 +78,7 @@ def test_widths_are_kept_and_others_refused(open_feeds: Open) -> None:
     assert again.migrate() == []
 
 
-def test_a_keyspace_from_before_has_the_former_widths(open_feeds: Open) -> None:
+def test_a_keyspace_of_an_earlier_version_keeps_its_bucket_widths(open_feeds: Open) -> None:
     feeds, owner, (post,) = open_feeds(), uuid4(), posts(1)
     feeds.migrate()
     feeds.push(post, [owner], now())
@@ -101,7 +101,7 @@ def test_a_keyspace_from_before_has_the_former_widths(open_feeds: Open) -> None:
     )
 
 
-def test_notifications_under_the_former_names_stay(open_feeds: Open) -> None:
+def test_notifications_survive_the_renaming_of_their_columns(open_feeds: Open) -> None:
     feeds, owner, at = open_feeds(), uuid4(), now()
     feeds.migrate()
     activity_id = feeds.notifications.note(owner, Activity("like", uuid4(), uuid4(), at), at)
@@ -132,7 +132,7 @@ def test_a_migration_that_died_half_way_goes_on(open_feeds: Open) -> None:
     assert other.home_page(uuid4(), limit=1) == []
 
 
-def test_widths_that_got_lost_are_asked_for(open_feeds: Open) -> None:
+def test_without_stored_bucket_widths_a_read_asks_for_migrate(open_feeds: Open) -> None:
     open_feeds().migrate()
     schema(open_feeds(), "TRUNCATE KS.bucket_widths")
     with pytest.raises(Unavailable, match="quartet migrate"):
@@ -156,7 +156,7 @@ def test_compaction_windows_follow_the_width(open_feeds: Open, days: int, retent
 
 
 @pytest.mark.proof
-def test_an_entry_takes_no_more_room_than_the_layout_reckons(open_feeds: Open, server: Reachable) -> None:
+def test_entries_on_disk_are_no_larger_than_the_layout_assumes(open_feeds: Open, server: Reachable) -> None:
     """The size is measured on disk without compression, since the limits of a partition are in such bytes."""
     feeds, owner, count = open_feeds(), uuid4(), 20_000
     feeds.migrate()
@@ -219,7 +219,7 @@ def test_the_embedded_adapter_drops_the_former_table_too(tmp_path: Path) -> None
     feeds.close()
 
 
-def test_the_embedded_adapter_adds_the_time_of_noting(tmp_path: Path) -> None:
+def test_the_embedded_adapter_adds_the_noted_column(tmp_path: Path) -> None:
     feeds, owner, at = EmbeddedFeeds(f"sqlite:///{tmp_path}/x.db", retention=RETENTION), uuid4(), now()
     feeds.migrate()
     feeds.notifications.note(owner, Activity("like", uuid4(), uuid4(), at), at)
@@ -233,7 +233,7 @@ def test_the_embedded_adapter_adds_the_time_of_noting(tmp_path: Path) -> None:
     feeds.close()
 
 
-def test_a_page_takes_two_reads_however_its_entries_lie(open_feeds: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_takes_two_reads_for_sparse_and_dense_feeds(open_feeds: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     feeds, (sparse, dense) = open_feeds(), (uuid4(), uuid4())
     feeds.migrate()
     start = micros(now()) // 1000

@@ -27,7 +27,9 @@ from tests.engines.feeds_calls import post
 TIMEOUT = timedelta(seconds=20)
 
 
-def test_a_removal_whose_note_is_seen_first_is_carried_over(engines: Shared, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_removal_that_becomes_visible_after_its_note_is_moved(
+    engines: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
     keyspace = f"moving_{uuid4().hex[:8]}"
     url = f"{engines.cassandra().url.rpartition('/')[0]}/{keyspace}"
     with closing(CassandraFeeds(url, timeout=TIMEOUT, retention=timedelta(days=90))) as feeds:
@@ -86,7 +88,7 @@ def after_its_first_gate(place: CassandraFeedsPlace, act: Callable[[], None]) ->
     place._link.alter = altered  # type: ignore[method-assign]
 
 
-def test_a_move_that_begins_while_an_ended_one_tidies_notes_everything(
+def test_a_move_begun_during_the_cleanup_of_another_notes_every_change(
     places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place, following = places.another(), places.place
@@ -102,7 +104,7 @@ def test_a_move_that_begins_while_an_ended_one_tidies_notes_everything(
         assert {post_id for _, post_id in moment.changed["home timelines"]} == {entry.post_id}
 
 
-def test_a_move_waits_for_an_ended_one_that_tidies(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_move_waits_for_the_cleanup_of_an_earlier_one(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
     place, following = places.another(), places.place
     place.receive(Mark("incoming", 1, "old", "ended"))
     place.open(1)
@@ -128,7 +130,7 @@ def test_a_move_waits_for_an_ended_one_that_tidies(places: Places, monkeypatch: 
     following._mark.require_no_gates(*GATED)
 
 
-def test_a_place_that_two_open_at_once_is_open(places: Places) -> None:
+def test_a_place_opened_by_two_processes_at_once_is_open(places: Places) -> None:
     place, other = places.another(), places.place
     place.receive(Mark("incoming", 1, "old", "a move"))
     after_its_first_gate(place, lambda: other.open(1))
@@ -136,7 +138,7 @@ def test_a_place_that_two_open_at_once_is_open(places: Places) -> None:
     assert place.mark() == Mark("open", 1, "", "a move")
 
 
-def test_a_switch_fails_when_somebody_has_put_a_gate_back(places: Places) -> None:
+def test_a_switch_fails_when_another_process_restored_a_gate(places: Places) -> None:
     place = places.place
     place.capture(Mark("leaving", 0, "new", "a move"))
     with pytest.raises(Overtaken), place.switching(Mark("moved", 1, "new", "a move")):

@@ -75,7 +75,7 @@ def home(feeds: PostgresFeeds, owner: object) -> list[PostRef]:
     return feeds.home_page(owner, limit=99)  # type: ignore[arg-type]
 
 
-def test_a_migration_makes_those_of_the_retention_and_one_ahead(url: str, opened: Open) -> None:
+def test_a_migration_creates_partitions_for_the_retention_and_one_ahead(url: str, opened: Open) -> None:
     feeds = opened()
     planned = feeds.migrate(dry_run=True)
     assert feeds.migrate() == planned
@@ -86,12 +86,12 @@ def test_a_migration_makes_those_of_the_retention_and_one_ahead(url: str, opened
         assert {f"feeds: partition {name}" for name in found} <= set(planned)
 
 
-def test_many_days_of_retention_are_tens_of_partitions(url: str, opened: Open) -> None:
+def test_a_long_retention_needs_few_partitions(url: str, opened: Open) -> None:
     opened(retention=4000 * DAY, days=1).migrate()
     assert len(partitions(url)) <= 14
 
 
-def test_a_write_makes_what_it_misses_and_loses_none_of_its_rows(url: str, opened: Open, feeds: PostgresFeeds) -> None:
+def test_a_write_creates_missing_partitions_and_loses_no_row(url: str, opened: Open, feeds: PostgresFeeds) -> None:
     """Four clients write concurrently, also posts dated far in the future, since clocks may be wrong."""
     owner, posts = uuid4(), [post(), *(post(-age * DAY) for age in (100, 200, 300))]
     clients = [opened() for _ in range(4)]
@@ -101,7 +101,7 @@ def test_a_write_makes_what_it_misses_and_loses_none_of_its_rows(url: str, opene
     assert len(partitions(url)) == 8
 
 
-def test_a_partition_that_is_gone_is_made_again(url: str, feeds: PostgresFeeds) -> None:
+def test_a_dropped_partition_is_created_again_by_a_write(url: str, feeds: PostgresFeeds) -> None:
     """A process with a shorter retention may have dropped it."""
     owner, posts = uuid4(), [post(20 * DAY), post()]
     feeds.fill(owner, posts, now())
@@ -113,7 +113,7 @@ def test_a_partition_that_is_gone_is_made_again(url: str, feeds: PostgresFeeds) 
     assert home(feeds, owner) == posts[::-1]
 
 
-def test_other_widths_fill_the_gaps_that_are_there(url: str, opened: Open, feeds: PostgresFeeds) -> None:
+def test_partitions_of_another_width_fill_the_gaps(url: str, opened: Open, feeds: PostgresFeeds) -> None:
     wide = opened(retention=60 * DAY, days=35)
     wide.migrate()
     owner, posts = uuid4(), [post(age * DAY) for age in range(59, -60, -1)]
@@ -122,7 +122,9 @@ def test_other_widths_fill_the_gaps_that_are_there(url: str, opened: Open, feeds
     assert opened(days=3).migrate() == []
 
 
-def test_a_sweep_makes_the_next_and_drops_what_is_past(url: str, clock: Clock, feeds: PostgresFeeds) -> None:
+def test_a_sweep_creates_the_next_partitions_and_drops_expired_ones(
+    url: str, clock: Clock, feeds: PostgresFeeds
+) -> None:
     owner, before = uuid4(), partitions(url)
     old, new = post(29 * DAY), post()
     feeds.fill(owner, [old, new], now())
@@ -139,7 +141,7 @@ def test_a_sweep_makes_the_next_and_drops_what_is_past(url: str, clock: Clock, f
     assert feeds.notifications.page(owner, limit=9) == []
 
 
-def test_a_drop_waits_for_no_reader_and_comes_again(url: str, clock: Clock, feeds: PostgresFeeds) -> None:
+def test_a_drop_does_not_wait_for_readers_and_is_retried(url: str, clock: Clock, feeds: PostgresFeeds) -> None:
     owner, new = uuid4(), post()
     feeds.push(new, [owner], now())
     clock.now += 20 * DAY

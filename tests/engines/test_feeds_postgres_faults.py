@@ -53,7 +53,7 @@ def test_a_refusing_server() -> None:
     feeds.close()
 
 
-def test_a_server_that_freezes_and_goes_on(server: Server, feeds: PostgresFeeds) -> None:
+def test_calls_to_a_frozen_server_end_and_work_after_it_resumes(server: Server, feeds: PostgresFeeds) -> None:
     server.pause()
     with ThreadPoolExecutor(12) as pool:
         for ended in [pool.submit(assert_ends, call) for call in calls(feeds)]:
@@ -102,7 +102,7 @@ def test_a_read_only_server_refuses_and_is_used_again(server: Server, feeds: Pos
     assert new in feeds.home_page(owner, limit=9)
 
 
-def test_a_row_that_somebody_holds_is_no_other_error(url: str, feeds: PostgresFeeds) -> None:
+def test_a_push_to_a_locked_row_ends_in_time(url: str, feeds: PostgresFeeds) -> None:
     owner, new = uuid4(), post()
     feeds.push(new, [owner], AT)
     with psycopg.connect(url) as other:

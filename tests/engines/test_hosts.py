@@ -32,7 +32,7 @@ def test_every_store_names_its_servers(engines: Shared) -> None:
         container.close()
 
 
-def test_those_of_postgresql_that_are_away_are_named_too(engines: Shared) -> None:
+def test_unreachable_postgresql_servers_are_listed_too(engines: Shared) -> None:
     """With several hosts in the URL, each is asked. Nothing listens on the first."""
     url = engines.postgres().url.replace("127.0.0.1:", "127.0.0.1:1,127.0.0.1:", 1)
     container = build(Settings(relational_url=url, relational_timeout=10.0))

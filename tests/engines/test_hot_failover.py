@@ -118,7 +118,7 @@ def test_sentinel_is_followed_to_the_new_master_and_not_back(own_engines: Engine
         sentinel.discard()
 
 
-def test_what_was_ended_stays_so_when_the_replica_has_missed_it(pair: Pair, address: Path) -> None:
+def test_ended_sessions_stay_ended_when_the_replica_missed_the_end(pair: Pair, address: Path) -> None:
     noted: list[Ending] = []
     asked: list[datetime] = []
     found = among(noted)
@@ -196,7 +196,7 @@ def test_sign_ins_that_the_replica_has_missed_are_counted_once(pair: Pair, addre
         assert counted.reads["lost_tail"] == 2, "a server restarted from its file has lost nothing"
 
 
-def test_who_comes_while_a_move_switches_waits_for_its_end(pair: Pair) -> None:
+def test_a_store_opened_while_a_move_switches_waits_for_its_end(pair: Pair) -> None:
     """If the mover has died, the pause that it set expires."""
     with closing(opened(pair.master.url)) as store:
         ended = added(store, b"ended")
@@ -226,7 +226,7 @@ def among(noted: Sequence[Ending]) -> NotedEndings:
     return endings
 
 
-def test_readiness_tells_a_replica_from_a_store_that_is_away(pair: Pair, tmp_path: Path) -> None:
+def test_readiness_distinguishes_a_replica_from_an_unavailable_store(pair: Pair, tmp_path: Path) -> None:
     with running(Settings(**embedded(tmp_path) | {"sessions_url": pair.replica.url})) as system:
         answer = system.anybody().send("GET", "/health/ready")
         assert answer.status_code == 503
@@ -236,7 +236,7 @@ def test_readiness_tells_a_replica_from_a_store_that_is_away(pair: Pair, tmp_pat
         assert (found["sessions"]["status"], found["cache"]["status"]) == ("unavailable", "ok")
 
 
-def test_a_store_that_takes_no_writes_says_so(pair: Pair) -> None:
+def test_a_store_that_refuses_writes_raises_read_only(pair: Pair) -> None:
     with closing(opened(pair.replica.url)) as store:
         with pytest.raises(ReadOnly):
             store.ping()
@@ -253,7 +253,7 @@ def test_a_store_that_takes_no_writes_says_so(pair: Pair) -> None:
         store.ping()
 
 
-def test_a_master_that_was_a_replica_for_a_while_is_greeted_before_it_answers(
+def test_a_master_that_was_a_replica_meanwhile_is_greeted_again(
     own_engines: Engines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The connection stayed open, so only the server's replication id shows that it was a replica."""

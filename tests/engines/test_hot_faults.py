@@ -104,7 +104,7 @@ def test_a_refused_connection_ends_a_call_at_once(role: Role) -> None:
         fails_in_time(call)
 
 
-def test_a_socket_that_is_not_there(role: Role, tmp_path: Path) -> None:
+def test_a_missing_unix_socket_fails_in_time(role: Role, tmp_path: Path) -> None:
     fails_in_time(role.another(role.server, f"unix://{tmp_path / 'none.sock'}").read)
 
 
@@ -118,7 +118,7 @@ def test_a_frozen_server_ends_every_call_by_its_deadline(role: Role) -> None:
         call()
 
 
-def test_those_who_wait_for_a_connection_keep_their_deadline_too(role: Role) -> None:
+def test_waiting_for_a_connection_counts_towards_the_deadline(role: Role) -> None:
     narrow = role.another(role.server, pool=1)
     narrow.read()
     role.server.pause()
@@ -192,7 +192,7 @@ def test_a_server_that_refuses_writes_is_unavailable_for_them(own_engines: Engin
     role.write()
 
 
-def test_a_full_store_of_sessions_refuses_and_still_finds(own_engines: Engines, sessions: SessionStore) -> None:
+def test_a_full_session_store_refuses_new_and_finds_old_sessions(own_engines: Engines, sessions: SessionStore) -> None:
     made, digest = session(), uuid4().bytes
     sessions.add(made, digest)
     with client(own_engines.sessions()) as redis:

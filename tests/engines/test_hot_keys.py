@@ -46,7 +46,9 @@ def client(server: Reachable) -> Redis:
     return Redis.from_url(server.url, socket_timeout=5)
 
 
-def test_a_session_lives_its_length_and_an_hour_and_the_index_as_long(engines: Shared, sessions: SessionStore) -> None:
+def test_sessions_and_their_index_expire_an_hour_after_the_session_ends(
+    engines: Shared, sessions: SessionStore
+) -> None:
     account = uuid4()
     short = Session(uuid4(), account, None, NOW, NOW + timedelta(hours=1))
     long = Session(uuid4(), account, None, NOW, NOW + timedelta(hours=50))
@@ -66,7 +68,7 @@ def lease(cache: Cache, key: str) -> bytes:
     return mine
 
 
-def test_everything_expires_and_values_not_all_at_once(engines: Shared, cache: Cache) -> None:
+def test_all_keys_expire_and_values_with_jitter(engines: Shared, cache: Cache) -> None:
     keys = [f"{uuid4()}" for _ in range(50)]
     fills = {key: Fill(lease(cache, key), Value(b"v"), 1_000, 500) for key in keys}
     with client(engines.cache()) as redis:
@@ -98,7 +100,7 @@ def test_the_index_forgets_sessions_that_redis_forgot(engines: Shared, sessions:
         assert not redis.exists(index)
 
 
-def test_a_record_that_cannot_be_read_signs_nobody_in(engines: Shared, sessions: SessionStore) -> None:
+def test_a_malformed_session_record_signs_nobody_in(engines: Shared, sessions: SessionStore) -> None:
     made, digest = session(), uuid4().bytes
     sessions.add(made, digest)
     with client(engines.sessions()) as redis:
@@ -134,7 +136,7 @@ def test_a_lost_epoch_voids_everything(engines: Shared, cache: Cache) -> None:
     assert cache.fill({leased: Fill(theirs, Value(b"new"), 60)}) == {leased}
 
 
-def test_what_another_client_has_voided_is_not_voided_again(engines: Shared, cache: Cache) -> None:
+def test_a_void_already_done_by_another_client_is_not_repeated(engines: Shared, cache: Cache) -> None:
     key, other = f"{uuid4()}", open_cache(engines.cache().url, timeout=TIMEOUT, pool=1)
     other.read([key])
     cache.void()
@@ -146,7 +148,7 @@ def test_what_another_client_has_voided_is_not_voided_again(engines: Shared, cac
     other.close()
 
 
-def test_what_cannot_be_read_counts_as_not_there(engines: Shared, cache: Cache) -> None:
+def test_a_damaged_value_is_a_miss(engines: Shared, cache: Cache) -> None:
     key = f"{uuid4()}"
     cache.fill({key: Fill(lease(cache, key), Value(b"v"), 60)})
     with client(engines.cache()) as redis:
@@ -182,7 +184,7 @@ def test_a_hundred_threads_of_two_processes_on_one_cold_key_are_one_load(engines
         store.close()
 
 
-def test_what_another_server_process_has_stored_is_not_read(engines: Shared, cache: Cache) -> None:
+def test_values_of_another_server_process_are_not_read(engines: Shared, cache: Cache) -> None:
     """A server restarted from a file or promoted from a replica may have missed the last drops."""
     key = f"key {uuid4()}"
     [lease] = cache.lease({key: b""})
@@ -201,7 +203,7 @@ def test_what_another_server_process_has_stored_is_not_read(engines: Shared, cac
     again.close()
 
 
-def test_what_a_process_asks_first_needs_no_table_of_another_store(engines: Shared) -> None:
+def test_ping_and_mark_need_no_table_of_the_relational_store(engines: Shared) -> None:
     """`quartet migrate` pings the session store, and reads its mark, before it creates the tables."""
 
     def endings(*_: object) -> list[Ending]:

@@ -39,7 +39,7 @@ def shared(engines: Shared) -> str:
     return new_database(engines.postgres())
 
 
-def test_who_waits_is_woken_by_another_process_also_after_its_connection_was_lost(shared: str) -> None:
+def test_a_listener_is_notified_by_another_process_also_after_a_reconnect(shared: str) -> None:
     woken, ada, bob = Woken(), uuid4(), uuid4()
     with ExitStack() as stack:
         mine, theirs = (stack.enter_context(closing(open_streams(shared, timeout=PATIENT, pool=2))) for _ in range(2))
@@ -60,7 +60,7 @@ def test_who_waits_is_woken_by_another_process_also_after_its_connection_was_los
         assert wait_until(lambda: woken.ids == [ada, ada], 10)
 
 
-def test_many_are_named_in_several_notifications(shared: str) -> None:
+def test_many_accounts_are_split_over_several_notifications(shared: str) -> None:
     woken, people = Woken(), [uuid4() for _ in range(210)]
     with closing(open_streams(shared, timeout=PATIENT, pool=2)) as streams:
         streams.migrate()
@@ -85,7 +85,7 @@ def test_an_event_is_kept_when_no_notification_can_be_sent(shared: str, monkeypa
         assert delta.events == (event(),)
 
 
-def test_behind_a_pooler_nobody_is_woken(shared: str) -> None:
+def test_behind_a_pooler_there_are_no_notifications(shared: str) -> None:
     with closing(open_streams(f"{shared}?pool_mode=transaction", timeout=PATIENT, pool=2)) as streams:
         streams.migrate()
         ada = uuid4()
@@ -96,7 +96,7 @@ def test_behind_a_pooler_nobody_is_woken(shared: str) -> None:
         assert delta.events == (event(),)
 
 
-def test_a_hub_gives_an_event_when_it_is_woken(shared: str) -> None:
+def test_a_hub_delivers_an_event_when_notified(shared: str) -> None:
     """Without a notification the hub would look for events only every hour."""
     limits = LiveLimits(2, poll=FOREVER, quiet=FOREVER, check=FOREVER)
     with ExitStack() as stack:
@@ -113,7 +113,7 @@ def test_a_hub_gives_an_event_when_it_is_woken(shared: str) -> None:
         hub.release(connection)
 
 
-def test_what_is_the_truth_is_logged_and_waited_for_and_nothing_else(shared: str) -> None:
+def test_only_durable_tables_are_logged_and_only_sessions_commit_synchronously(shared: str) -> None:
     with ExitStack() as stack:
         sessions, stores = opened(shared, stack, PATIENT)
         own: list[Any] = [sessions, stores.cache]

@@ -113,7 +113,7 @@ def plans(hot: Hot, monkeypatch: pytest.MonkeyPatch) -> list[Explained]:
 @pytest.mark.parametrize(
     "drive", [of_sessions, of_cache, of_cache_sweeping, of_streams, of_limits, of_views], ids=lambda one: one.__name__
 )
-def test_nothing_is_read_whole(hot: Hot, plans: list[Explained], drive: Callable[[Hot], None]) -> None:
+def test_no_statement_scans_a_whole_table(hot: Hot, plans: list[Explained], drive: Callable[[Hot], None]) -> None:
     drive(hot)
     assert plans
     for sql, plan in plans:

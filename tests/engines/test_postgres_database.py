@@ -44,7 +44,7 @@ def things(database: PostgresDatabase) -> PostgresDatabase:
     return database
 
 
-def test_marks_of_parameters_are_psycopgs() -> None:
+def test_parameter_marks_are_translated_for_psycopg() -> None:
     assert native("SELECT a::text, ':b ?%' FROM c WHERE d % 2 = :e AND f = ?") == (
         b"SELECT a::text, ':b ?%%' FROM c WHERE d %% 2 = %(e)s AND f = %s"
     )
@@ -54,7 +54,7 @@ def test_marks_of_parameters_are_psycopgs() -> None:
     )
 
 
-def test_a_migration_makes_what_is_missing_and_changes_what_is_due(url: str, database: PostgresDatabase) -> None:
+def test_a_migration_creates_missing_objects_and_applies_due_changes(url: str, database: PostgresDatabase) -> None:
     with psycopg.connect(url, autocommit=True) as own:
         own.execute("CREATE TABLE things (id bigint PRIMARY KEY, title text NOT NULL)")
     due = ["documents: rename things.title", "documents: CREATE UNIQUE INDEX IF NOT EXISTS things_name ON things"]
@@ -64,7 +64,7 @@ def test_a_migration_makes_what_is_missing_and_changes_what_is_due(url: str, dat
     assert database.migrate(TABLES, (RENAME,), dry_run=False) == []
 
 
-def test_a_transaction_is_whole_or_nothing_and_sees_itself(things: PostgresDatabase) -> None:
+def test_a_transaction_is_atomic_and_reads_its_own_writes(things: PostgresDatabase) -> None:
     with things.write() as work:
         work.executemany("INSERT INTO things VALUES (?, ?)", [(1, "one"), (2, "two")])
         assert things.rows("SELECT count(*) FROM things") == [(2,)]
@@ -86,7 +86,7 @@ def test_every_round_trip_is_counted(things: PostgresDatabase) -> None:
     assert tally.trips() == {"documents": 5}
 
 
-def test_errors_are_those_of_the_ports(things: PostgresDatabase) -> None:
+def test_driver_errors_become_errors_of_the_ports(things: PostgresDatabase) -> None:
     with things.write() as work:
         work.execute("INSERT INTO things VALUES (1, 'one')")
     with pytest.raises(Conflict) as taken, things.write() as work:
@@ -120,7 +120,7 @@ def test_a_lost_connection_is_not_used_again(url: str, things: PostgresDatabase)
     assert other != mine
 
 
-def test_integers_of_all_sizes_are_one_statement(things: PostgresDatabase) -> None:
+def test_integers_of_all_sizes_share_one_prepared_statement(things: PostgresDatabase) -> None:
     for number in (1, 40_000, 2**40):
         things.rows("SELECT name FROM things WHERE id = ?", (number,))
 

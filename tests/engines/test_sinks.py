@@ -39,7 +39,7 @@ def kafka(broker: Broker) -> Kafka:
     return broker if isinstance(broker, Kafka) else pytest.skip("Kafka only")
 
 
-def test_what_was_sent_is_received_as_it_was(broker: Broker) -> None:
+def test_messages_are_received_unchanged(broker: Broker) -> None:
     place = broker.place()
     sink, body = broker.prepared(place), "{\u00e9\u4e2d}\x00".encode()
     assert sink.send([]).count == 0
@@ -69,7 +69,7 @@ def test_messages_of_a_key_stay_in_order(broker: Broker) -> None:
     sink.close()
 
 
-def test_more_is_sent_and_counted_by_who_asks_for_it(broker: Broker) -> None:
+def test_a_sink_that_asks_for_more_messages_sends_and_counts_them(broker: Broker) -> None:
     place, following = broker.place(), [[message("a", 2 * n), message("a", 2 * n + 1)] for n in range(1, 5)]
     sink = broker.prepared(place)
     sent = sink.send([message("a", 0), message("a", 1)], lambda: following.pop(0) if following else [])
@@ -78,7 +78,7 @@ def test_more_is_sent_and_counted_by_who_asks_for_it(broker: Broker) -> None:
     sink.close()
 
 
-def test_where_they_go_is_made_once(broker: Broker) -> None:
+def test_the_queue_or_topic_is_created_once(broker: Broker) -> None:
     if isinstance(broker, Webhooks):
         assert broker.sink(broker.place()).migrate() == []
         return
@@ -102,7 +102,7 @@ def test_where_they_go_is_made_once(broker: Broker) -> None:
     indirect=True,
     scope="module",
 )
-def test_one_that_is_killed_loses_nothing(broker: Broker) -> None:
+def test_a_killed_broker_loses_no_message(broker: Broker) -> None:
     place, burst = broker.place(), broker.burst
     sink, messages = broker.prepared(place), [message(f"k{n % 40}", n) for n in range(8 * burst)]
     killer = threading.Thread(target=broker.server.kill)
@@ -122,7 +122,7 @@ def test_one_that_is_killed_loses_nothing(broker: Broker) -> None:
     sink.close()
 
 
-def test_one_that_is_frozen_is_given_up_in_time(broker: Broker) -> None:
+def test_a_frozen_broker_fails_within_the_timeout(broker: Broker) -> None:
     place = broker.place()
     broker.prepared(place).close()
     sink = broker.sink(place, seconds=2)
@@ -138,7 +138,7 @@ def test_one_that_is_frozen_is_given_up_in_time(broker: Broker) -> None:
     sink.close()
 
 
-def test_rabbitmq_with_a_full_queue_takes_none_behind_the_refused(rabbit: Rabbit) -> None:
+def test_a_full_rabbitmq_queue_accepts_none_after_a_refused_message(rabbit: Rabbit) -> None:
     place = rabbit.place()
     full = {"x-queue-type": "quorum", "x-max-length": 3, "x-overflow": "reject-publish"}
     rabbit.change(lambda channel: channel.queue_declare(place, durable=True, arguments=full))
@@ -170,7 +170,7 @@ def test_rabbitmq_without_a_queue_is_a_failure(rabbit: Rabbit) -> None:
     sink.close()
 
 
-def test_rabbitmq_of_another_kind_is_left_as_it_is(rabbit: Rabbit) -> None:
+def test_a_rabbitmq_queue_of_another_kind_is_not_changed(rabbit: Rabbit) -> None:
     place = rabbit.place()
     rabbit.change(lambda channel: channel.queue_declare(place, durable=False))
     sink = rabbit.sink(place)
@@ -178,7 +178,7 @@ def test_rabbitmq_of_another_kind_is_left_as_it_is(rabbit: Rabbit) -> None:
         sink.migrate()
 
 
-def test_kafka_refuses_what_is_too_large_and_sends_none_behind_it(kafka: Kafka) -> None:
+def test_kafka_refuses_a_too_large_message_and_sends_none_after_it(kafka: Kafka) -> None:
     place = kafka.place()
     kafka.make(place, **{"max.message.bytes": "2000"})
     sink = kafka.prepared(place)
@@ -198,7 +198,7 @@ def test_kafka_refuses_what_is_too_large_and_sends_none_behind_it(kafka: Kafka) 
     sink.close()
 
 
-def test_kafka_asks_for_no_more_behind_what_is_too_large(kafka: Kafka) -> None:
+def test_kafka_asks_for_no_more_after_a_too_large_message(kafka: Kafka) -> None:
     place = kafka.place()
     kafka.make(place, **{"max.message.bytes": "20000"})
     sink, more = kafka.sink(place), [[message("a", 1), message("a", 2, bytes(30_000))], [message("a", 3)]]
@@ -208,7 +208,7 @@ def test_kafka_asks_for_no_more_behind_what_is_too_large(kafka: Kafka) -> None:
     sink.close()
 
 
-def test_kafka_whose_limit_is_changed_meanwhile_goes_on(kafka: Kafka) -> None:
+def test_a_changed_size_limit_of_kafka_is_noticed(kafka: Kafka) -> None:
     """The broker's refusal closes the producer, which knows the former limit. The next producer reads the new one."""
     place = kafka.place()
     kafka.make(place)
@@ -227,7 +227,7 @@ def test_kafka_whose_limit_is_changed_meanwhile_goes_on(kafka: Kafka) -> None:
     sink.close()
 
 
-def test_kafka_whose_topic_is_made_again_goes_on(kafka: Kafka) -> None:
+def test_a_recreated_kafka_topic_is_used_again(kafka: Kafka) -> None:
     place = kafka.place()
     sink = kafka.prepared(place)
     assert sink.send([message("a", 0)]).count == 1

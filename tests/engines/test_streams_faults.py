@@ -53,7 +53,7 @@ def is_lost(streams: Streams, account_id: UUID, at: Position) -> bool:
 
 
 @pytest.mark.parametrize("part", [0, 1])
-def test_a_key_that_was_thrown_out_is_a_loss_that_shows(streams: Streams, redis: Redis, part: int) -> None:
+def test_an_evicted_key_is_reported_as_a_loss(streams: Streams, redis: Redis, part: int) -> None:
     ada = uuid4()
     start = streams.listen(ada)
     streams.append([ada], event(1))
@@ -67,7 +67,7 @@ def test_a_key_that_was_thrown_out_is_a_loss_that_shows(streams: Streams, redis:
     assert (delta.events, delta.lost) == ((event(3),), False)
 
 
-def test_lost_keys_of_events_cost_only_the_check_for_what_was_appended_twice(streams: Streams, redis: Redis) -> None:
+def test_lost_event_keys_cost_only_the_detection_of_duplicates(streams: Streams, redis: Redis) -> None:
     ada = uuid4()
     start = streams.listen(ada)
     streams.append([ada], event(1))
@@ -78,7 +78,7 @@ def test_lost_keys_of_events_cost_only_the_check_for_what_was_appended_twice(str
     assert delta.events == (event(1), event(1))
 
 
-def test_a_lost_index_of_listeners_ends_the_epoch_at_the_next_prolonging(streams: Streams, redis: Redis) -> None:
+def test_a_lost_index_of_listeners_starts_a_new_epoch_at_the_next_listen(streams: Streams, redis: Redis) -> None:
     ada = uuid4()
     start = streams.listen(ada)
     redis.delete("quartet:1:live:{listeners}:id")
@@ -88,7 +88,7 @@ def test_a_lost_index_of_listeners_ends_the_epoch_at_the_next_prolonging(streams
     assert streams.listeners(after=None, limit=10) == [ada]
 
 
-def test_numbers_that_a_promoted_replica_gives_again_are_a_loss_that_shows(
+def test_numbers_reused_by_a_promoted_replica_are_reported_as_a_loss(
     own_engines: Engines, streams: Streams, redis: Redis
 ) -> None:
     """The replica missed the second event before it was promoted, and has the stored server name of its master."""
@@ -108,7 +108,7 @@ def test_numbers_that_a_promoted_replica_gives_again_are_a_loss_that_shows(
     assert is_lost(streams, ada, end)
 
 
-def test_a_restart_is_a_loss_that_shows(own_engines: Engines, streams: Streams) -> None:
+def test_a_restart_is_reported_as_a_loss(own_engines: Engines, streams: Streams) -> None:
     ada = uuid4()
     start = streams.listen(ada)
     streams.append([ada], event())
@@ -150,7 +150,7 @@ def test_a_frozen_server_costs_no_more_than_the_deadline(own_engines: Engines, s
         assert time.monotonic() - began < TIMEOUT.total_seconds() + SLACK
 
 
-def test_every_key_has_an_end_and_a_stream_stays_small(streams: Streams, redis: Redis) -> None:
+def test_every_key_expires_and_a_stream_is_trimmed(streams: Streams, redis: Redis) -> None:
     ada = uuid4()
     streams.listen(ada)
     for number in range(KEPT + 50):
@@ -166,7 +166,7 @@ def test_every_key_has_an_end_and_a_stream_stays_small(streams: Streams, redis: 
     assert all(redis.pttl(key) > 60_000 for key in keys(ada))
 
 
-def test_the_index_of_listeners_forgets_who_has_not_come_back(streams: Streams, redis: Redis) -> None:
+def test_the_index_of_listeners_drops_expired_listeners(streams: Streams, redis: Redis) -> None:
     gone, here = uuid4(), uuid4()
     streams.listen(gone)
     redis.zadd("quartet:1:live:{listeners}:end", {gone.hex: 1})
@@ -175,7 +175,7 @@ def test_the_index_of_listeners_forgets_who_has_not_come_back(streams: Streams, 
     assert redis.zscore("quartet:1:live:{listeners}:id", here.hex) is not None
 
 
-def test_appending_to_a_thousand_of_whom_few_listen_takes_two_exchanges(streams: Streams, redis: Redis) -> None:
+def test_appending_to_1000_accounts_with_few_listeners_takes_two_exchanges(streams: Streams, redis: Redis) -> None:
     everybody = [uuid4() for _ in range(1_000)]
     for one in everybody[:50]:
         streams.listen(one)
@@ -190,7 +190,7 @@ def commands(redis: Redis) -> dict[str, int]:
     return {name: stats["calls"] for name, stats in redis.info("commandstats").items()}
 
 
-def test_one_epoch_for_all_who_begin_to_listen_at_once(streams: Streams) -> None:
+def test_concurrent_first_listeners_miss_nothing_or_see_a_loss(streams: Streams) -> None:
     """Listeners with another epoch would get a resync. At least one has the stored epoch and misses nothing."""
     ada, start = uuid4(), threading.Barrier(4)
     found: list[Position] = []

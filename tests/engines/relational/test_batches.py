@@ -55,7 +55,7 @@ def there(engine: Engine) -> list[int]:
         return [one for (one,) in connection.execute(ALL)]
 
 
-def test_what_is_queued_comes_before_what_is_asked_next(begin: Begin) -> None:
+def test_queued_statements_run_before_the_next_query(begin: Begin) -> None:
     with begin() as work:
         work.queue(ADD, {"id": 1, "name": "one"})
         work.queue(ADD, [{"id": 2, "name": None}, {"id": 3, "name": "three"}])
@@ -64,7 +64,7 @@ def test_what_is_queued_comes_before_what_is_asked_next(begin: Begin) -> None:
         assert work.change(ADD, [{"id": 5, "name": "five"}, {"id": 6, "name": "six"}]) == 2
 
 
-def test_changes_that_nobody_waits_for_and_the_commit_are_one_round_trip(begin: Begin, engine: Engine) -> None:
+def test_queued_changes_and_the_commit_are_one_round_trip(begin: Begin, engine: Engine) -> None:
     with patch("repositories.postgres.batches.send", wraps=batches.send) as sent, begin() as work:
         for number in range(3):
             work.queue(ADD, {"id": number, "name": "-"})
@@ -76,7 +76,7 @@ def ids(begun: BegunRows) -> list[int]:
     return [one for (one,) in begun.rows()]
 
 
-def test_rows_that_were_begun_come_with_the_next_answer(begin: Begin) -> None:
+def test_rows_of_a_begun_query_arrive_with_the_next_answer(begin: Begin) -> None:
     with patch("repositories.postgres.batches.send", wraps=batches.send) as sent, begin() as work:
         work.queue(ADD, [{"id": 1, "name": "one"}, {"id": 2, "name": "two"}])
         first = work.begin(ALL, {})
@@ -99,7 +99,7 @@ def go_to_the_commit(_: Work) -> None: ...
 
 
 @pytest.mark.parametrize("then", [ask, go_to_the_commit])
-def test_the_first_that_fails_is_raised_and_nothing_is_committed(
+def test_the_first_error_of_a_batch_is_raised_and_nothing_committed(
     begin: Begin, engine: Engine, then: Callable[[Work], None]
 ) -> None:
     def work_on() -> None:
@@ -118,7 +118,7 @@ def test_the_first_that_fails_is_raised_and_nothing_is_committed(
     assert there(engine) == [1, 2]
 
 
-def test_what_was_queued_is_gone_with_a_rollback(begin: Begin, engine: Engine) -> None:
+def test_a_rollback_discards_queued_statements(begin: Begin, engine: Engine) -> None:
     with contextlib.suppress(KeyError), begin() as work:
         work.queue(ADD, {"id": 1, "name": "one"})
         raise KeyError
@@ -127,7 +127,7 @@ def test_what_was_queued_is_gone_with_a_rollback(begin: Begin, engine: Engine) -
     assert there(engine) == [2]
 
 
-def test_more_than_the_sockets_hold_is_sent_and_answered(begin: Begin, engine: Engine) -> None:
+def test_a_batch_larger_than_the_socket_buffers_is_sent_and_answered(begin: Begin, engine: Engine) -> None:
     rows = [{"id": number, "name": "x" * 2000} for number in range(3000)]
     with begin() as work:
         assert work.change(ADD, rows) == len(rows)

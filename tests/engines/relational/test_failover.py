@@ -62,7 +62,7 @@ def has(store: RelationalStore, product: UUID) -> bool:
     return store.stock.available([product]) == {product: 1}
 
 
-def test_a_frozen_writer_is_left_for_the_promoted_standby_and_not_returned_to(pair: Pair) -> None:
+def test_clients_switch_from_a_frozen_primary_to_the_promoted_standby_for_good(pair: Pair) -> None:
     with opened(pair.url, timeout=TIMEOUT, pool=POOL) as store, opened(pair.url, timeout=TIMEOUT, pool=POOL) as idle:
         # On a busy machine opening the first connection may take the whole timeout of half a second.
         for each in (store, idle):
@@ -85,7 +85,7 @@ def test_a_frozen_writer_is_left_for_the_promoted_standby_and_not_returned_to(pa
             assert "timeline 1 where 2 has been seen" in "".join(fresh.notes())
 
 
-def test_who_waits_for_a_frozen_writer_is_let_go_when_another_has_taken_over(pair: Pair) -> None:
+def test_a_write_to_a_frozen_primary_ends_when_the_standby_is_promoted(pair: Pair) -> None:
     """The timeout is so long that only the failover ends the wait. Whether the write was committed is unknown."""
     with opened(pair.url, timeout=FAR, pool=POOL) as store, ThreadPoolExecutor(1) as thread:
         put(store)

@@ -75,7 +75,7 @@ def test_more_callers_than_connections_at_a_frozen_server(store: RelationalStore
         each(store)
 
 
-def test_a_restart_is_not_noticed_by_the_next_call(store: RelationalStore, server: Server) -> None:
+def test_the_first_calls_after_a_restart_succeed(store: RelationalStore, server: Server) -> None:
     def all_connections() -> None:
         with ThreadPoolExecutor(POOL) as pool:
             list(pool.map(lambda call: call(store), [read, write] * POOL))
@@ -103,7 +103,7 @@ def test_connections_ended_by_the_server_are_replaced(store: RelationalStore, ur
 
 
 @pytest.mark.proof
-def test_what_was_acknowledged_survives_kills(store: RelationalStore, server: Server) -> None:
+def test_acknowledged_writes_survive_kills(store: RelationalStore, server: Server) -> None:
     ada, *others = register(store, 200)
     acknowledged: list[UUID] = []
     over = threading.Event()
@@ -141,7 +141,7 @@ def test_what_was_acknowledged_survives_kills(store: RelationalStore, server: Se
     assert dispatched == kept
 
 
-def test_bulk_does_not_outlive_a_freeze(store: RelationalStore, server: Server) -> None:
+def test_a_bulk_load_into_a_frozen_server_ends_in_time(store: RelationalStore, server: Server) -> None:
     ids = register(store, 40)
     rows = [Follow(one, other, NOW) for one in ids for other in ids if one != other]
     with store.transaction() as unit:
@@ -159,7 +159,7 @@ def test_bulk_does_not_outlive_a_freeze(store: RelationalStore, server: Server) 
     assert store.graph.counts(ids[:1])[ids[0]].followers == len(ids) - 1
 
 
-def test_a_changed_column_is_not_noticed(store: RelationalStore, server: Server, url: str) -> None:
+def test_a_changed_column_type_causes_no_error(store: RelationalStore, server: Server, url: str) -> None:
     """Statements prepared before the change fail on their connection, so these are closed and the call is retried."""
     [ada] = register(store)
 

@@ -141,7 +141,7 @@ def test_writes(store: RelationalStore, url: str, data: Data, name: str) -> None
 
 
 @pytest.mark.parametrize("number", [0, 5])
-def test_reader_state_looks_at_whichever_are_fewer(store: RelationalStore, url: str, data: Data, number: int) -> None:
+def test_reader_state_reads_the_smaller_of_two_sets(store: RelationalStore, url: str, data: Data, number: int) -> None:
     """The generic plan too reads the smaller of two sets: the pulled authors and the reader's followees."""
     assert isinstance(store, PostgresRelational)
     with Recorder(store) as recorder:

@@ -78,7 +78,7 @@ def _answers(url: str) -> bool:
     return True
 
 
-def test_what_two_clients_prepare_and_write_does_not_meet(store: RelationalStore, pooler: str) -> None:
+def test_statements_prepared_by_two_clients_do_not_collide(store: RelationalStore, pooler: str) -> None:
     with opened(pooler, timeout=TIMEOUT, pool=POOL) as other:
         for each in (store, other) * 8:
             ada, bob = register(each, 2)
@@ -87,7 +87,7 @@ def test_what_two_clients_prepare_and_write_does_not_meet(store: RelationalStore
             assert [list(one.graph.followees(ada)) for one in (store, other)] == [[bob], [bob]]
 
 
-def test_every_transaction_has_its_deadlines_and_leaves_none_behind(store: RelationalStore, pooler: str) -> None:
+def test_every_transaction_sets_its_timeouts_and_leaves_none_behind(store: RelationalStore, pooler: str) -> None:
     plain = pooler.partition("?")[0]
     asked = "SELECT current_setting('statement_timeout'), current_setting('lock_timeout')"
     with psycopg.connect(plain, autocommit=True) as connection:
@@ -103,7 +103,7 @@ def test_every_transaction_has_its_deadlines_and_leaves_none_behind(store: Relat
     read(store)
 
 
-def test_documents_go_through_it(pooler: str) -> None:
+def test_documents_work_through_it(pooler: str) -> None:
     with (
         closing(open_documents(pooler, timeout=TIMEOUT, pool=POOL)) as one,
         closing(open_documents(pooler, timeout=TIMEOUT, pool=POOL)) as other,
@@ -119,7 +119,7 @@ def test_documents_go_through_it(pooler: str) -> None:
         assert [(found.tag, found.posts) for found in other.posts.tags(after=None, limit=9)] == [("a", 9), ("b", 1)]
 
 
-def test_hot_data_is_kept_through_it_and_who_waits_for_events_looks_by_itself(pooler: str) -> None:
+def test_hot_data_works_through_it_and_listeners_poll(pooler: str) -> None:
     with ExitStack() as stack:
         sessions, (cache, streams, limits, views) = hot = opened_hot(pooler, stack, TIMEOUT)
         made, digest = session(), uuid4().bytes

@@ -90,7 +90,7 @@ def followed(store: RelationalStore, account: UUID, positions: read_your_writes.
         return [edge.account_id for edge in store.graph.following(account, before=None, limit=60)]
 
 
-def test_who_has_written_sees_it_and_others_read_on_the_standby(reader: Reader, counted: Counted) -> None:
+def test_writers_see_their_writes_and_others_read_on_the_standby(reader: Reader, counted: Counted) -> None:
     store = reader.store
     one, other, third = register(store, 3)
     position = follow(store, one, other)
@@ -105,7 +105,7 @@ def test_who_has_written_sees_it_and_others_read_on_the_standby(reader: Reader, 
     assert counted.reads["replica"] == 1
 
 
-def test_what_is_read_to_be_kept_or_to_decide_comes_from_the_primary(reader: Reader) -> None:
+def test_reads_for_the_cache_or_for_decisions_use_the_primary(reader: Reader) -> None:
     store = reader.store
     one, other = register(store, 2)
     reader.pause()
@@ -123,9 +123,7 @@ def test_what_is_read_to_be_kept_or_to_decide_comes_from_the_primary(reader: Rea
     assert len(store.graph.following(one, before=None, limit=5)) == 1
 
 
-def test_own_reads_are_never_stale_and_most_others_go_to_a_standby_that_is_late(
-    reader: Reader, counted: Counted
-) -> None:
+def test_own_reads_are_never_stale_and_most_others_use_the_lagging_standby(reader: Reader, counted: Counted) -> None:
     store = reader.store
     reader.admin.execute("ALTER SYSTEM SET recovery_min_apply_delay = '200ms'")
     reader.admin.execute("SELECT pg_reload_conf()")
@@ -164,9 +162,7 @@ def test_a_read_that_is_cancelled_by_replay_is_answered_by_the_primary(reader: R
         assert followed(store, one, position) == [other]
 
 
-def test_a_frozen_standby_costs_next_to_nothing_and_is_missed_by_nobody(
-    reader: Reader, standby: Server, counted: Counted
-) -> None:
+def test_a_frozen_standby_costs_little_and_fails_no_read(reader: Reader, standby: Server, counted: Counted) -> None:
     store = reader.store
     one, other = register(store, 2)
     position = follow(store, one, other)
@@ -191,7 +187,7 @@ def system(reader: Reader, standby: Server, url: str, tmp_path: Path) -> Iterato
         yield system
 
 
-def test_over_http_everybody_sees_what_they_wrote_and_nothing_late_is_kept(reader: Reader, system: System) -> None:
+def test_over_http_writers_see_their_writes_and_stale_pages_are_not_cached(reader: Reader, system: System) -> None:
     ada, bob, nobody = system.person(), system.person(), system.anybody()
     post, path = bob.publish(), f"/accounts/{ada.handle}/following"
     reader.pause()
