@@ -45,7 +45,7 @@ CALL_SECONDS = _histogram(
     "store_call_seconds", "time of a call to a store, including the wait for a connection", "store", "operation"
 )
 FURTHER = _counter("store_further_trips", "commands that calls to a store sent after their first", "store")
-ERRORS = _counter("store_errors", "calls to a store without an answer", "store", "operation")
+ERRORS = _counter("store_errors", "calls to a store that failed", "store", "operation")
 CACHE = _counter("cache_events", "cache events by kind, counted in keys", "kind")
 POOL_WAIT = _histogram("pool_wait_seconds", "waits of calls that found no free connection", "store")
 POOL_SIZE = _gauge("pool_connections", "connections that the pools may open, all processes together", "store", "lane")

@@ -188,9 +188,7 @@ class RedisCache(RedisBacked, Cache):
 
     def _run(self, commands: Sequence[Command]) -> list[Any]:
         """Run commands, which may be sent twice. `EXTEND` adds again then, so readers of `Held.more` must accept that.
-
-        A second `VOID` returns to the epoch of the first, also if another client has voided the cache in between. The
-        others change nothing.
+        `VOID` voids again. The others change nothing.
         """
         return self._link.exchange(*commands, again=True) if commands else []
 

@@ -162,24 +162,31 @@ for i = 1, #KEYS do
 end
 """
 
-# ARGV: the epoch to end, or nothing for any; the next epoch.
-VOID = f"""{_OPEN}
-if ARGV[1] == '' or redis.call('GET', KEYS[1]) == ARGV[1] then
-  redis.call('SET', KEYS[1], ARGV[2], 'EX', {_EPOCH_SECONDS})
+_NEXT_EPOCH = """
+local function next_epoch(from)
+  local hex = string.sub(redis.sha1hex(from), 1, 16)
+  return (string.gsub(hex, '..', function(pair) return string.char(tonumber(pair, 16)) end))
+end
+"""
+
+# ARGV: the epoch to end, or nothing for any; a token. The next epoch depends on the current one, so a script that is
+# sent twice never returns to an earlier epoch, and with it to values that somebody else has voided in between.
+VOID = f"""{_OPEN}{_NEXT_EPOCH}
+local epoch = redis.call('GET', KEYS[1]) or ''
+if ARGV[1] == '' or epoch == ARGV[1] then
+  redis.call('SET', KEYS[1], next_epoch(ARGV[2] .. epoch), 'EX', {_EPOCH_SECONDS})
 end
 """
 
 # KEYS: the epoch, the server's id. Begins a new epoch if the data is from another server process, as after a promotion
 # or a restart from a file: the last drops and additions may be missing in it.
-GREET = f"""
+GREET = f"""{_NEXT_EPOCH}
 local own, stored = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)'), redis.call('GET', KEYS[2])
 if own and stored ~= own then
   redis.call('SET', KEYS[2], own)
   if stored and redis.call('GET', KEYS[1]) ~= '{CLOSED}' then
     local time = redis.call('TIME')
-    local hex = string.sub(redis.sha1hex(own .. time[1] .. '.' .. time[2]), 1, 16)
-    local epoch = string.gsub(hex, '..', function(pair) return string.char(tonumber(pair, 16)) end)
-    redis.call('SET', KEYS[1], epoch, 'EX', {_EPOCH_SECONDS})
+    redis.call('SET', KEYS[1], next_epoch(own .. time[1] .. '.' .. time[2]), 'EX', {_EPOCH_SECONDS})
   end
 end
 """

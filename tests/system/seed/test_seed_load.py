@@ -105,7 +105,6 @@ def test_an_interrupted_load_leaves_the_same_files_as_a_whole_one(tmp_path: Path
 
 
 @pytest.mark.proof(on="engines")
-@pytest.mark.proof(on="engines")
 def test_two_data_sets_stand_side_by_side(container: Container) -> None:
     plans = [Plan(replace(TINY, accounts=accounts), seed=seed) for accounts, seed in ((30, 1), (31, 1), (30, 2))]
     for plan in plans:
