@@ -174,7 +174,7 @@ def check(operation: Operation, response: TestResponse) -> None:
 
 
 @every_operation
-def test_what_fits_is_done(world: World, operation: Operation) -> None:
+def test_a_valid_request_succeeds(world: World, operation: Operation) -> None:
     body = world.good_body(operation) if operation.body else None
     if "forfeit" in (body or {}):  # an account with an unfulfilled order is not deleted
         world.person.pay(f"/orders/{world.values['order_id']}/fulfil", status=200)
@@ -232,7 +232,7 @@ def test_any_json_is_answered(world: World, operation: Operation, data: st.DataO
 
 
 @every_operation
-def test_odd_queries(calm: World, operation: Operation) -> None:
+def test_invalid_queries_are_a_400(calm: World, operation: Operation) -> None:
     for parameter in operation.named("query"):
         for value in QUERIES:
             response = calm.send(operation, query=f"{quote(parameter['name'])}={quote(value)}")
@@ -247,7 +247,7 @@ def test_odd_queries(calm: World, operation: Operation) -> None:
 
 
 @every_operation
-def test_odd_places_are_not_found(calm: World, operation: Operation) -> None:
+def test_invalid_path_values_are_not_found(calm: World, operation: Operation) -> None:
     body = calm.good_body(operation) if operation.body else None
     for parameter in operation.named("path"):
         for value in PATHS:

@@ -119,7 +119,7 @@ def test_a_body_in_chunks_that_is_too_long_is_refused(server: Live, ada: Client)
         assert answer_of(connection).status == 413
 
 
-def test_a_body_in_chunks_without_end_is_not_kept(server: Live, ada: Client) -> None:
+def test_an_endless_chunked_body_is_cut_off(server: Live, ada: Client) -> None:
     """Its connection is closed, long before memory runs out or the deadline passes."""
     piece, sent = b"%x\r\n%s\r\n" % (2**20, b" " * 2**20), 0
     with opened(server, "POST", "/posts", CHUNKED, token=ada.token) as connection, suppress(ConnectionError):
@@ -130,7 +130,7 @@ def test_a_body_in_chunks_without_end_is_not_kept(server: Live, ada: Client) -> 
     assert ada.send("POST", "/posts", {"title": "a", "body": "b"}).status == 201
 
 
-def test_slow_bodies_of_one_address_stop_nobody_and_end(server: Live, ada: Client) -> None:
+def test_slow_bodies_of_one_address_delay_nobody_and_are_closed(server: Live, ada: Client) -> None:
     """There are far more of them than request slots: the server has 4 in each of 2 processes."""
     slow = [
         opened(server, "POST", "/posts", "Content-Length: 100", "X-Forwarded-For: 203.0.113.7", token=ada.token)
@@ -167,7 +167,7 @@ def test_slow_bodies_of_one_address_stop_nobody_and_end(server: Live, ada: Clien
     assert wait_until(lambda: ready.send("GET", "/health/ready").body["lost_threads"] == 0, 10)
 
 
-def test_the_processes_environment_is_no_part_of_a_request(server: Live) -> None:
+def test_the_process_environment_does_not_affect_requests(server: Live) -> None:
     assert server.client().send("GET", "/posts").status == 200
 
 
@@ -177,7 +177,7 @@ def test_only_http_1_is_spoken(server: Live) -> None:
         assert not connection.recv(100).startswith(b"\x00\x00")
 
 
-def test_a_good_body_in_chunks_is_taken(server: Live) -> None:
+def test_a_valid_chunked_body_is_accepted(server: Live) -> None:
     body = json.dumps({"login": "nobody", "password": PASSWORD}).encode()
     with opened(server, "POST", "/sessions", CHUNKED) as connection:
         connection.sendall(b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n")

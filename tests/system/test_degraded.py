@@ -210,7 +210,9 @@ def assert_health_names(system: System, role: str) -> None:
 
 @pytest.mark.parametrize("fault", [pytest.param("dead", marks=pytest.mark.proof), "frozen"])
 @pytest.mark.parametrize("role", ROLES)
-def test_what_works_without_a_store(town: Town, own_engines: Engines, role: str, fault: str) -> None:
+def test_each_route_without_a_store_works_or_is_refused_in_time(
+    town: Town, own_engines: Engines, role: str, fault: str
+) -> None:
     requests = town.requests()
     assert requests.keys() == NEEDS.keys()
     strike(getattr(own_engines, ROLES[role])(), fault)
@@ -252,7 +254,7 @@ def test_posts_are_in_every_feed_without_the_feed_store(town: Town, own_engines:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_what_is_read_without_the_cache_is_true(town: Town, own_engines: Engines, fault: str) -> None:
+def test_reads_without_the_cache_are_correct(town: Town, own_engines: Engines, fault: str) -> None:
     """It stays true when a frozen cache comes back with its old values."""
     path = f"/posts/{town.posts[0]}"
     assert town.bob.get(path)["stats"] == {"likes": 0, "comments": 1}

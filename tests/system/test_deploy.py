@@ -83,7 +83,7 @@ def expressions() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("expression", list(expressions()))
-def test_board_and_rules_use_what_is_exported(expression: str) -> None:
+def test_the_dashboard_and_rules_use_exported_series(expression: str) -> None:
     series = exported() | OWN
     used = USED.findall(expression)
     assert used
@@ -106,7 +106,7 @@ def test_every_alert_says_what_is_wrong_and_what_to_do() -> None:
         assert min(len(alert["summary"]), len(alert["runbook"])) > 20
 
 
-def test_the_board_is_whole() -> None:
+def test_the_dashboard_is_complete() -> None:
     assert len({panel["id"] for panel in panels()}) == len(panels())
     for panel in panels():
         assert panel["title"]

@@ -31,7 +31,7 @@ def test_the_picture_is_drawn_from_its_source(picture: dict[str, Any]) -> None:
     assert (DOCS / "architecture.svg").read_text() == module.draw(picture), "run: make picture"
 
 
-def test_the_picture_shows_the_folders_that_there_are(picture: dict[str, Any]) -> None:
+def test_the_picture_shows_the_existing_folders(picture: dict[str, Any]) -> None:
     for layer in picture["layer"]:
         folders = {path.parent.name for path in (ROOT / layer["path"]).glob("*/__init__.py")}
         assert set(layer["parts"]) == folders, layer["path"]
@@ -56,7 +56,7 @@ def anchors(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_lead_somewhere(page: Path) -> None:
+def test_link_targets_and_anchors_exist(page: Path) -> None:
     for target, anchor in links(page):
         assert target.exists(), target
         assert not anchor or anchor in anchors(target), f"{target}#{anchor}"
@@ -87,7 +87,7 @@ def is_defined(module: Path, name: str) -> bool:
     return True
 
 
-def test_the_glossary_is_in_order_and_says_where_its_terms_are() -> None:
+def test_the_glossary_is_sorted_and_its_paths_exist() -> None:
     rows = re.findall(r"^\| (?!term|---)(.+?) \| .+ \| (.+) \|$", (DOCS / "glossary.md").read_text(), re.MULTILINE)
     terms = [term.casefold() for term, _ in rows]
     assert terms == sorted(set(terms))

@@ -39,7 +39,7 @@ def enveloped(packed: Event, position: int = 1, source: str = "/quartet") -> dic
     return json.loads(placed(prepared(packed, source), position))  # type: ignore[no-any-return]
 
 
-def test_of_every_event_it_is_said_whether_it_leaves() -> None:
+def test_every_event_is_declared_as_published_or_internal() -> None:
     assert set(PUBLISHED) | set(KEPT_INSIDE) == set(get_args(events.AnyEvent))
     assert not set(PUBLISHED) & set(KEPT_INSIDE)
     assert len(set(PUBLISHED.values())) == len(PUBLISHED)
@@ -50,7 +50,7 @@ def test_of_every_event_it_is_said_whether_it_leaves() -> None:
 
 @pytest.mark.parametrize("values", [VALUES, EMPTY])
 @pytest.mark.parametrize("kind", PUBLISHED)
-def test_what_is_sent_is_what_the_document_says(kind: type, values: dict[Any, Any]) -> None:
+def test_sent_events_match_the_document(kind: type, values: dict[Any, Any]) -> None:
     described = document()
     schema = described["components"]["schemas"][type_of(kind)]
     made = sent(an_event(kind, values))
@@ -81,7 +81,7 @@ def test_the_envelope_is_one_of_cloudevents(kind: type) -> None:
 
 
 @pytest.mark.parametrize("kind", PUBLISHED)
-def test_what_a_sink_is_told_beside_the_body_is_what_the_body_says(kind: type) -> None:
+def test_the_metadata_of_a_message_match_its_body(kind: type) -> None:
     packed = events.pack(uuid4(), an_event(kind, VALUES), at=AT)
     for one in (packed, replace(packed, traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")):
         body = placed(prepared(one, "https://shop.example/quartet"), 7)
@@ -91,7 +91,7 @@ def test_what_a_sink_is_told_beside_the_body_is_what_the_body_says(kind: type) -
         assert message.traceparent == one.traceparent
 
 
-def test_what_is_made_for_another_source_has_another_maker() -> None:
+def test_envelopes_for_another_source_have_another_maker() -> None:
     assert maker("/quartet") == maker("/quartet") != maker("/shop")
 
 
@@ -108,7 +108,7 @@ def test_the_document_in_the_manual_is_that_of_the_code() -> None:
     assert json.loads((ROOT / "docs/asyncapi.json").read_text()) == document()
 
 
-def test_references_of_the_document_lead_somewhere() -> None:
+def test_references_of_the_document_resolve() -> None:
     described = document()
 
     def references(part: Any) -> list[str]:

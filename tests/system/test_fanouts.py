@@ -51,7 +51,7 @@ def pulled(container: Container) -> list[UUID]:
     return [one.author_id for one in container.stores.relational.fanouts.pulled_authors(after=None, limit=100)]
 
 
-def test_who_read_lately_comes_first_and_nobody_is_left_out(container: Container, clock: Watch) -> None:
+def test_recent_readers_are_pushed_first_and_nobody_is_left_out(container: Container, clock: Watch) -> None:
     author, fans = crowd(container)
     clock.forward(2 * DAY)
     recent = fans[1::2]
@@ -78,7 +78,7 @@ def test_who_read_lately_comes_first_and_nobody_is_left_out(container: Container
 
 
 @pytest.mark.parametrize("container", [{"fanout_slice_seconds": 0.0}], indirect=True)
-def test_a_long_fan_out_makes_room_for_others_and_goes_on_where_it_was(container: Container, clock: Watch) -> None:
+def test_a_long_fan_out_yields_to_others_and_continues_where_it_stopped(container: Container, clock: Watch) -> None:
     author, fans = crowd(container)
     clock.forward(3600)
     post = publish(container, author)
@@ -98,7 +98,7 @@ def test_a_long_fan_out_makes_room_for_others_and_goes_on_where_it_was(container
 
 
 @pytest.mark.parametrize("container", [{"pull_threshold": 2 * FANS}], indirect=True)
-def test_above_the_threshold_an_author_is_pulled_and_returns_below_half_of_it(
+def test_an_author_is_pulled_above_the_threshold_and_pushed_below_half_of_it(
     container: Container, clock: Watch
 ) -> None:
     author, fans = crowd(container)
@@ -123,7 +123,7 @@ def test_above_the_threshold_an_author_is_pulled_and_returns_below_half_of_it(
 
 
 @pytest.mark.parametrize("container", [{"pull_threshold": 7 * FANS}], indirect=True)
-def test_a_day_of_silence_does_not_make_a_celebrity_pushed(container: Container, clock: Watch) -> None:
+def test_a_day_without_posts_does_not_switch_a_celebrity_to_push(container: Container, clock: Watch) -> None:
     author, _ = crowd(container)
     for _ in range(7):
         for _ in range(5):
@@ -141,7 +141,7 @@ def test_a_day_of_silence_does_not_make_a_celebrity_pushed(container: Container,
 
 
 @pytest.mark.parametrize("container", [{"deliveries_per_second": 2}], indirect=True)
-def test_what_the_budget_sheds_is_pulled_and_nothing_is_lost(container: Container) -> None:
+def test_posts_above_the_push_budget_are_pulled_and_none_is_lost(container: Container) -> None:
     author, fans = crowd(container)
     posts = [publish(container, author) for _ in range(3)][::-1]
     relay_of(container).drain()
@@ -150,7 +150,7 @@ def test_what_the_budget_sheds_is_pulled_and_nothing_is_lost(container: Containe
     assert all(served(container, fan) == posts for fan in fans)
 
 
-def test_a_sleeping_reader_gets_nothing_and_is_filled_on_return(container: Container, clock: Watch) -> None:
+def test_a_dormant_reader_is_not_pushed_to_and_is_filled_on_return(container: Container, clock: Watch) -> None:
     author, fans = crowd(container)
     old = publish(container, author)
     relay_of(container).drain()
@@ -193,7 +193,7 @@ def test_a_back_fill_while_the_deletion_commits_leaves_no_entry(container: Conta
     assert container.stores.feeds.author_page(author, limit=9) == []
 
 
-def test_what_is_pushed_after_a_follow_ended_is_gone_with_the_next_follow(container: Container, clock: Watch) -> None:
+def test_entries_pushed_after_an_unfollow_are_gone_after_the_next_follow(container: Container, clock: Watch) -> None:
     author, fans = crowd(container)
     kept, post = publish(container, author), publish(container, author)
     relay_of(container).drain()
@@ -207,7 +207,7 @@ def test_what_is_pushed_after_a_follow_ended_is_gone_with_the_next_follow(contai
     assert stored(container, fans[0]) == [kept]
 
 
-def test_what_is_deleted_while_a_feed_is_rebuilt_leaves_no_entry(container: Container, clock: Watch) -> None:
+def test_a_post_deleted_during_a_rebuild_leaves_no_entry(container: Container, clock: Watch) -> None:
     author, fans = crowd(container)
     kept, post = publish(container, author), publish(container, author)
     relay_of(container).drain()
@@ -232,9 +232,7 @@ def test_what_is_deleted_while_a_feed_is_rebuilt_leaves_no_entry(container: Cont
     assert stored(container, fan) == [kept]
 
 
-def test_a_feed_that_is_asked_for_again_before_it_is_filled_has_what_the_second_request_has_trimmed(
-    container: Container, clock: Watch
-) -> None:
+def test_a_late_fill_of_a_feed_requested_twice_restores_trimmed_posts(container: Container, clock: Watch) -> None:
     """The relay is late: it handles the first request after the second one's trim, and completes both."""
     author, fans = crowd(container)
     post = publish(container, author)
@@ -263,7 +261,7 @@ def test_a_deletion_above_the_tombstone_budget_leaves_no_entry(
 
 @pytest.mark.long
 @pytest.mark.parametrize("container", [{"backfill_posts": 5000}], indirect=True)
-def test_a_worn_feed_is_filled_anew(container: Container, clock: Watch) -> None:
+def test_a_feed_with_too_many_tombstones_is_refilled(container: Container, clock: Watch) -> None:
     """After more deletions than the tombstone budget, pages stay right, and later ones are cheap again."""
     author, fans = crowd(container)
     keeper = people(container, 1)[0]

@@ -67,7 +67,7 @@ def kept(client: Client, path: str) -> str:
     raise AssertionError(answer.headers)
 
 
-def test_a_kept_page_is_answered_fast_counted_and_viewed(servers: tuple[Live, Live]) -> None:
+def test_a_cached_page_uses_the_fast_path_and_counts_as_viewed(servers: tuple[Live, Live]) -> None:
     fast, _ = servers
     post = fast.person("bob").publish("A post")
     client = fast.client()

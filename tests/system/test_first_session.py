@@ -51,7 +51,7 @@ def bodies(screen: str) -> list[Any]:
     return [json.loads(line) for line in screen.splitlines() if line.startswith("{")]
 
 
-def test_every_answer_is_good_and_on_a_line_of_its_own(screen: str, bodies: list[Any]) -> None:
+def test_every_answer_is_a_success_on_its_own_line(screen: str, bodies: list[Any]) -> None:
     assert [body for body in bodies if "code" in body] == []
     assert screen.endswith("\n")
     assert not re.search(r"\}\{|\}[^\n,\]}]*\n?HTTP/", screen)
@@ -73,7 +73,7 @@ def test_a_profile_is_changed_with_its_tag(bodies: list[Any]) -> None:
     assert "Mathematics." in [body["account"]["bio"] for body in bodies if "account" in body]
 
 
-def test_what_is_sent_twice_happens_once(bodies: list[Any]) -> None:
+def test_a_repeated_request_takes_effect_once(bodies: list[Any]) -> None:
     deposits = [body for body in bodies if body.get("kind") == "deposit"]
     orders = [body for body in bodies if "lines" in body]
     for sent in (deposits, orders):

@@ -118,7 +118,7 @@ def test_the_committed_openapi_document_is_the_served_one(system: System) -> Non
     assert json.loads(OPENAPI.read_text()) == served, "run: make openapi"
 
 
-def test_nobody_ignores_what_the_ledger_says_of_a_command() -> None:
+def test_no_caller_ignores_the_result_of_a_ledger_command() -> None:
     """The result says whether the command was the first with its id, and so whether the caller may continue."""
     commands = {name for name in vars(LedgerWrites) if not name.startswith("_")} - {"lock", "open_holds", "wallet"}
     assert commands == {"transfer", "hold", "post", "void", "expire"}

@@ -86,7 +86,7 @@ def page(container: Container, reader: UUID, before: UUID | None = None, limit: 
     return list(container.pages.cards.home(reader, Window(limit, before)).ids)
 
 
-def test_a_first_page_reads_no_more_than_it_may_show_and_reading_on_the_rest(
+def test_a_first_page_reads_only_what_it_shows_and_the_next_one_the_rest(
     container: Container, reader: UUID, asked: Asked
 ) -> None:
     first = page(container, reader)
@@ -100,21 +100,23 @@ def test_a_first_page_reads_no_more_than_it_may_show_and_reading_on_the_rest(
     assert asked.entries() == []
 
 
-def test_a_longer_page_than_was_read_is_read_again(container: Container, reader: UUID, asked: Asked) -> None:
+def test_a_page_longer_than_the_cached_entries_reads_again(container: Container, reader: UUID, asked: Asked) -> None:
     shorter = page(container, reader)
     longer = page(container, reader, limit=FEWEST + 1)
     assert longer[:PAGE] == shorter
     assert asked.entries() == [FEWEST, FEWEST + 2]
 
 
-def test_who_is_followed_and_what_is_liked_is_asked_at_once(container: Container, reader: UUID, asked: Asked) -> None:
+def test_follows_and_likes_are_one_read(container: Container, reader: UUID, asked: Asked) -> None:
     page(container, reader)
     assert asked.reads() == ["beside_follows"]
     page(container, reader)
     assert asked.reads() == ["liked"]
 
 
-def test_what_is_gone_from_a_short_one_is_made_up_for_once(container: Container, reader: UUID, asked: Asked) -> None:
+def test_posts_deleted_from_a_short_top_are_replaced_by_one_read(
+    container: Container, reader: UUID, asked: Asked
+) -> None:
     first = page(container, reader)
     shown = {ref.post_id: ref.author_id for ref in container.stores.feeds.home_page(reader, limit=POSTS)}
     for post in first:

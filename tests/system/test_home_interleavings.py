@@ -143,7 +143,7 @@ def outcomes(container: Container, scheduler: Scheduler, *acts: str, posts: int 
 
 
 @pytest.mark.parametrize("acts", [("reads", "publishes"), ("reads", "unfollows")], ids="-".join)
-def test_no_order_hides_a_post_or_shows_one_of_who_was_left(
+def test_no_interleaving_hides_a_post_or_shows_one_of_an_unfollowed_author(
     container: Container, scheduler: Scheduler, acts: tuple[str, str]
 ) -> None:
     orders = list(outcomes(container, scheduler, *acts))
@@ -155,13 +155,17 @@ def test_no_order_hides_a_post_or_shows_one_of_who_was_left(
 @pytest.mark.parametrize(
     "acts", [pytest.param(("reads_on", "publishes"), marks=pytest.mark.proof), ("reads_on", "unfollows")], ids="-".join
 )
-def test_no_order_does_so_while_a_top_grows(container: Container, scheduler: Scheduler, acts: tuple[str, str]) -> None:
+def test_no_interleaving_does_so_while_a_top_grows(
+    container: Container, scheduler: Scheduler, acts: tuple[str, str]
+) -> None:
     orders = list(outcomes(container, scheduler, *acts, posts=6))
     assert len(orders) > 5
     assert [what for wrong in orders for what in wrong] == []
 
 
-def test_without_additions_some_do(container: Container, scheduler: Scheduler, tmp_path: Path) -> None:
+def test_without_additions_some_interleavings_are_wrong(
+    container: Container, scheduler: Scheduler, tmp_path: Path
+) -> None:
     deaf = Deaf(f"sqlite:///{tmp_path}/quartet.db")
     lossy: Callable[[], Iterator[list[str]]] = lambda: outcomes(  # noqa: E731 - a name for it
         with_stores(container, cache=deaf), scheduler, "reads", "publishes"

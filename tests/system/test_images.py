@@ -122,7 +122,7 @@ def test_every_service_is_up(compose: Compose) -> None:
     assert (compose.state("migrate")["Status"], compose.state("migrate")["ExitCode"]) == ("exited", 0)
 
 
-def test_what_is_published_is_read_and_delivered(compose: Compose, story: Story) -> None:
+def test_a_published_post_is_read_and_delivered(compose: Compose, story: Story) -> None:
     assert story.shows("First")
     assert wait_until(partial(delivered, compose), 60)
     assert story.shows("First")
@@ -141,7 +141,7 @@ def test_the_console_has_the_figures_of_the_relay(compose: Compose, story: Story
 
 
 @pytest.mark.parametrize("service", ["app", "relay"])
-def test_it_is_nobody_and_writes_nowhere(compose: Compose, service: str) -> None:
+def test_a_service_is_unprivileged_and_its_files_are_read_only(compose: Compose, service: str) -> None:
     def inside(script: str) -> subprocess.CompletedProcess[str]:
         return compose.run("exec", "-T", service, "sh", "-c", script, check=False)
 
@@ -159,7 +159,7 @@ def test_the_stores_are_reached_by_the_application_alone(compose: Compose) -> No
         assert compose.run("port", service, "1", check=False).stdout.strip() in ("", ":0")
 
 
-def test_a_server_that_is_asked_to_ends_at_once_and_well(compose: Compose, story: Story) -> None:
+def test_a_stopped_service_exits_in_time_with_status_0(compose: Compose, story: Story) -> None:
     for service in ("app", "relay"):
         compose.run("stop", "--timeout", "30", service)
         assert compose.state(service)["ExitCode"] == 0, service
@@ -168,7 +168,7 @@ def test_a_server_that_is_asked_to_ends_at_once_and_well(compose: Compose, story
     assert story.shows("First")
 
 
-def test_what_is_killed_comes_back_with_all_that_was_acknowledged(compose: Compose, story: Story) -> None:
+def test_killed_services_restart_with_all_acknowledged_posts(compose: Compose, story: Story) -> None:
     story.publish("Second")
     # From outside, since Docker does not restart containers ended by `docker kill`.
     for service in (*STORES, "app", "relay"):
@@ -181,7 +181,7 @@ def test_what_is_killed_comes_back_with_all_that_was_acknowledged(compose: Compo
     assert story.shows("Third", "Second", "First")
 
 
-def test_all_of_it_starts_anew_on_what_is_kept(compose: Compose, story: Story) -> None:
+def test_all_services_start_again_on_the_stored_data(compose: Compose, story: Story) -> None:
     compose.run("down", "--timeout", "30")
     compose.run("up", "--detach")
     assert wait_until(compose.is_ready, PATIENCE)

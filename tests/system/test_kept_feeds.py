@@ -108,7 +108,7 @@ def test_a_drop_that_fails_is_settled_before_the_answer(reader: Reader, write: s
     assert reader.feed() == ([] if write == "unfollow" else [("Second", False), ("First", False)])
 
 
-def test_an_emptied_cache_costs_reads(reader: Reader, here: System) -> None:
+def test_an_emptied_cache_costs_only_reads(reader: Reader, here: System) -> None:
     reader.warm()
     here.container.stores.cache.void()
     assert reader.feed() == [("First", False)]

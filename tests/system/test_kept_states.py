@@ -182,7 +182,7 @@ def passing(now: list[float]) -> Pause:
     ],
     indirect=["theirs"],
 )
-def test_no_order_hides_a_post_or_shows_one_of_who_was_left(
+def test_no_interleaving_hides_a_post_or_shows_one_of_an_unfollowed_author(
     container: Container, scheduler: Scheduler, theirs: EmbeddedCache, now: list[float], act: str
 ) -> None:
     orders = list(outcomes(lambda: Town(container, scheduler, theirs, passing(now)), scheduler, "reads", act))
@@ -191,6 +191,8 @@ def test_no_order_hides_a_post_or_shows_one_of_who_was_left(
 
 
 @pytest.mark.parametrize("theirs", [Deaf, Away], indirect=True)
-def test_without_drops_or_waiting_some_do(container: Container, scheduler: Scheduler, theirs: EmbeddedCache) -> None:
+def test_without_drops_or_waiting_some_interleavings_are_wrong(
+    container: Container, scheduler: Scheduler, theirs: EmbeddedCache
+) -> None:
     town = partial(Town, container, scheduler, theirs, lambda _seconds: None)
     assert any(any(outcomes(town, scheduler, "reads", act)) for act in ("publishes", "unfollows"))

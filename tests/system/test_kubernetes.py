@@ -49,7 +49,7 @@ def probes() -> Iterator[Object]:
             yield from (probe["httpGet"] for name, probe in container.items() if name.endswith("Probe"))
 
 
-def test_the_settings_are_ours_and_good() -> None:
+def test_the_settings_exist_and_contain_no_secrets() -> None:
     names = {f"QUARTET_{field.name.upper()}" for field in fields(Settings)}
     assert set(settings()) <= names
     assert settings()["QUARTET_ENV"] == "production"
@@ -57,7 +57,7 @@ def test_the_settings_are_ours_and_good() -> None:
 
 
 @pytest.mark.parametrize("name", list(pods()))
-def test_a_pod_may_do_nothing_that_it_need_not(name: str) -> None:
+def test_a_pod_has_only_the_privileges_that_it_needs(name: str) -> None:
     pod = pods()[name]["spec"]
     assert pod["automountServiceAccountToken"] is pod["enableServiceLinks"] is False
     assert (pod["securityContext"]["runAsNonRoot"], pod["securityContext"]["runAsUser"]) == (True, 10001)
@@ -85,7 +85,7 @@ def test_a_server_has_the_time_to_drain() -> None:
     assert deployment["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
 
 
-def test_probes_wait_for_the_boot_and_ask_what_is_there() -> None:
+def test_probes_wait_for_the_boot_and_use_existing_paths() -> None:
     paths = json.loads((ROOT / "docs" / "openapi.json").read_text())["paths"]
     assert {probe["path"] for probe in probes()} <= {*paths, "/metrics"}
     for name in ("quartet-server", "quartet-relay"):
@@ -107,7 +107,7 @@ def test_selectors_find_their_pods() -> None:
         assert [name for name, found in labels.items() if selector.items() <= found.items()]
 
 
-def test_it_is_scaled_by_what_the_adapter_knows_and_we_export() -> None:
+def test_autoscaling_uses_metrics_that_the_adapter_maps_and_we_export() -> None:
     [rules] = [parsed(FOLDER / "prometheus-adapter.yaml")[0]["rules"]]
     for rule in (*rules["custom"], *rules["external"]):
         names = [name for name, _ in USED.findall(rule["seriesQuery"] + rule["metricsQuery"])]
@@ -151,7 +151,7 @@ def schema_name(one: Object) -> str:
 
 @pytest.mark.proof
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
-def test_what_kustomize_makes_is_what_kubernetes_takes(
+def test_the_output_of_kustomize_matches_the_kubernetes_schemas(
     step: Path, commands: Mapping[str, Path], tmp_path: Path
 ) -> None:
     made = subprocess.run([commands["kustomize"], "build", step], check=True, capture_output=True, text=True).stdout

@@ -205,7 +205,7 @@ def test_sigterm_ends_streams_at_once_and_they_go_on_elsewhere(start: Start, fol
         assert names(reader.events(1)) == ["meanwhile"]
 
 
-def test_places_are_bounded_and_a_client_that_left_frees_its_own(
+def test_streams_are_limited_and_a_client_that_left_frees_its_slot(
     start: Start, follow: Follow, streams: Streams
 ) -> None:
     live = start(WORKERS="1", THREADS="1", STREAMS="3")
@@ -255,7 +255,7 @@ def resident(pid: int) -> int:
     return int(line.split()[1]) * 1024
 
 
-def test_on_redis_a_lost_cache_is_one_resync_and_the_stream_goes_on(
+def test_on_redis_a_lost_cache_is_one_resync_and_the_stream_continues(
     start: Start, follow: Follow, own_engines: Engines
 ) -> None:
     urls = {name.upper(): url for name, url in real_urls(own_engines, "live_stream", ["sessions", "cache"]).items()}

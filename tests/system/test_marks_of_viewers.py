@@ -83,7 +83,7 @@ def test_a_profile_shows_each_answered_follow_and_block(here: System, there: Sys
     assert set(viewer(reader, f"/accounts/{reader.handle}").values()) == {False}
 
 
-def test_what_is_kept_needs_no_relational_store(here: System) -> None:
+def test_cached_viewer_marks_need_no_relational_store(here: System) -> None:
     author, reader = here.person(), here.person()
     for path in (f"/posts/{author.publish('Often')}", f"/accounts/{author.handle}"):
         viewer(reader, path)

@@ -61,7 +61,7 @@ def test_each_scrape_sees_the_answers_of_all_workers(server: Live) -> None:
     assert found == {before + 100}
 
 
-def test_the_inline_relay_is_seen_in_the_servers_metrics(server: Live) -> None:
+def test_the_servers_metrics_include_the_inline_relay(server: Live) -> None:
     ada = server.person()
     ada.publish("A post")
     assert wait_until(lambda: total(scraped(server.port), "outbox_unsent") == 0, PATIENCE)
@@ -136,7 +136,7 @@ def scraped_or_nothing(port: int) -> str:
         return ""
 
 
-def test_an_address_of_their_own_has_the_metrics_and_exemplars_of_all_processes(folder: Path) -> None:
+def test_a_separate_address_serves_metrics_and_exemplars_of_all_processes(folder: Path) -> None:
     port = free_port()
     with receiver() as collector:
         settings = {"METRICS_ADDRESS": f"{HOST}:{port}", "TRACES_URL": f"http://{HOST}:{collector.port}"}

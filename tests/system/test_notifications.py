@@ -123,7 +123,7 @@ def settled(container: Container, seed: int) -> Town:
     return Town(container, random.Random(seed), owner, people, posts, {}, set())  # noqa: S311 - test data
 
 
-def test_pages_are_all_there_is_in_order(town: Town) -> None:
+def test_pages_have_all_items_in_order(town: Town) -> None:
     town.history(town.chance.choice((0, 5, 60, 300)))
     for size in (*SIZES, 100):
         assert shown(town.pages(size)) == town.expected()
@@ -143,7 +143,7 @@ def test_new_activities_neither_repeat_nor_hide_an_item(town: Town) -> None:
         assert shown(town.pages(100)) == town.expected()
 
 
-def test_what_is_taken_back_or_comes_late_moves_no_other_item(town: Town) -> None:
+def test_withdrawn_and_late_activities_move_no_other_item(town: Town) -> None:
     """The withdrawals stay below the store's tombstone budget."""
     town.history(80)
     for size in SIZES:
@@ -162,17 +162,17 @@ def test_what_is_taken_back_or_comes_late_moves_no_other_item(town: Town) -> Non
 
 
 @pytest.mark.proof
-def test_the_same_on_cassandra(engines: Shared, tmp_path: Path) -> None:
+def test_pages_and_unread_items_are_correct_on_cassandra(engines: Shared, tmp_path: Path) -> None:
     urls = embedded(tmp_path) | real_urls(engines, "noticed", ["feeds"])
     with running(Settings(**urls, feeds_timeout=10.0)) as system:
-        test_pages_are_all_there_is_in_order(settled(system.container, 1))
+        test_pages_have_all_items_in_order(settled(system.container, 1))
         test_new_activities_neither_repeat_nor_hide_an_item(settled(system.container, 2))
-        test_what_is_taken_back_or_comes_late_moves_no_other_item(settled(system.container, 3))
-        test_unread_are_the_items_with_something_above_the_marker(settled(system.container, 4))
+        test_withdrawn_and_late_activities_move_no_other_item(settled(system.container, 3))
+        test_items_with_activities_above_the_marker_are_unread(settled(system.container, 4))
 
 
 @pytest.mark.parametrize("most", [9, 50])
-def test_a_walk_that_is_cut_short_goes_on_with_the_next_page(
+def test_a_scan_that_is_cut_short_continues_with_the_next_page(
     town: Town, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
     """Days with more activities than one scan are shown in parts: each item once, with the people of its first part."""
@@ -194,7 +194,7 @@ def test_a_day_of_more_items_than_a_cursor_carries(town: Town, monkeypatch: pyte
         assert all(len(page.onward.shown) <= 8 for page in town.pages(size) if page.onward)
 
 
-def test_unread_are_the_items_with_something_above_the_marker(town: Town) -> None:
+def test_items_with_activities_above_the_marker_are_unread(town: Town) -> None:
     town.history(100)
     order = sorted(town.activities, reverse=True)
     assert town.container.notifications.inbox.unread(town.owner) == min(100, len(town.expected()))
@@ -210,7 +210,7 @@ def test_unread_are_the_items_with_something_above_the_marker(town: Town) -> Non
     assert left == 0
 
 
-def test_a_page_again_does_not_ask_the_feeds(container: Container) -> None:
+def test_a_repeated_page_does_not_ask_the_feed_store(container: Container) -> None:
     """Only after something is noted, withdrawn or read does a page ask the feed store again."""
     ada, bob = crowd.people(container, 2)
     post, inbox = crowd.publish(container, ada), container.notifications.inbox

@@ -36,7 +36,7 @@ def test_workers_that_are_not_up_yet_end_too(tmp_path: Path) -> None:
         live.close()
 
 
-def test_a_server_that_waits_for_a_store_ends_at_once_and_with_it_its_workers(tmp_path: Path) -> None:
+def test_a_server_that_waits_for_a_store_ends_at_once_with_its_workers(tmp_path: Path) -> None:
     live = Live(tmp_path, SESSIONS_URL=f"redis://{HOST}:{free_port()}", BOOT_SECONDS="600")
     try:
         assert wait_until(lambda: "waiting for a store" in live.output, 30), live.output

@@ -62,7 +62,7 @@ def test_a_build_gives_the_same_bytes_elsewhere(tmp_path: Path) -> None:
 
 
 @pytest.mark.proof
-def test_a_release_runs_by_itself_and_lists_what_is_in_it(tmp_path: Path) -> None:
+def test_a_release_runs_alone_and_lists_its_contents(tmp_path: Path) -> None:
     """The release is built from the source distribution alone."""
     shutil.unpack_archive(build(ROOT, "sdist", tmp_path / "sdist"), tmp_path)
     [tree] = tmp_path.glob("quartet-*")
@@ -84,7 +84,7 @@ def test_the_command_tells_its_version() -> None:
     assert (told.exit_code, told.output) == (0, f"quartet {version('quartet')}\n")
 
 
-def test_the_command_says_what_is_installed() -> None:
+def test_the_version_command_lists_what_is_installed() -> None:
     found = CliRunner().invoke(main, ["version", "--json"])
     parts = json.loads(found.output)
     locked = dict(

@@ -58,7 +58,7 @@ def test_a_server_that_is_too_small_is_named_with_the_numbers() -> None:
     assert line.endswith("the server takes 23 (so it is)")
 
 
-def test_servers_are_checked_one_by_one_and_silent_ones_not_at_all() -> None:
+def test_servers_are_checked_separately_and_unknown_limits_not_at_all() -> None:
     some = [FakePool("sessions", 4, 8, server="a"), FakePool("cache", 4, 7, server="b")]
     assert len(shortages([*some, FakePool("documents", 99, None, server="c")], processes=2)) == 1
 
@@ -156,13 +156,13 @@ def test_waiting_for_a_connection_is_measured_and_bounded(engines: Shared, notes
     assert seconds <= waited <= took
 
 
-def test_calls_that_find_a_connection_free_wait_for_nobody(relational: RelationalStore, notes: Notes) -> None:
+def test_calls_with_a_free_connection_do_not_wait(relational: RelationalStore, notes: Notes) -> None:
     for _ in range(20):
         relational.ping()
     assert [note for note in notes.kept if len(note) == 2] == []
 
 
-def test_pools_tell_how_much_is_in_use(relational: RelationalStore) -> None:
+def test_pools_report_their_connections_in_use(relational: RelationalStore) -> None:
     writing = lane(relational, "write")
     with relational.transaction():
         assert writing.in_use() == 1

@@ -84,7 +84,7 @@ def home_of(container: Container, posts: int) -> tuple[UUID, list[UUID]]:
     ],
     ids=["shorter than a page", "longer than a page"],
 )
-def test_a_home_page_asks_each_thing_once(
+def test_a_home_page_makes_no_more_store_calls_than_listed(
     container: Container, calls: Calls, posts: int, expected: dict[str, int]
 ) -> None:
     reader, made = home_of(container, posts)
@@ -108,7 +108,7 @@ def test_a_home_page_shows_stored_bytes_as_they_are(container: Container) -> Non
     assert odd in container.pages.cards.home(reader, Window(20)).items[0].body
 
 
-def test_a_row_that_names_the_wrong_author_shows_nobodys_post(container: Container) -> None:
+def test_a_row_with_a_wrong_author_shows_no_post(container: Container) -> None:
     reader, made = home_of(container, 3)
     (stranger,), now = people(container, 1), datetime.now(UTC)
     strange = publish(container, stranger)
@@ -122,7 +122,7 @@ def test_a_row_that_names_the_wrong_author_shows_nobodys_post(container: Contain
     assert [c.body.count(str(strange).encode()) for c in container.pages.cards.posts([strange])] == [1]
 
 
-def test_a_write_drops_once(container: Container, calls: Calls) -> None:
+def test_a_write_makes_one_drop_call(container: Container, calls: Calls) -> None:
     ada, bob = people(container, 2)
     content, graph = container.content, container.people.graph
     post, price = publish(container, ada), Money(5, "EUR")
@@ -146,7 +146,7 @@ def test_a_write_drops_once(container: Container, calls: Calls) -> None:
     assert {name: calls.of(write)["drop"] for name, write in writes.items()} == dict.fromkeys(writes, 1)
 
 
-def test_a_write_whose_outcome_is_unknown_drops_too(container: Container, calls: Calls) -> None:
+def test_a_write_with_unknown_outcome_makes_a_drop_call_too(container: Container, calls: Calls) -> None:
     ada, bob = people(container, 2)
     post = publish(container, ada)
     calls.failing = "documents.comments.add"
@@ -162,7 +162,7 @@ def test_a_write_whose_outcome_is_unknown_drops_too(container: Container, calls:
     assert b'"comments":1' in after.body
 
 
-def test_the_doctor_sees_the_truth_behind_a_warm_cache(container: Container) -> None:
+def test_the_doctor_reads_the_stores_and_not_the_cache(container: Container) -> None:
     reader, made = home_of(container, 22)
     container.pages.cards.home(reader, Window(100))
     container.pages.cards.posts(made)

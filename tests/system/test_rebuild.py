@@ -43,7 +43,7 @@ def ruin(container: Container, owner: UUID) -> None:
     feeds.audit.restore_home(owner, [PostRef(container.kit.ids(), owner)], container.kit.clock())
 
 
-def test_every_feed_is_filled_anew_without_a_relay(container: Container, crowd: list[UUID]) -> None:
+def test_every_feed_is_refilled_without_a_relay(container: Container, crowd: list[UUID]) -> None:
     for owner in crowd:
         ruin(container, owner)
     made = Rebuild(container, relay_of(container).round, wait=True).everybody()
@@ -54,7 +54,7 @@ def test_every_feed_is_filled_anew_without_a_relay(container: Container, crowd: 
         assert set(defined(container, owner)[:20]) <= set(stored(container, owner))
 
 
-def test_every_page_during_a_rebuild_is_the_defined_one(container: Container, crowd: list[UUID]) -> None:
+def test_every_page_during_a_rebuild_is_correct(container: Container, crowd: list[UUID]) -> None:
     truth = {owner: defined(container, owner) for owner in crowd}
     stop, wrong, pages = threading.Event(), list[UUID](), list[int]()
 
@@ -78,7 +78,7 @@ def test_every_page_during_a_rebuild_is_the_defined_one(container: Container, cr
     assert wrong == []
 
 
-def test_one_account_alone(container: Container, crowd: list[UUID]) -> None:
+def test_a_rebuild_of_one_account_leaves_the_others(container: Container, crowd: list[UUID]) -> None:
     ruin(container, crowd[0])
     ruin(container, crowd[5])
     made = Rebuild(container, relay_of(container).round, wait=True).one(crowd[5])
@@ -104,7 +104,7 @@ def test_dormant_readers_are_left_out(container: Container, crowd: list[UUID]) -
     assert all(container.stores.relational.feed_activity.reader_state(a).state == "dormant" for a in asleep)
 
 
-def test_who_does_not_wait_leaves_it_to_the_relay(container: Container, crowd: list[UUID]) -> None:
+def test_a_rebuild_without_waiting_leaves_the_fills_to_the_relay(container: Container, crowd: list[UUID]) -> None:
     ruin(container, crowd[5])
     made = Rebuild(container, relay_of(container).round, wait=False).everybody()
     assert (made.feeds, made.late) == (12, 0)
@@ -115,7 +115,7 @@ def test_who_does_not_wait_leaves_it_to_the_relay(container: Container, crowd: l
     assert served(container, crowd[5]) == defined(container, crowd[5])
 
 
-def test_what_nobody_fills_is_told(container: Container, crowd: list[UUID]) -> None:
+def test_feeds_that_are_not_filled_in_time_are_reported(container: Container, crowd: list[UUID]) -> None:
     made = Rebuild(container, lambda: 0, wait=True, patience=0.1).one(crowd[5])
     assert (made.feeds, made.late) == (1, 1)
 
@@ -123,7 +123,7 @@ def test_what_nobody_fills_is_told(container: Container, crowd: list[UUID]) -> N
 @pytest.mark.parametrize("command", [["rebuild", "feeds"], ["doctor", "drift"]], ids=" ".join)
 @pytest.mark.parametrize("handle", ["", "nobody_here"])
 @pytest.mark.usefixtures("crowd")
-def test_an_account_that_is_not_there_is_not_everybody(tmp_path: Path, command: list[str], handle: str) -> None:
+def test_an_unknown_account_is_an_error(tmp_path: Path, command: list[str], handle: str) -> None:
     urls = {f"QUARTET_{role.upper()}_URL": embedded(tmp_path)[f"{role}_url"] for role in ROLES}
     ran = CliRunner().invoke(main, [*command, "--account", handle], env=urls)
     assert (ran.exit_code, ran.output) == (1, f"Error: there is no account {handle!r}\n")

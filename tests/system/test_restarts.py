@@ -118,7 +118,7 @@ def answered(world: World, losing: Losing, route: Route, at: int) -> int:
 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if route[0] != "GET"], ids=" ".join)
-def test_a_command_is_answered_though_it_lost(world: World, losing: Losing, route: Route) -> None:
+def test_a_command_is_retried_after_a_lost_transaction(world: World, losing: Losing, route: Route) -> None:
     """The first COMMIT loses, and for each route one other statement; the long form tries all."""
     call = DRIVES[route](world, 1)
     at = len(" ".join(route)) % 8 + 1
@@ -135,7 +135,7 @@ def test_a_command_is_answered_though_it_lost(world: World, losing: Losing, rout
 
 
 @pytest.mark.parametrize("path", ["/posts", "/orders", "/accounts/<handle:handle>"])
-def test_a_query_is_answered_though_each_statement_lost(world: World, losing: Losing, path: str) -> None:
+def test_a_query_is_answered_when_only_its_last_attempt_succeeds(world: World, losing: Losing, path: str) -> None:
     call = DRIVES["GET", path](world, 1)
     with losing.when(lambda _: losing.refused < ATTEMPTS - 1):
         send("GET", call)
@@ -144,13 +144,13 @@ def test_a_query_is_answered_though_each_statement_lost(world: World, losing: Lo
 
 @pytest.mark.proof
 @pytest.mark.parametrize("route", ROUTES, ids=" ".join)
-def test_a_request_is_answered_wherever_it_lost(world: World, losing: Losing, route: Route) -> None:
+def test_a_request_is_answered_whichever_statement_loses(world: World, losing: Losing, route: Route) -> None:
     status = answered(world, losing, route, 0)
     for at in range(1, len(losing.sent) + 1):
         assert answered(world, losing, route, at) == status
 
 
-def test_the_relay_and_the_sweeper_give_nothing_up_that_lost(world: World, losing: Losing) -> None:
+def test_the_relay_and_the_sweeper_complete_work_that_lost(world: World, losing: Losing) -> None:
     random = Random(7)  # noqa: S311  no secret
     store = world.system.container.stores.relational
     world.order(paid=True)

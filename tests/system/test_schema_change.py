@@ -130,7 +130,7 @@ def everything() -> Iterator[ExitStack]:
         yield stack
 
 
-def test_a_column_changes_its_type_under_old_and_new_processes(
+def test_a_column_type_changes_while_old_and_new_processes_serve(
     tmp_path: Path, trees: Sequence[str], urls: dict[str, str], everything: ExitStack
 ) -> None:
     old, expanding, contracting = trees

@@ -75,7 +75,7 @@ def publishing(client: Client, name: str, acknowledged: list[str], stop: threadi
             return
 
 
-def test_start_seeds_once_and_prints_what_one_needs(start: Starter) -> None:
+def test_start_seeds_once_and_prints_the_url_and_a_login(start: Starter) -> None:
     for number in (1, 2):
         live = start("start").answering()
         address = f"http://{HOST}:{live.port}"
@@ -193,7 +193,7 @@ def test_a_chunked_body_has_the_limit_too(server: Live) -> None:
         assert answer.body["request_id"] == answer.headers["x-request-id"]
 
 
-def test_bodies_that_never_come_do_not_stop_the_others(server: Live) -> None:
+def test_requests_without_their_body_do_not_delay_others(server: Live) -> None:
     held = [socket.create_connection((HOST, server.port), timeout=10) for _ in range(40)]
     for connection in held:
         connection.sendall(
@@ -221,7 +221,7 @@ def test_a_log_line_holds_no_secret(server: Live) -> None:
         assert secret not in server.output
 
 
-def test_the_command_line_tells_what_it_can(tmp_path: Path) -> None:
+def test_the_command_line_has_help_and_exit_codes(tmp_path: Path) -> None:
     told = run(tmp_path, "--help")
     assert told.returncode == 0
     assert [c for c in COMMANDS if not re.search(rf"^  {c} ", told.stdout, re.MULTILINE)] == []
@@ -277,7 +277,7 @@ def _accepts(live: Live) -> bool:
     return True
 
 
-def test_no_other_server_may_import_the_application(tmp_path: Path) -> None:
+def test_another_server_process_cannot_import_the_application(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", "import app.wsgi"],
         env=environment(tmp_path, {}),

@@ -47,13 +47,13 @@ def _everything_is_slow(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     slow_statements._noted.clear()
 
 
-def test_those_of_the_embedded_stores(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_slow_statements_of_the_embedded_stores_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with running(Settings(**embedded(tmp_path))) as system:
         assert_logged(system, EMBEDDED, caplog)
 
 
 @pytest.mark.engines
-def test_those_of_the_engines(engines: Shared, caplog: pytest.LogCaptureFixture) -> None:
+def test_slow_statements_of_the_engines_are_logged(engines: Shared, caplog: pytest.LogCaptureFixture) -> None:
     with running(Settings(**real_urls(engines, "slow", keyspace=KEYSPACE), registrations=0)) as system:
         assert_logged(system, ENGINES, caplog)
 
@@ -91,7 +91,7 @@ def shown(text: str, store: str, of_text: str, of_plan: str) -> bool:
     return head.startswith(f"slow statement of {store}: ") and of_text in rest and of_plan in rest
 
 
-def test_what_is_not_slow_is_not_logged_and_what_is_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_only_slow_statements_are_logged_and_each_once(caplog: pytest.LogCaptureFixture) -> None:
     asked: list[int] = []
 
     def explain() -> slow_statements.Explained:
@@ -112,7 +112,7 @@ def test_what_is_not_slow_is_not_logged_and_what_is_is_logged_once(caplog: pytes
     assert slow_statements.of("key", explain) is None
 
 
-def test_an_error_of_the_explanation_says_its_type_alone(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_error_of_explain_is_logged_by_its_type_only(caplog: pytest.LogCaptureFixture) -> None:
     def explain() -> slow_statements.Explained:
         raise ValueError(SECRET)
 
@@ -124,7 +124,7 @@ def test_an_error_of_the_explanation_says_its_type_alone(caplog: pytest.LogCaptu
     assert SECRET not in caplog.text
 
 
-def test_marks_of_every_kind_are_numbered() -> None:
+def test_parameter_marks_of_every_kind_are_numbered() -> None:
     assert numbered("a = %(one)s OR b = ANY (%(two)b) OR c = %(one)s") == "a = $1 OR b = ANY ($2) OR c = $1"
     assert numbered("a = %s AND b = ANY (%b) AND c %% 5 = %t AND d LIKE 'x%%'") == (
         "a = $1 AND b = ANY ($2) AND c % 5 = $3 AND d LIKE 'x%'"
@@ -132,7 +132,9 @@ def test_marks_of_every_kind_are_numbered() -> None:
 
 
 @pytest.mark.engines
-def test_those_of_postgresql_in_other_roles(engines: Shared, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+def test_slow_statements_of_postgresql_in_other_roles_are_logged(
+    engines: Shared, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
     urls: dict[str, Any] = embedded(tmp_path)
     url = new_database(engines.postgres())
     with running(Settings(**urls | {"feeds_url": url, "sessions_url": url, "cache_url": url})) as system:

@@ -39,7 +39,7 @@ def away(*_: object, **__: object) -> Any:
     raise Unavailable("relational")
 
 
-def test_it_sweeps_now_and_then(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_sweeps_at_its_interval(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     sweeps: list[int] = []
     monkeypatch.setattr(Sweeper, "sweep", lambda _: sweeps.append(1))
     sweeper = shop.system.sweeper
@@ -51,7 +51,7 @@ def test_it_sweeps_now_and_then(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> 
     assert len(sweeps) == 2
 
 
-def test_it_sweeps_the_feeds_and_their_absence_stops_nothing_else(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_sweeps_the_feeds_and_continues_without_them(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     feeds = shop.system.container.stores.feeds
     monkeypatch.setattr(feeds, "sweep", lambda: 41)
     assert shop.system.sweeper.sweep() == 41
@@ -106,7 +106,7 @@ def test_an_order_that_fails_leaves_the_others(shop: Shop, monkeypatch: pytest.M
     assert shop.state(bad) == "cancelled"
 
 
-def test_lost_contention_is_a_503_that_says_when_to_come_back(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exhausted_retries_are_a_503_with_retry_after(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     container = shop.system.container
     post = shop.seller.publish()
     for bound in (container.kit.retry,):

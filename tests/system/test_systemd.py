@@ -53,7 +53,7 @@ def test_a_unit_that_is_wrong_is_found(units: list[Path], tmp_path: Path) -> Non
     assert "ProtectSytem" in found.stderr
 
 
-def test_the_services_can_do_little(units: list[Path]) -> None:
+def test_the_exposure_of_the_services_is_low(units: list[Path]) -> None:
     services = [unit.name for unit in units if unit.suffix == ".service"]
     found = analyzed(units, "security", "--offline=true", f"--threshold={EXPOSURE}", *services)
     assert found.returncode == 0, found.stdout
@@ -65,7 +65,7 @@ def test_the_services_can_do_little(units: list[Path]) -> None:
     assert found.returncode != 0
 
 
-def test_the_units_call_commands_that_there_are() -> None:
+def test_the_units_call_existing_commands() -> None:
     text = "".join(unit.read_text() for unit in FOLDER.glob("*.service"))
     called = re.findall(rf"{INSTALLED} (\w+)", text)
     assert set(called) == {"serve", "relay", "migrate", "dump", "doctor"}

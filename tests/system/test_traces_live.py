@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_story_of_a_post_comes_from_several_processes(
+def test_the_trace_of_a_post_has_spans_of_several_processes(
     folder: Path, collector: Receiver, consumer: Consumer
 ) -> None:
     """Workers answer the author and the follower; the main process runs the relay, also for a receiver of webhooks."""
@@ -70,7 +70,7 @@ def test_the_story_of_a_post_comes_from_several_processes(
     assert "delivered" in traced
 
 
-def test_a_collector_that_is_away_holds_up_nobody(folder: Path) -> None:
+def test_an_unreachable_collector_delays_neither_requests_nor_shutdown(folder: Path) -> None:
     live = Live(folder, WORKERS="1", TRACES_URL=f"http://127.0.0.1:{free_port()}").answering()
     try:
         ada = live.person()

@@ -65,7 +65,7 @@ def flushed(views: Views) -> None:
         pass
 
 
-def test_what_was_seen_arrives_once(buffer: ViewCounts, documents: DocumentStore) -> None:
+def test_every_view_arrives_once(buffer: ViewCounts, documents: DocumentStore) -> None:
     views, one, two = made(buffer, documents), uuid4(), uuid4()
     viewed(views, one, 3)
     viewed(views, two)
@@ -79,7 +79,7 @@ def test_what_was_seen_arrives_once(buffer: ViewCounts, documents: DocumentStore
     views.close()
 
 
-def test_a_process_sends_by_itself(buffer: ViewCounts, documents: DocumentStore) -> None:
+def test_a_process_sends_its_views_in_the_background(buffer: ViewCounts, documents: DocumentStore) -> None:
     views, post, sent = made(buffer, documents, AT_ONCE), uuid4(), threading.Event()
     add = buffer.add
 
@@ -104,7 +104,7 @@ def test_a_process_that_ends_sends_what_is_left(buffer: ViewCounts, documents: D
     assert views.of(post) == 5
 
 
-def test_flushing_keeps_to_its_interval(buffer: ViewCounts, documents: DocumentStore) -> None:
+def test_views_are_flushed_at_their_interval(buffer: ViewCounts, documents: DocumentStore) -> None:
     views, now, post = Views(buffer, documents, timedelta(seconds=5), NEVER), utc_now(), uuid4()
     viewed(views, post)
     assert views.flush(now) == 0
@@ -182,7 +182,7 @@ def test_relays_beside_one_another_count_everything_once(buffer: ViewCounts, doc
     assert documents.views.counts(posts) == dict.fromkeys(posts, 20)
 
 
-def test_a_buffer_that_is_away_costs_its_views_and_no_more(
+def test_an_unavailable_buffer_loses_only_its_own_views(
     buffer: ViewCounts, documents: DocumentStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     views, post = made(buffer, documents), uuid4()
@@ -201,7 +201,7 @@ def test_a_buffer_that_is_away_costs_its_views_and_no_more(
 
 
 @pytest.mark.engines
-def test_a_redis_without_its_memory_loses_what_was_not_flushed(engines: Shared) -> None:
+def test_a_redis_that_lost_its_data_loses_only_unflushed_views(engines: Shared) -> None:
     """A batch that was taken but not applied is lost as well; no batch is applied twice."""
     found = real_urls(engines, "views", ["documents", "cache"])
     buffer = open_views(found["cache_url"], timeout=TIMEOUT, pool=2)

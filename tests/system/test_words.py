@@ -52,12 +52,12 @@ def former_words(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("pattern", READ)
-def test_no_private_word_is_left(pattern: str) -> None:
+def test_no_former_term_is_left(pattern: str) -> None:
     paths = [path for path in ROOT.glob(pattern) if str(path.relative_to(ROOT)) not in ALLOWED]
     assert [f"{path}:{found}" for path in paths for found in former_words(path.read_text())] == []
 
 
-def test_what_is_allowed_is_needed() -> None:
+def test_every_exception_is_needed() -> None:
     assert [path for path in ALLOWED if not former_words((ROOT / path).read_text())] == []
 
 

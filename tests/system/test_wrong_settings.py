@@ -35,7 +35,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Re
 
 
 @pytest.mark.live
-def test_a_process_says_it_and_ends(tmp_path: Path) -> None:
+def test_a_process_with_a_wrong_setting_prints_it_and_ends(tmp_path: Path) -> None:
     ended = run(tmp_path, "serve", WORKERS="many")
     assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
     assert "QUARTET_WORKERS" in ended.stderr
@@ -71,7 +71,7 @@ def test_a_wrong_setting_is_one_line_that_names_it(command: Callable[..., Result
         ("CACHE_URL", "sqlite:///:memory:"),
     ],
 )
-def test_a_wrong_url_is_one_line_that_names_its_variable_and_tells_none_of_it(
+def test_a_wrong_url_is_one_line_with_its_variable_but_not_its_value(
     command: Callable[..., Result], name: str, value: str
 ) -> None:
     ended = command("migrate", **{name: value})

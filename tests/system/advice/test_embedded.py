@@ -40,7 +40,7 @@ def file(system: System) -> Path:
     return path_of(system.container.settings.relational_url)
 
 
-def test_a_system_that_is_well_gets_none(system: System) -> None:
+def test_a_healthy_system_gets_no_advice(system: System) -> None:
     before = scraped(system)
     live_in(system)
     found = looked(system.container, scraped(system).since(before))
@@ -60,7 +60,7 @@ def test_an_index_that_was_dropped_is_found_and_the_command_makes_it(system: Sys
     assert advised(system.container) == []
 
 
-def test_writes_that_wait_for_the_file_say_that_postgresql_is_next(system: System) -> None:
+def test_writes_that_wait_for_the_file_lead_to_the_advice_of_postgresql(system: System) -> None:
     before = scraped(system)
     ready = threading.Barrier(WAITING + 1)
 
@@ -95,7 +95,7 @@ def test_writes_that_wait_for_the_file_say_that_postgresql_is_next(system: Syste
     assert found.page.startswith("growing.md#")
 
 
-def test_events_that_wait_and_those_dead_lettered(system: System) -> None:
+def test_waiting_and_dead_lettered_events_are_found(system: System) -> None:
     long_ago = datetime.now(UTC) - timedelta(minutes=5)
     with system.container.stores.relational.transaction() as tx:
         tx.emit(Event(uuid4(), "AccountFollowed", "account:1", long_ago, b"{}"))
@@ -144,13 +144,13 @@ def test_the_command_says_the_same_in_words_and_as_json(system: System) -> None:
     assert {one["engine"] for one in record["looked_at"]} == {"SQLite", "Quartet"}
 
 
-def test_what_is_no_metrics_is_a_line_and_no_error(system: System) -> None:
+def test_a_url_without_metrics_is_a_note_and_no_error(system: System) -> None:
     answer = quartet(system, "--metrics", "http://127.0.0.1:1/metrics", "--metrics", "file:///etc/hostname")
     assert answer.exit_code == 0
     assert answer.output.count("not looked at: no metrics") == 2
 
 
-def test_counts_of_several_processes_are_added_and_levels_of_one_are_not() -> None:
+def test_counters_of_several_processes_are_added_and_gauges_are_not() -> None:
     both = Series()
     for number in (1, 2):
         both.add(

@@ -58,7 +58,7 @@ def mongo(engines: Shared, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 OF_A_DATABASE = {"missing index", "index", "operation"}
 
 
-def test_sick_collections_are_found(mongo: System) -> None:
+def test_faulty_collections_are_found(mongo: System) -> None:
     url = mongo.container.settings.documents_url
     ada = mongo.person()
     ada.publish()

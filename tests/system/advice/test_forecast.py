@@ -25,7 +25,7 @@ def samples(value: Callable[[float], float], days: int = 30, most: int | None = 
     return [LevelSample("bytes", first + n * HOUR, round(value(n / 24)), most) for n in range(hours)]
 
 
-def test_a_line_meets_its_limit_on_its_day() -> None:
+def test_linear_growth_reaches_its_limit_on_the_right_day() -> None:
     found = forecast(samples(lambda day: 100 + 20 * day))
     assert found is not None
     # 700 now, growing by 20 a day, 300 left.
@@ -36,14 +36,14 @@ def test_a_line_meets_its_limit_on_its_day() -> None:
     assert found.points == 31
 
 
-def test_a_day_counts_by_its_highest_hour() -> None:
+def test_each_day_counts_with_its_highest_hour() -> None:
     found = forecast(samples(lambda day: 100 + 20 * int(day) + (50 if 0.4 < day % 1 < 0.6 else 0)))
     assert found is not None
     assert round(found.growth_a_day) == 20
     assert 11 < found.days < 14
 
 
-def test_some_hours_are_enough_for_what_grows_fast() -> None:
+def test_twelve_hours_of_samples_suffice_for_fast_growth() -> None:
     first = NOW - 12 * HOUR
     found = forecast([LevelSample("bytes", first + n * HOUR, 100 + 10 * n, 300) for n in range(13)])
     assert found is not None
@@ -55,24 +55,24 @@ def test_some_hours_are_enough_for_what_grows_fast() -> None:
     [lambda _: 500.0, lambda day: 900 - day, lambda day: 500 + 40 * (day * 7 % 1), lambda day: 100 + day / 10],
     ids=["flat", "falling", "a cycle", "out of sight"],
 )
-def test_what_does_not_grow_into_its_limit_is_nothing(value: Callable[[float], float]) -> None:
+def test_values_that_do_not_grow_to_their_limit_have_no_forecast(value: Callable[[float], float]) -> None:
     assert forecast(samples(value)) is None
 
 
-def test_too_little_is_nothing_and_so_is_no_limit() -> None:
+def test_few_samples_or_no_limit_give_no_forecast() -> None:
     assert forecast([]) is None
     assert forecast(samples(lambda day: 100 + 20 * day)[:5]) is None
     assert forecast(samples(lambda day: 100 + 20 * day, most=None)) is None
     assert forecast(samples(lambda day: 100 + 20 * day, most=None), 1000.0) is not None
 
 
-def test_what_is_over_its_limit_meets_it_now() -> None:
+def test_a_value_above_its_limit_has_reached_it_now() -> None:
     found = forecast(samples(lambda day: 500 + 20 * day))
     assert found is not None
     assert (found.days, found.earliest) == (0, 0)
 
 
-def test_the_day_lies_in_the_interval_as_often_as_is_said() -> None:
+def test_the_interval_contains_the_day_in_nine_of_ten_cases() -> None:
     """For noisy lines with a known day (seeded), at least nine in ten intervals contain the day."""
     noise, within = random.Random(7), 0  # noqa: S311  seeded on purpose
     for _ in range(200):
@@ -83,7 +83,7 @@ def test_the_day_lies_in_the_interval_as_often_as_is_said() -> None:
     assert within >= 180
 
 
-def test_the_quantile_is_that_of_the_tables() -> None:
+def test_the_student_quantile_matches_the_tables() -> None:
     tables = {6: 1.943, 8: 1.860, 10: 1.812, 20: 1.725, 30: 1.697, 60: 1.671}
     assert all(abs(_student(free) - table) < 0.002 for free, table in tables.items())
 

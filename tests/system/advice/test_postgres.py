@@ -42,7 +42,7 @@ def connect(url: str) -> psycopg.Connection[Any]:
     return psycopg.connect(url, autocommit=True)
 
 
-def test_a_database_that_is_well_gets_none(system: System) -> None:
+def test_a_healthy_database_gets_no_advice(system: System) -> None:
     live_in(system)
     assert named(advised(system.container, by=of_the_database())) == set()
     seen, _ = looked(system.container)
@@ -58,7 +58,7 @@ def test_a_database_that_is_well_gets_none(system: System) -> None:
             assert {bound.figure for bound in rule.bounds} <= known, rule.name
 
 
-def test_what_a_user_may_not_see_is_a_line(system: System) -> None:
+def test_missing_privileges_are_reported_in_a_note(system: System) -> None:
     url = system.container.settings.relational_url
     with connect(url) as connection:
         connection.execute("DROP ROLE IF EXISTS plain_doctor")
@@ -72,7 +72,7 @@ def test_what_a_user_may_not_see_is_a_line(system: System) -> None:
         connection.execute("DROP ROLE plain_doctor")
 
 
-def test_sick_tables_and_indexes_are_found_and_the_commands_mend_them(system: System) -> None:
+def test_faulty_tables_and_indexes_are_found_and_the_commands_repair_them(system: System) -> None:
     url = system.container.settings.relational_url
     with connect(url) as connection:
         connection.execute("CREATE TABLE imported AS SELECT n, md5(n::text) AS t FROM generate_series(1, 12000) AS n")
@@ -116,7 +116,7 @@ def test_sick_tables_and_indexes_are_found_and_the_commands_mend_them(system: Sy
     }
 
 
-def test_a_table_that_was_read_whole_until_an_index_was_made_is_not_shown_after_a_day(system: System) -> None:
+def test_a_table_scanned_until_it_got_an_index_is_not_shown_after_a_day(system: System) -> None:
     settings = system.container.settings
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
     by = [rule for rule in rules() if rule.name == "table-read-whole"]
@@ -142,7 +142,7 @@ def test_a_table_that_was_read_whole_until_an_index_was_made_is_not_shown_after_
         connection.execute("DROP TABLE healed")
 
 
-def test_a_prepared_transaction_that_holds_dead_rows_back_and_the_file_that_they_leave(system: System) -> None:
+def test_a_prepared_transaction_holds_back_dead_rows_and_leaves_a_large_file(system: System) -> None:
     # Rules without waiting times, and for smaller files.
     sooner = {
         "transaction-prepared": ["seconds >= 0"],
@@ -182,7 +182,7 @@ def test_a_prepared_transaction_that_holds_dead_rows_back_and_the_file_that_they
 
 
 @pytest.mark.proof
-def test_a_server_without_autovacuum_and_with_few_connections_left(own_engines: Engines, tmp_path: Path) -> None:
+def test_missing_autovacuum_and_few_free_connections_are_found(own_engines: Engines, tmp_path: Path) -> None:
     server = own_engines.postgres()
     urls = embedded(tmp_path) | {"relational_url": migrated_database(server)}
     with running(Settings(**urls)) as system, connect(server.url) as connection:
@@ -213,7 +213,7 @@ def test_a_server_without_autovacuum_and_with_few_connections_left(own_engines: 
 
 
 @pytest.mark.proof
-def test_a_standby_and_its_slot_that_hold_rows_back(tmp_path: Path) -> None:
+def test_a_standby_and_a_slot_that_hold_rows_back_are_found(tmp_path: Path) -> None:
     sooner = {
         "slot-holds-rows": ["active == 0", "held_transactions >= 1"],
         "standby-holds-rows": ["held_transactions >= 1"],

@@ -34,7 +34,7 @@ def says(rule: Rule, found: Subject) -> int:
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: f"{rule.engine} {rule.name}")
-def test_a_rule_speaks_from_its_threshold_on(rule: Rule) -> None:
+def test_a_rule_applies_from_its_threshold_on(rule: Rule) -> None:
     bounds = rule.bounds
     assert len(bounds) == len(rule.when), rule.when
     assert says(rule, subject(rule, *bounds)) == 1
@@ -48,7 +48,7 @@ def test_a_rule_speaks_from_its_threshold_on(rule: Rule) -> None:
     assert says(rule, Subject(rule.kind, "it")) == all(one.figure.startswith("serves_") for one in bounds)
 
 
-def test_names_are_of_one_rule_of_an_engine() -> None:
+def test_rule_names_are_unique_per_engine() -> None:
     names = sorted((rule.engine, rule.name) for rule in rules())
     assert [one for one, other in pairwise(names) if one == other] == []
 
@@ -63,7 +63,7 @@ def test_the_page_has_the_rules() -> None:
     assert page == module.written(page), "run: make advice"
 
 
-def test_each_rung_of_the_ladder_names_its_rules_and_their_thresholds() -> None:
+def test_each_section_on_growing_names_its_rules_and_their_thresholds() -> None:
     sections = dict(re.findall(r"^## (.+?)\n(.+?)(?=^## |\Z)", LADDER.read_text(), re.MULTILINE | re.DOTALL))
     by_anchor = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-"): text for title, text in sections.items()}
     rungs = [rule for rule in rules() if rule.page.startswith("growing.md")]
@@ -74,7 +74,7 @@ def test_each_rung_of_the_ladder_names_its_rules_and_their_thresholds() -> None:
         assert [bound for bound in rule.when if f"`{bound}`" not in text] == [], rule.name
 
 
-def test_the_command_line_leaves_it_to_the_server_how_series_are_shared() -> None:
+def test_the_command_line_does_not_import_prometheus_client() -> None:
     """Importing prometheus-client fixes it, so it must not happen before a server has set the folder of its series."""
     code = "import app.cli, sys; sys.exit('prometheus_client' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -84,13 +84,13 @@ def test_a_fault_fires_the_alert_of_its_store(watched: Watched, role: str, troub
 
 @pytest.mark.proof
 @faults([cell for cell in ALL if cell not in FEW])
-def test_so_does_every_other_fault(watched: Watched, role: str, trouble: Trouble) -> None:
+def test_every_other_fault_fires_the_alert_of_its_store(watched: Watched, role: str, trouble: Trouble) -> None:
     fires(watched, role, trouble)
 
 
 @pytest.mark.proof
 @pytest.mark.parametrize("role", FOLLOWING)
-def test_what_follows_from_it_fires_too(watched: Watched, role: str) -> None:
+def test_alerts_that_follow_from_a_fault_fire_too(watched: Watched, role: str) -> None:
     wanted, fired = FOLLOWING[role], set[tuple[str, str]]()
 
     def all_have() -> bool:

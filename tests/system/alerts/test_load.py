@@ -208,7 +208,7 @@ def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Live, Pr
             yield live, found
 
 
-def test_more_load_than_a_server_takes_fires_its_alert(crowded: tuple[Live, Prometheus]) -> None:
+def test_overload_of_a_server_fires_its_alert(crowded: tuple[Live, Prometheus]) -> None:
     live, found = crowded
 
     def registering(client: Client, number: int) -> Callable[[threading.Event], object]:
@@ -234,7 +234,7 @@ def registered(live: Live) -> Client:
     return found[0]
 
 
-def test_streams_in_all_places_fire_their_alert(crowded: tuple[Live, Prometheus]) -> None:
+def test_streams_at_their_limit_fire_their_alert(crowded: tuple[Live, Prometheus]) -> None:
     live, found = crowded
     people = [registered(live) for _ in range(PLACES)]
     assert ("QuartetStreamsFull", "") not in found.firing()

@@ -142,7 +142,7 @@ def test_every_alert_has_a_fault() -> None:
     assert {fault.alert for fault in FAULTS} == set(re.findall(r"alert: (\w+)", RULES.read_text()))
 
 
-def test_the_files_are_prometheus_own_kind() -> None:
+def test_promtool_accepts_the_files() -> None:
     for kind, file in (("rules", RULES), ("config", FOLDER / "prometheus.yml")):
         done = subprocess.run([command("promtool"), "check", kind, file], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr

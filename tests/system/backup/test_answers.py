@@ -58,7 +58,7 @@ def _compared(path: str, answer: TestResponse) -> tuple[Any, ...]:
     return answer.headers.get("ETag"), answer.data
 
 
-def test_whatever_is_asked_for_is_answered_as_before(elsewhere: dict[str, Any], tmp_path: Path) -> None:
+def test_every_get_is_answered_as_before_the_dump(elsewhere: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "before").mkdir()
     urls, clock, path = embedded(tmp_path / "before"), Shifted(), tmp_path / "quartet.dump"
     with running(Settings(**urls, views_seconds=0.0), clock) as system:

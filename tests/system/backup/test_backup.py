@@ -43,14 +43,14 @@ def test_every_table_is_copied_or_left_out_for_a_reason() -> None:
     assert {one.name for one in COPIED} | LEFT_OUT.keys() == metadata.tables.keys()
 
 
-def test_the_file_is_its_owners_and_nothing_else_is_left(backup: Backup) -> None:
+def test_only_the_owner_reads_the_file_and_no_partial_file_is_left(backup: Backup) -> None:
     assert stat.S_IMODE(backup.path.stat().st_mode) == 0o600
     assert [one for one in backup.path.parent.iterdir() if one.suffix == ".part"] == []
     again = quartet(embedded(backup.path.parent), "dump", str(backup.path))
     assert (again.exit_code, again.output) == (1, f"Error: {backup.path}: it exists already\n")
 
 
-def test_what_was_there_comes_back_and_is_dumped_the_same(
+def test_a_restore_brings_everything_back_and_dumps_the_same(
     backup: Backup, elsewhere: dict[str, Any], tmp_path: Path
 ) -> None:
     done = quartet(elsewhere, "restore", str(backup.path))

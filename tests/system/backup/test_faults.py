@@ -85,7 +85,7 @@ FAULTS: dict[str, tuple[Fault, str]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_such_a_file_is_refused(
+def test_a_damaged_file_is_refused_with_one_line(
     backup: Backup, empty: tuple[dict[str, Any], Container], tmp_path: Path, fault: str
 ) -> None:
     (urls, container), (change, said) = empty, FAULTS[fault]

@@ -119,7 +119,7 @@ def operator(browser: Browser, world: World) -> Iterator[Browser]:
     assert [name for name in loaded if not name.startswith(world.address)] == []
 
 
-def test_a_wrong_token_is_said_aloud(browser: Browser) -> None:
+def test_a_wrong_token_is_announced(browser: Browser) -> None:
     browser.driver.delete_all_cookies()
     browser.open("/console")
     browser.tab_to("Token")
@@ -178,7 +178,7 @@ def test_updates_leave_the_focus_where_it_is_and_can_be_paused(operator: Browser
     assert operator.text("#announcer") == "Updates go on"
 
 
-def test_a_store_that_goes_away_is_said_aloud_and_the_other_panels_go_on(operator: Browser, world: World) -> None:
+def test_an_unavailable_store_is_announced_and_other_panels_continue(operator: Browser, world: World) -> None:
     assert "ok" in operator.text("#scroll-stores")
     world.documents.away = True
     assert operator.once(lambda: operator.run("return document.getElementById('announcer').innerText")) == (
@@ -193,7 +193,7 @@ def test_a_store_that_goes_away_is_said_aloud_and_the_other_panels_go_on(operato
     )
 
 
-def test_a_server_that_is_busy_leaves_what_is_shown(operator: Browser, world: World) -> None:
+def test_a_busy_server_leaves_the_shown_data_marked_as_old(operator: Browser, world: World) -> None:
     operator.open("/console/stores")
     app: Any = world.app
     usual, refusal = app.wsgi_app, Refusal(app)
@@ -208,7 +208,7 @@ def test_a_server_that_is_busy_leaves_what_is_shown(operator: Browser, world: Wo
     assert all("503" in complaint for complaint in operator.complaints())
 
 
-def test_signing_out_ends_it(operator: Browser) -> None:
+def test_signing_out_ends_the_session(operator: Browser) -> None:
     operator.tab_to("Sign out")
     operator.press(ENTER)
     operator.once(lambda: operator.run("return location.pathname") == "/console/sign-in")
@@ -228,7 +228,7 @@ def every_page(world: World) -> list[str]:
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_every_page_is_for_everybody(operator: Browser, world: World, axe: str, size: str, *, dark: bool) -> None:
+def test_every_page_is_accessible(operator: Browser, world: World, axe: str, size: str, *, dark: bool) -> None:
     operator.look(SIZES[size], 900, dark=dark)
     for path in every_page(world):
         operator.open(f"/console{path}")
@@ -252,7 +252,7 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
     return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
 
 
-def test_the_pictures_of_the_documentation(operator: Browser, world: World, tmp_path: Path) -> None:
+def test_the_pictures_of_the_documentation_are_taken(operator: Browser, world: World, tmp_path: Path) -> None:
     """Saved in the folder `QUARTET_SCREENSHOTS`, after enough readings for the charts."""
     folder = Path(PICTURES) if PICTURES else tmp_path
     for _ in range(12 if PICTURES else 1):

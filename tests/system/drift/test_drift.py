@@ -221,7 +221,7 @@ def test_without_repair_nothing_is_changed(world: World, timelines: Timelines) -
 
 
 @pytest.mark.proof(on="engines")
-def test_a_timeline_that_is_lost_is_restored_in_stretches(
+def test_a_lost_timeline_is_restored_in_batches(
     world: World, timelines: Timelines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.doctor.timeline_kind.MOST", 20)
@@ -237,7 +237,7 @@ def test_a_timeline_that_is_lost_is_restored_in_stretches(
 
 
 @pytest.mark.proof(on="engines")
-def test_entries_by_whom_one_does_not_follow_are_no_drift(world: World, timelines: Timelines) -> None:
+def test_entries_of_authors_who_are_not_followed_are_no_drift(world: World, timelines: Timelines) -> None:
     container, owner = world.container, world.settled[0]
     followed = {owner, *container.stores.relational.graph.followees(owner)}
     stranger = next(p for p in world.posts if p.author_id not in followed)
@@ -249,7 +249,7 @@ def test_entries_by_whom_one_does_not_follow_are_no_drift(world: World, timeline
 
 
 @pytest.mark.proof(on="engines")
-def test_readers_who_are_not_awake_have_no_drift(world: World, timelines: Timelines) -> None:
+def test_readers_whose_feed_is_being_filled_have_no_drift(world: World, timelines: Timelines) -> None:
     container = world.container
     for owner in world.settled[:2]:
         for ref in list(container.stores.feeds.entries(owner))[:3]:
@@ -286,7 +286,7 @@ def test_an_entry_above_the_floor_counts_and_one_below_does_not(world: World, ti
 
 
 @pytest.mark.proof(on="engines")
-def test_the_future_of_an_alteration_does_not_save_it(world: World, timelines: Timelines) -> None:
+def test_an_altered_entry_with_a_future_write_time_is_repaired(world: World, timelines: Timelines) -> None:
     """An entry with a write time of tomorrow is overwritten with an even later one."""
     container, owner = world.container, world.settled[0]
     ref = next(iter(container.stores.feeds.entries(owner)))

@@ -41,7 +41,7 @@ def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Live]:
     live.close()
 
 
-def test_nothing_that_schemathesis_checks_is_broken(served: Live, tmp_path: Path) -> None:
+def test_all_checks_of_schemathesis_pass(served: Live, tmp_path: Path) -> None:
     users = {"one": served.person(), "other": served.person()}
     (tmp_path / "users.json").write_text(json.dumps({"auth": [_login(*user) for user in users.items()]}))
     for name in ("schemathesis.toml", "hooks.py"):

@@ -36,7 +36,9 @@ ALTERED: dict[str, tuple[Executable, Deed]] = {
 
 
 @pytest.mark.parametrize("name", ALTERED)
-def test_an_answer_is_a_500_and_an_alarm(shop: Shop, name: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_inconsistency_is_answered_with_500_and_raises_an_alarm(
+    shop: Shop, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
     statement, deed = ALTERED[name]
     order, before = shop.placed(), alarms(shop)
     alter(shop, statement)
@@ -47,7 +49,7 @@ def test_an_answer_is_a_500_and_an_alarm(shop: Shop, name: str, caplog: pytest.L
     assert shop.audit()
 
 
-def test_a_sweep_raises_it_too(shop: Shop) -> None:
+def test_a_sweep_raises_the_alarm_too(shop: Shop) -> None:
     shop.placed()
     before = alarms(shop)
     alter(shop, update(ledger_accounts).where(_person).values(held=0))
@@ -56,7 +58,7 @@ def test_a_sweep_raises_it_too(shop: Shop) -> None:
     assert shop.buyer.pay("/wallet/transfers", {"to": "seller", "amount": euros(1)})
 
 
-def test_the_tables_have_what_cannot_be_violated(shop: Shop) -> None:
+def test_the_tables_have_every_listed_invariant(shop: Shop) -> None:
     """They are names of constraints, or conditions and unique columns in the form of SQLite's messages."""
     store = shop.system.container.stores.relational
     if isinstance(store, EmbeddedRelational):

@@ -53,11 +53,11 @@ def books(shop: Shop) -> RelationalStore:
     return store
 
 
-def test_every_table_is_altered() -> None:
+def test_the_tables_listed_as_no_books_are_money_tables() -> None:
     assert set(NO_BOOKS) <= set(money())
 
 
-def test_the_times_of_orders_are_those_of_the_service() -> None:
+def test_the_audit_and_the_service_agree_on_the_times_of_orders() -> None:
     assert (audited.GRACE, audited.PATIENCE) == (GRACE, PATIENCE)
 
 
@@ -99,7 +99,7 @@ def test_an_order_that_was_rewritten_with_its_chain_is_found(books: RelationalSt
     assert any("was made when" in one.problem for one in found)
 
 
-def test_traffic_beside_it_causes_no_alarm(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_traffic_causes_no_alarm(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Orders, refunds and transfers in two threads, while the audit runs repeatedly."""
     fill(shop)
     # Accounts with more new entries than this are read separately.

@@ -24,7 +24,7 @@ REWRITTEN: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", REWRITTEN)
-def test_what_no_money_tells_of_is_found_with_all_hashes_anew(shop: Shop, name: str) -> None:
+def test_forged_steps_without_money_are_found_with_all_hashes_recomputed(shop: Shop, name: str) -> None:
     fill(shop)
     without_triggers(shop.system.container.stores.relational)
     anchor = anchors(shop).make()

@@ -84,7 +84,7 @@ def test_a_ledger_that_was_rewritten_as_a_whole_is_found(
 
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_a_hold_that_was_taken_out_with_its_end_is_found(shop: Shop, sent: list[UUID], *, whole: bool) -> None:
+def test_a_hold_that_was_deleted_with_its_end_is_found(shop: Shop, sent: list[UUID], *, whole: bool) -> None:
     anchor, taken = anchors(shop).make(), list[UUID]()
     change(shop, lambda connection: taken.append(forget_hold(connection)))
     assert found(shop, None) == [], "the audit without an anchor finds nothing"
@@ -93,7 +93,7 @@ def test_a_hold_that_was_taken_out_with_its_end_is_found(shop: Shop, sent: list[
 
 
 @pytest.mark.parametrize("put_later", [False, True])
-def test_units_that_were_received_long_ago_by_all_hashes_are_found(
+def test_invented_backdated_receipts_with_matching_hashes_are_found(
     shop: Shop, sent: list[UUID], monkeypatch: pytest.MonkeyPatch, *, put_later: bool
 ) -> None:
     monkeypatch.setattr(receipts, "BATCH", 1)
@@ -110,7 +110,7 @@ def test_units_that_were_received_long_ago_by_all_hashes_are_found(
         anchors(shop).make()
 
 
-def test_a_product_whose_stock_was_taken_out_is_found(shop: Shop, sent: list[UUID]) -> None:
+def test_a_product_whose_stock_was_deleted_is_found(shop: Shop, sent: list[UUID]) -> None:
     lost = UUID(shop.offer(shop.seller, 7, 30))
     anchor = anchors(shop).make()
     assert anchor.seal.products == len(list(anchor.stock_heads()))
@@ -121,7 +121,7 @@ def test_a_product_whose_stock_was_taken_out_is_found(shop: Shop, sent: list[UUI
         assert found(shop, anchor, whole=whole) == [finding]
 
 
-def test_an_anchor_of_an_earlier_version_knows_no_holds_and_no_receipts(shop: Shop, sent: list[UUID]) -> None:
+def test_an_anchor_of_an_earlier_version_is_read_without_holds_and_receipts(shop: Shop, sent: list[UUID]) -> None:
     made = anchors(shop)
     whole_anchor = made.make()
     path = whole_anchor.path
@@ -140,7 +140,7 @@ def test_an_anchor_of_an_earlier_version_knows_no_holds_and_no_receipts(shop: Sh
 
 @pytest.mark.parametrize("most", [1, 1000])
 @pytest.mark.parametrize("whole", [True, False])
-def test_what_came_since_is_read(
+def test_entries_added_since_the_anchor_are_checked(
     shop: Shop, sent: list[UUID], monkeypatch: pytest.MonkeyPatch, most: int, *, whole: bool
 ) -> None:
     monkeypatch.setattr(increment, "BATCH", most)
@@ -152,7 +152,7 @@ def test_what_came_since_is_read(
     assert {one.about.split()[0] for one in found(shop, anchor, whole=whole)} == {"entry"}
 
 
-def test_since_an_anchor_only_what_is_new_is_read(shop: Shop, sent: list[UUID]) -> None:
+def test_since_an_anchor_only_new_entries_are_read(shop: Shop, sent: list[UUID]) -> None:
     anchor = anchors(shop).make()
     change(shop, balance_of(sent[0]))
     assert found(shop, anchor, whole=False) == []
@@ -168,7 +168,7 @@ def test_a_lost_account_is_found(shop: Shop, sent: list[UUID]) -> None:
         assert any("is in the anchor" in one.problem for one in found(shop, anchor, whole=whole))
 
 
-def test_anchors_follow_one_another(shop: Shop, sent: list[UUID]) -> None:
+def test_a_second_anchor_names_the_first_and_has_the_current_heads(shop: Shop, sent: list[UUID]) -> None:
     first = anchors(shop).make()
     send(shop)
     second = anchors(shop).make()
@@ -182,7 +182,7 @@ def test_anchors_follow_one_another(shop: Shop, sent: list[UUID]) -> None:
 
 
 @pytest.mark.parametrize("line", [0, -1])
-def test_a_changed_file_is_no_anchor(shop: Shop, sent: list[UUID], line: int) -> None:
+def test_a_changed_anchor_file_is_refused(shop: Shop, sent: list[UUID], line: int) -> None:
     path = anchors(shop).make().path
     lines = path.read_bytes().splitlines(keepends=True)
     lines[line] = lines[line].replace(b"1", b"2")
@@ -192,7 +192,7 @@ def test_a_changed_file_is_no_anchor(shop: Shop, sent: list[UUID], line: int) ->
             anchors(shop).last()
 
 
-def test_keys_may_change(shop: Shop, sent: list[UUID]) -> None:
+def test_an_anchor_is_read_after_a_change_of_the_key(shop: Shop, sent: list[UUID]) -> None:
     path, container = anchors(shop).make().path, shop.system.container
     own = container.settings.secret_key
 
@@ -247,7 +247,9 @@ def run(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     return lambda *words: CliRunner().invoke(main, words)
 
 
-def test_the_commands(shop: Shop, sent: list[UUID], run: Callable[..., Any], tmp_path: Path) -> None:
+def test_the_commands_make_anchors_and_compare_with_them(
+    shop: Shop, sent: list[UUID], run: Callable[..., Any], tmp_path: Path
+) -> None:
     assert run("doctor", "ledger", "--since-anchor").exit_code == 2
     first = run("doctor", "ledger")
     assert (first.exit_code, "no anchor" in first.output) == (0, True)

@@ -25,7 +25,7 @@ from tests.system.money.test_alterations import NO_BOOKS, altering
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(3600)]
 
 
-def test_finds_what_was_altered_with_all_hashes_anew(shop: Shop) -> None:
+def test_alterations_with_all_hashes_recomputed_are_found(shop: Shop) -> None:
     fill(shop)
     without_triggers(shop.system.container.stores.relational)
     anchor = shop.system.container.money.anchors.make()

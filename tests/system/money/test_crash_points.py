@@ -96,7 +96,7 @@ def test_the_process_ends_at_every_point(shop: Shop, settings: Settings, engine:
 
 
 @pytest.mark.parametrize("name", ["deposit", "payout"])
-def test_a_payment_that_nobody_asks_about_again_is_completed_once(
+def test_a_payment_whose_client_does_not_retry_is_completed_once(
     shop: Shop, settings: Settings, engine: str, name: str
 ) -> None:
     shop.system.relay.drain()

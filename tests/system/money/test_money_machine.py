@@ -268,7 +268,7 @@ class Machine(RuleBasedStateMachine):
         return asked
 
 
-def test_histories(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_random_histories_match_the_model(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     empty = tmp_path_factory.mktemp("empty")
     with running(Settings(**embedded(empty))):
         pass

@@ -97,7 +97,7 @@ def database(settings: dict[str, str]) -> Iterator[Callable[..., Any]]:
     engine.dispose()
 
 
-def test_nothing_is_lost_doubled_or_of_another_time(
+def test_nothing_is_lost_duplicated_or_misdated(
     settings: dict[str, str], database: Callable[..., Any], tmp_path: Path
 ) -> None:
     assert run(tmp_path, "migrate", **settings).returncode == 0

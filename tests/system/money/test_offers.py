@@ -200,12 +200,16 @@ def markets(container: Container, scheduler: Scheduler, *acts: str) -> Iterator[
 
 
 @pytest.mark.parametrize("acts", PAIRS, ids="-".join)
-def test_no_order_of_two(container: Container, scheduler: Scheduler, acts: tuple[str, ...]) -> None:
+def test_no_interleaving_of_two_acts_corrupts_an_offer(
+    container: Container, scheduler: Scheduler, acts: tuple[str, ...]
+) -> None:
     assert sum(1 for _ in markets(container, scheduler, *acts)) > 4
 
 
 @pytest.mark.long
 @pytest.mark.proof
 @pytest.mark.parametrize("acts", MORE, ids="-".join)
-def test_no_order_of_two_with_more_calls(container: Container, scheduler: Scheduler, acts: tuple[str, ...]) -> None:
+def test_no_interleaving_of_two_longer_acts_corrupts_an_offer(
+    container: Container, scheduler: Scheduler, acts: tuple[str, ...]
+) -> None:
     assert sum(1 for _ in markets(container, scheduler, *acts)) > 50

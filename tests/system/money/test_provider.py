@@ -134,7 +134,7 @@ def test_every_difference_is_found_and_named(traded: Shop, name: str) -> None:
     assert [one.problem for one in differences(traded)] == [problem]
 
 
-def test_what_is_under_way_is_no_difference(traded: Shop) -> None:
+def test_a_payment_in_progress_is_no_difference(traded: Shop) -> None:
     """The ledger gets the payment while the doctor waits before it looks again."""
     provider, container = traded.system.container.money.payments.provider, traded.system.container
     traded.buyer.pay("/wallet/payouts", {"amount": euros(40_503)}, 503)
@@ -183,7 +183,7 @@ def test_the_command(traded: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("--to", "yesterday").exit_code == 2
 
 
-def test_a_seeded_payment_is_there_too(shop: Shop) -> None:
+def test_the_provider_finds_a_seeded_payment(shop: Shop) -> None:
     """`quartet seed` adds payments like this."""
     own = Payment(uuid4(), "deposit", Money(7, "EUR"), "approved", BEGINNING)
     with shop.system.container.stores.relational.transaction() as tx:

@@ -43,7 +43,7 @@ WAITS: dict[str, Callable[[Shop, str], object]] = {
 
 
 @pytest.mark.parametrize("name", WAITS)
-def test_who_waits_for_an_account_keeps_nobody_from_the_product(shop: Shop, name: str) -> None:
+def test_a_command_that_waits_for_an_account_does_not_lock_the_product(shop: Shop, name: str) -> None:
     other, order = shop.system.person().rich(100), str(shop.order((shop.lamp, 1))["id"])
     if name == "refunds":
         _settle(shop, order)

@@ -58,7 +58,7 @@ def engines_of(engines: Fleet[Reachable]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("by_postgres", [True, False], ids=["by PostgreSQL", "at once"])
-def test_nothing_is_lost_and_nothing_is_doubled(
+def test_killed_moves_lose_and_duplicate_nothing(
     engines: Fleet[Reachable], tmp_path: Path, *, by_postgres: bool
 ) -> None:
     migrated(tmp_path)

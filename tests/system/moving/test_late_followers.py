@@ -96,7 +96,7 @@ class Unread:
         return b""
 
 
-def test_what_the_old_place_lacks_is_looked_for_at_the_new_one(tmp_path: Path) -> None:
+def test_a_record_missing_at_the_old_place_is_read_at_the_new_one(tmp_path: Path) -> None:
     with late(tmp_path, "documents") as one:
         post, following_soon = one.publish(), threading.Timer(0.0, one.following.look)
         has_moved = one.current.has_moved
@@ -112,13 +112,13 @@ def test_what_the_old_place_lacks_is_looked_for_at_the_new_one(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("method", "status"), [("GET", 200), ("DELETE", 204)])
-def test_also_what_is_read_and_asked_for_without_a_body(method: str, status: int, tmp_path: Path) -> None:
+def test_requests_without_a_body_are_answered_from_the_new_place(method: str, status: int, tmp_path: Path) -> None:
     with following_late(tmp_path, "documents") as one:
         post = one.publish()
         assert one.here_status(method, f"/posts/{post}", environ_overrides={"wsgi.input": Unread()}) == status
 
 
-def test_nobody_gets_from_the_cache_what_was_read_at_the_old_place(tmp_path: Path) -> None:
+def test_values_read_at_the_old_place_are_not_cached(tmp_path: Path) -> None:
     """A process that reads at the old place after the mark was written fills no cached value."""
     with late(tmp_path, "documents") as one:
         post, old = one.publish(), one.current.app
@@ -126,7 +126,7 @@ def test_nobody_gets_from_the_cache_what_was_read_at_the_old_place(tmp_path: Pat
         assert one.there.get(f"{BASE}/posts/{post}").status_code == 200
 
 
-def test_somebody_who_has_registered_at_the_new_place_signs_in(tmp_path: Path) -> None:
+def test_an_account_registered_at_the_new_place_can_sign_in(tmp_path: Path) -> None:
     with following_late(tmp_path, "relational") as one:
         login = {"handle": "newcomer", "password": PASSWORD}
         account = login | {"email": "newcomer@example.com", "display_name": "New"}
@@ -136,12 +136,12 @@ def test_somebody_who_has_registered_at_the_new_place_signs_in(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("path", ["/accounts/me", "/feed"])
-def test_who_is_signed_in_reads_while_sessions_move(path: str, tmp_path: Path) -> None:
+def test_a_signed_in_client_reads_while_sessions_move(path: str, tmp_path: Path) -> None:
     with following_late(tmp_path, "sessions") as one:
         assert one.here_status("GET", path) == 200
 
 
-def test_a_move_switches_when_all_processes_have_had_the_time_to_look(
+def test_a_move_switches_after_all_processes_had_time_to_notice_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """That time includes building their stores at the new place."""
@@ -167,7 +167,7 @@ def test_a_move_switches_when_all_processes_have_had_the_time_to_look(
         following.close()
 
 
-def test_a_process_that_knows_of_a_move_follows_with_the_connections_that_it_has(
+def test_a_process_that_knows_of_a_move_follows_with_open_connections(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def open_stores(*_: Any) -> Stores:
@@ -181,7 +181,7 @@ def test_a_process_that_knows_of_a_move_follows_with_the_connections_that_it_has
         assert one.following.container.settings.documents_url == one.away
 
 
-def test_what_is_built_ahead_is_of_the_place_to_which_the_role_goes_now(tmp_path: Path) -> None:
+def test_stores_built_ahead_are_those_of_the_current_move(tmp_path: Path) -> None:
     """The move to the first place was killed, and the next one goes to another place."""
     urls, seen = [place_in(tmp_path, name) for name in ("first", "other")], list[str]()
     with running(Settings(**embedded(tmp_path))) as system:

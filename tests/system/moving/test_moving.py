@@ -127,7 +127,7 @@ def test_a_role_moves_while_people_write_and_comes_back(role: str, tmp_path: Pat
         traffic.check()
 
 
-def test_what_a_process_needs_at_the_new_place_is_built_before_the_switch(tmp_path: Path) -> None:
+def test_a_process_builds_its_new_stores_before_the_switch(tmp_path: Path) -> None:
     away = place_in(tmp_path, "away")
     built: list[Container] = []
     used: list[Container] = []
@@ -156,7 +156,7 @@ def test_what_a_process_needs_at_the_new_place_is_built_before_the_switch(tmp_pa
         following.container.close()
 
 
-def test_what_is_no_other_place_is_told_in_one_line(tmp_path: Path) -> None:
+def test_an_unusable_or_unchanged_place_is_reported_in_one_line(tmp_path: Path) -> None:
     urls = embedded(tmp_path)
     with running(Settings(**urls)) as system:
         system.person().publish()
@@ -175,7 +175,7 @@ def test_what_is_no_other_place_is_told_in_one_line(tmp_path: Path) -> None:
         assert done.output.startswith(text)
 
 
-def test_a_process_that_begins_with_the_url_of_long_ago_answers_nobody_from_there(tmp_path: Path) -> None:
+def test_a_process_started_with_an_outdated_url_uses_the_new_place(tmp_path: Path) -> None:
     away = place_in(tmp_path, "away")
     settings = Settings(**embedded(tmp_path))
     with running(settings) as system, places(settings, "documents", away) as both:
@@ -188,7 +188,7 @@ def test_a_process_that_begins_with_the_url_of_long_ago_answers_nobody_from_ther
             begun.close()
 
 
-def test_a_place_that_does_not_answer_is_gone_to_all_the_same(tmp_path: Path) -> None:
+def test_a_process_follows_a_move_to_a_place_that_does_not_answer(tmp_path: Path) -> None:
     """The process must not use the former place instead, whose data may be long outdated."""
     nowhere = "postgresql://quartet@127.0.0.1:1/none"
     settings = Settings(**embedded(tmp_path))
@@ -205,7 +205,7 @@ def signed(person: Person) -> dict[str, str]:
     return {"Authorization": f"Bearer {person.token}", "If-Match": "*"}
 
 
-def test_the_first_answer_of_a_server_with_the_url_of_long_ago_is_from_the_new_place(tmp_path: Path) -> None:
+def test_a_server_with_an_outdated_url_answers_from_the_new_place_at_once(tmp_path: Path) -> None:
     migrated(tmp_path)
     home, away = f"sqlite:///{tmp_path}/var/quartet.db", place_in(tmp_path, "away")
     urls: dict[str, Any] = dict.fromkeys((f"{role}_url" for role in ROLES), home)

@@ -69,7 +69,7 @@ def moving(old: StorePlace, new: StorePlace, meanwhile: Callable[[], object] = l
     return Move(old, new, say=lambda _: None, counted=counted, ended=ended)
 
 
-def test_a_chain_and_a_circle(one: Town) -> None:
+def test_moves_in_a_chain_and_in_a_circle(one: Town) -> None:
     """A process with the URL of any of the places finds the truth, and no other place accepts a write."""
     with first(one) as (url, stores):
         written, places, seen = [one.write(stores)], [url, one.place(), one.place()], set[str]()
@@ -86,7 +86,7 @@ def test_a_chain_and_a_circle(one: Town) -> None:
                 written.append(one.write(somebody))
 
 
-def test_of_two_moves_of_a_role_the_later_one_happens(one: Town) -> None:
+def test_a_later_move_of_a_role_overtakes_an_earlier_one(one: Town) -> None:
     with first(one) as (url, stores):
         written = one.write(stores)
         near, far = one.place(), one.place()
@@ -107,7 +107,7 @@ def test_of_two_moves_of_a_role_the_later_one_happens(one: Town) -> None:
             assert one.write(anybody)(anybody)
 
 
-def test_of_two_moves_of_a_role_at_once_one_happens(one: Town) -> None:
+def test_a_move_that_begins_after_another_one_completed_fails(one: Town) -> None:
     """The second move looks up the role's place before the first one is complete, and begins after that."""
     with first(one) as (url, stores):
         written, near, far = [one.write(stores)], one.place(), one.place()
@@ -132,7 +132,7 @@ def test_of_two_moves_of_a_role_at_once_one_happens(one: Town) -> None:
             assert one.write(anybody)(anybody)
 
 
-def test_what_a_move_tidies_behind_itself_is_not_that_of_the_next(one: Town) -> None:
+def test_the_cleanup_of_a_move_keeps_the_notes_of_the_next_one(one: Town) -> None:
     """The next move may begin at the new place before the former one has tidied it."""
     with first(one) as (url, _):
         place = one.place()
@@ -150,7 +150,7 @@ def test_what_a_move_tidies_behind_itself_is_not_that_of_the_next(one: Town) -> 
                 assert any(moment.changed.values())
 
 
-def test_a_move_that_was_killed_and_given_up_while_people_write_on(one: Town) -> None:
+def test_writes_continue_while_a_killed_move_is_given_up(one: Town) -> None:
     with first(one) as (url, stores):
         written, place = [one.write(stores)], one.place()
         with one.stores(url) as mine, one.stores(place) as other:
@@ -202,7 +202,7 @@ def test_writers_go_on_when_a_move_dies_in_its_switch(
             assert all(is_there(anybody) for is_there in written)
 
 
-def test_places_that_differ_are_told_apart(one: Town) -> None:
+def test_verify_finds_differences_between_places(one: Town) -> None:
     with first(one) as (url, stores), first(one) as (place, others):
         one.write(stores)
         done = one.moved(url, "--to", place, "--verify-only")
@@ -213,7 +213,7 @@ def test_places_that_differ_are_told_apart(one: Town) -> None:
         assert one.moved(url, "--to", url, "--verify-only").exit_code == 0
 
 
-def test_a_place_with_something_in_it_is_not_overwritten(one: Town) -> None:
+def test_a_place_that_is_not_empty_is_not_overwritten(one: Town) -> None:
     with first(one) as (url, stores), first(one) as (place, others):
         one.write(stores)
         kept = one.write(others)

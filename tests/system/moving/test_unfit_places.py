@@ -15,7 +15,7 @@ from tests.system.moving.town import town
 
 
 @pytest.mark.proof
-def test_a_place_without_rights_and_one_without_space_are_told(
+def test_a_place_without_rights_or_space_is_named_in_the_error(
     engines: Fleet[Reachable], own_engines: Engines, tmp_path: Path
 ) -> None:
     one = town("documents", "file", tmp_path, lambda: engines)

@@ -170,7 +170,7 @@ def rows() -> Iterator[dict[str, Row]]:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_what_was_acknowledged_is_there_or_its_loss_is_counted(
+def test_every_acknowledged_write_exists_or_its_loss_is_counted(
     pair: Pair, rows: dict[str, Row], tmp_path: Path, counted: Counted, fault: str
 ) -> None:
     with running(pair.settings(tmp_path)) as system:
@@ -186,9 +186,7 @@ def test_what_was_acknowledged_is_there_or_its_loss_is_counted(
         assert row.lost > 0 or FAULTS[fault] is not cut_off
 
 
-def test_a_process_that_is_started_anew_does_not_meet_the_old_primary(
-    pair: Pair, rows: dict[str, Row], tmp_path: Path
-) -> None:
+def test_a_restarted_process_does_not_use_the_old_primary(pair: Pair, rows: dict[str, Row], tmp_path: Path) -> None:
     pair.synchronize()
     with running(pair.settings(tmp_path)) as system, Traffic(system, Deposits()) as before:
         killed(pair, before, system)

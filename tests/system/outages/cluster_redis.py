@@ -172,7 +172,7 @@ def settings(folder: Path, **urls: str) -> Settings:
 
 
 @pytest.mark.parametrize("fault", SWITCHES)
-def test_what_was_ended_stays_so_when_an_address_moves(
+def test_ended_sessions_stay_ended_when_an_address_moves(
     pair: Pair, rows: dict[str, Row], tmp_path: Path, counted: Counted, fault: str
 ) -> None:
     with running(settings(tmp_path, sessions_url=f"unix://{pair.address}")) as system:
@@ -206,7 +206,7 @@ def before(traffic: Traffic, fault: float) -> int:
 
 
 @pytest.mark.parametrize("fault", ENDS)
-def test_what_was_ended_stays_so_when_sentinels_promote(
+def test_ended_sessions_stay_ended_when_sentinels_promote(
     pair: Pair, sentinels: list[Server], rows: dict[str, Row], tmp_path: Path, fault: str
 ) -> None:
     with running(settings(tmp_path, sessions_url=url_of(sentinels))) as system:
@@ -240,7 +240,7 @@ def test_a_majority_of_sentinels_that_comes_back_is_followed(
 
 
 @pytest.mark.parametrize("fault", NODES)
-def test_nothing_old_is_served_when_a_master_of_the_cluster_is_gone(
+def test_no_stale_value_is_served_after_the_loss_of_a_cluster_master(
     rows: dict[str, Row], tmp_path: Path, fault: str
 ) -> None:
     home, nodes = Home(), list[Server]()

@@ -68,7 +68,7 @@ def alone(engines: Shared) -> Iterator[Town]:
 
 @pytest.mark.proof
 @pytest.mark.parametrize("role", ROLES)
-def test_on_postgres_alone_the_table_holds_too(alone: Town, role: str) -> None:
+def test_the_table_holds_on_postgresql_alone_too(alone: Town, role: str) -> None:
     cells = alone.cells(role, "refused", SOME)
     assert_kept(cells, DEADLINE)
     rows = documented(PAGE.read_text(encoding="utf-8"))
@@ -77,7 +77,7 @@ def test_on_postgres_alone_the_table_holds_too(alone: Town, role: str) -> None:
 
 
 @pytest.mark.parametrize("role", ["relational", "documents", "feeds", "sessions"])
-def test_a_request_has_one_deadline_whatever_those_of_its_calls(some: Town, role: str) -> None:
+def test_a_request_has_one_deadline_for_all_of_its_calls(some: Town, role: str) -> None:
     assert_kept(some.cells(role, "frozen", FEW), SOON)
 
 

@@ -22,7 +22,7 @@ DEATHS, POSTS = 6, 25
 SETTLED = 180
 
 
-def test_every_event_arrives_in_order_though_relay_and_brokers_are_killed(
+def test_every_event_arrives_in_order_despite_killed_relay_and_brokers(
     brokers: dict[str, Broker], tmp_path: Path
 ) -> None:
     places = {name: broker.place() for name, broker in brokers.items()}

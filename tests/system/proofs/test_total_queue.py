@@ -143,7 +143,7 @@ def system(own_engines: Engines) -> Iterator[System]:
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_what_was_acknowledged_is_delivered_once(system: System, own_engines: Engines, tmp_path: Path) -> None:
+def test_every_acknowledged_post_is_delivered_once(system: System, own_engines: Engines, tmp_path: Path) -> None:
     chance = random.Random(3)  # noqa: S311 - moments of death, not secrets
     run, stop = Run(system, chance), threading.Event()
     for author in run.authors:

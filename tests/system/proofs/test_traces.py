@@ -14,7 +14,7 @@ pytestmark = pytest.mark.proof
 PUBLISHED = "quartet.post.published.v1"
 
 
-def test_the_story_of_a_post_goes_through_both_brokers(brokers: dict[str, Broker], tmp_path: Path) -> None:
+def test_the_trace_of_a_post_continues_through_both_brokers(brokers: dict[str, Broker], tmp_path: Path) -> None:
     places = {name: broker.place() for name, broker in brokers.items()}
     for name, broker in brokers.items():
         broker.prepared(places[name]).close()

@@ -32,7 +32,7 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def test_every_event_arrives_in_order_though_relays_are_killed_and_receivers_lie(tmp_path: Path) -> None:
+def test_every_event_arrives_in_order_despite_killed_relays_and_lying_receivers(tmp_path: Path) -> None:
     urls: dict[str, Any] = embedded(tmp_path)
     variables = {f"{role}_URL".upper(): str(urls[f"{role}_url"]) for role in ROLES}
     variables |= {name.upper(): str(value) for name, value in SETTINGS.items()}

@@ -65,7 +65,7 @@ def refusal(port: int, address: str, fields: Fields = ()) -> int:
 
 
 @pytest.mark.parametrize("name", list(KINDS))
-def test_forwarded_cannot_be_passed_by(name: str, by_standard: int) -> None:
+def test_a_forged_forwarded_header_does_not_evade_the_limit(name: str, by_standard: int) -> None:
     # Each proxy has its own addresses: failures count for a minute, and all proxies are in front of one server.
     one, other = (f"127.1.{list(KINDS).index(name)}.{n}" for n in (2, 3))
     with running(name, by_standard, changes=by_forwarded(name)) as proxy:
@@ -83,7 +83,7 @@ def test_forwarded_cannot_be_passed_by(name: str, by_standard: int) -> None:
         pytest.param("nginx", "varnish", marks=pytest.mark.proof),
     ],
 )
-def test_of_two_proxies_the_outer_one_saw_the_client(outer: str, inner: str, behind_two: int) -> None:
+def test_behind_two_proxies_the_client_is_the_one_the_outer_proxy_saw(outer: str, inner: str, behind_two: int) -> None:
     one, other = (f"127.2.{list(KINDS).index(outer)}.{n}" for n in (2, 3))
     with running(inner, behind_two) as near, running(outer, near.port) as far:
         for n in range(FAILURES):

@@ -61,7 +61,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
 
 
 @pytest.mark.parametrize("name", list(CHANGES))
-def test_edits_and_conditions_hold_and_what_is_ones_own_stays_so(live: Live, name: str) -> None:
+def test_edits_and_conditions_work_and_private_answers_stay_private(live: Live, name: str) -> None:
     kind, change = CHANGES[name]
     ada, bob = live.person("ada"), live.person("bob")
     with running(kind, live.port, changes=[change]) as proxy:

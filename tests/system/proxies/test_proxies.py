@@ -98,7 +98,7 @@ def writer(answer: Answer) -> str:
     return answer.headers["x-request-id"]
 
 
-def test_a_thing_is_edited_with_the_tag_that_was_served(through: Through) -> None:
+def test_an_edit_succeeds_with_the_served_etag(through: Through) -> None:
     ada = through("ada")
     path = f"/posts/{ada.publish('Before')}"
     for reader in (ada, through()):
@@ -111,7 +111,7 @@ def test_a_thing_is_edited_with_the_tag_that_was_served(through: Through) -> Non
         assert ada.send("PATCH", path, {"title": "Too late"}, If_Match=tag).status == 412
 
 
-def test_what_quartet_has_compressed_passes_as_it_is(through: Through, proxy: Proxy) -> None:
+def test_bodies_compressed_by_quartet_pass_unchanged(through: Through, proxy: Proxy) -> None:
     ada = through("ada")
     body = {"title": "Long", "body": "Some words. " * 200}
     path = f"/posts/{ada.ask('POST', '/posts', body)['post']['id']}"
@@ -162,7 +162,7 @@ def test_a_signed_in_answer_is_shared_with_nobody(through: Through) -> None:
         assert packed(stranger, "/accounts/me").status == 401
 
 
-def test_a_page_for_strangers_comes_from_a_shared_cache(through: Through, proxy: Proxy) -> None:
+def test_anonymous_pages_come_from_the_shared_cache_if_there_is_one(through: Through, proxy: Proxy) -> None:
     path = f"/posts/{through('ada').publish('A post')}"
 
     def twice() -> bool:
@@ -207,7 +207,7 @@ def refusal(port: int, address: str, **headers: str) -> int:
         return connection.getresponse().status
 
 
-def test_a_client_is_who_the_proxy_saw(proxy: Proxy) -> None:
+def test_the_client_address_is_the_one_the_proxy_saw(proxy: Proxy) -> None:
     # Each proxy has its own addresses: failures count for a minute, and all proxies are in front of one server.
     net = list(KINDS).index(proxy.kind.package)
     one, other = f"127.0.{net}.2", f"127.0.{net}.3"

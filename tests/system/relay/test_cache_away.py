@@ -60,7 +60,7 @@ def drain(container: Container) -> None:
     worker.relay_of(container).drain()
 
 
-def test_what_is_durable_goes_on(outage: Outage) -> None:
+def test_durable_effects_happen_without_the_cache(outage: Outage) -> None:
     ada, bob = people(outage.server, 2)
     befriend(outage.server, [bob], [ada])
     first = publish(outage.server, ada)
@@ -84,7 +84,7 @@ def test_what_is_durable_goes_on(outage: Outage) -> None:
     assert sorted(outage.live(ada, listening[ada])) == ["notification", "post"]
 
 
-def test_a_fan_out_is_not_repeated_for_the_cache(outage: Outage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fan_out_is_not_repeated_because_of_the_cache(outage: Outage, monkeypatch: pytest.MonkeyPatch) -> None:
     ada, *fans = people(outage.server, 6)
     befriend(outage.server, fans, [ada])
     pushed: list[int] = []
@@ -103,7 +103,7 @@ def test_a_fan_out_is_not_repeated_for_the_cache(outage: Outage, monkeypatch: py
     assert sum(pushed) == 1 + len(fans)
 
 
-def test_a_drop_outlives_the_processes_that_owe_it(outage: Outage) -> None:
+def test_an_undelivered_drop_survives_its_processes(outage: Outage) -> None:
     """The writer and the relay cannot reach the cache, which has the old count, and end before it is back."""
     ada, bob = people(outage.server, 2)
     inbox = outage.server.notifications.inbox

@@ -57,7 +57,7 @@ def test_two_relays_at_once_deliver_everything(container: Container, caplog: pyt
     assert all(stored(container, reader) == posts[::-1] for reader in (author, *followers))
 
 
-def test_what_a_dead_relay_claimed_is_taken_over_after_the_lease(container: Container, clock: Watch) -> None:
+def test_events_claimed_by_a_dead_relay_are_taken_over_after_the_lease(container: Container, clock: Watch) -> None:
     author, follower = people(container, 2)
     container.people.graph.follow(follower, author)
     posts = [publish(container, author) for _ in range(3)][::-1]
@@ -114,7 +114,7 @@ def test_a_crash_at_any_call_to_any_store_loses_and_doubles_nothing(container: C
     assert not dead_letters(container)
 
 
-def test_events_dispatched_twice_and_backwards_change_nothing(container: Container) -> None:
+def test_events_dispatched_again_in_any_order_change_nothing(container: Container) -> None:
     everybody = a_history(container)
     events: list[Event] = []
 
@@ -134,7 +134,7 @@ def test_events_dispatched_twice_and_backwards_change_nothing(container: Contain
     assert_served_as_defined(container, everybody)
 
 
-def test_events_dispatched_backwards_from_the_start_change_nothing(container: Container) -> None:
+def test_events_first_dispatched_in_reverse_order_give_the_same_feeds(container: Container) -> None:
     everybody = a_history(container)
     for _ in range(2):
         for one in reversed(claim(container)):
@@ -158,7 +158,7 @@ def test_no_event_is_begun_in_the_second_half_of_the_lease(container: Container,
     assert len(dispatched) == 3
 
 
-def test_a_relay_that_is_stopped_gives_back_what_it_has_not_begun(container: Container) -> None:
+def test_a_stopped_relay_releases_the_events_that_it_has_not_begun(container: Container) -> None:
     [author] = people(container, 1)
     for _ in range(5):
         publish(container, author)

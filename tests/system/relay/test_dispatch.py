@@ -45,7 +45,7 @@ def test_every_event_is_dispatched_in_the_order_of_its_aggregate(container: Cont
     assert all(ids == sorted(set(ids)) for ids in dispatched.values())
 
 
-def test_a_poisoned_event_is_set_aside_and_holds_up_nobody(container: Container, clock: Watch) -> None:
+def test_a_poisoned_event_is_dead_lettered_and_delays_no_other(container: Container, clock: Watch) -> None:
     [author] = people(container, 1)
     poisoned, sound = publish(container, author), publish(container, author)
     edit(container, author, poisoned)
@@ -92,7 +92,7 @@ def test_an_unknown_payload_is_set_aside(container: Container, clock: Watch, pay
 
 
 @pytest.mark.parametrize("reason", HOSTILE_REASONS, ids=["NUL", "surrogate", "long", "empty", "control"])
-def test_whatever_the_reason_says_it_is_kept(container: Container, clock: Watch, reason: str) -> None:
+def test_a_reason_with_any_text_is_stored(container: Container, clock: Watch, reason: str) -> None:
     [author] = people(container, 1)
     container.people.graph.follow(author, people(container, 1)[0])
     publish(container, author)
@@ -120,7 +120,7 @@ def test_many_poisoned_events_do_not_hide_a_sound_one(container: Container) -> N
     assert relay(container, listen, batch=2).drain() == len(dispatched) == 1
 
 
-def test_a_store_that_is_away_postpones_without_counting(container: Container, clock: Watch) -> None:
+def test_an_unavailable_store_postpones_events_without_counting_attempts(container: Container, clock: Watch) -> None:
     author, *followers = people(container, 6)
     befriend(container, followers, [author])
     away = threading.Event()
@@ -147,7 +147,7 @@ def test_a_store_that_is_away_postpones_without_counting(container: Container, c
     assert all(stored(container, follower) == posts for follower in followers)
 
 
-def test_what_is_dead_lettered_or_waits_is_in_every_feed(container: Container, clock: Watch) -> None:
+def test_posts_of_dead_lettered_or_waiting_events_are_in_every_feed(container: Container, clock: Watch) -> None:
     author, *followers = people(container, 4)
     befriend(container, followers, [author])
     posts = [publish(container, author) for _ in range(9)]

@@ -39,7 +39,7 @@ def container(clock: Watch, tmp_path: Path) -> Iterator[Container]:
         yield system.container
 
 
-def test_what_happens_leaves_in_order_and_once(container: Container, shelf: Shelf) -> None:
+def test_events_are_sent_in_order_and_once(container: Container, shelf: Shelf) -> None:
     a_history(container)
     relay_of(container).drain()
     assert serve(worker(container, shelf)) == len(shelf.kept)
@@ -54,7 +54,7 @@ def test_what_happens_leaves_in_order_and_once(container: Container, shelf: Shel
     assert serve(worker(container, shelf)) == 0
 
 
-def test_a_handler_that_fails_does_not_keep_an_event_from_leaving(container: Container, shelf: Shelf) -> None:
+def test_an_event_is_sent_though_a_handler_fails(container: Container, shelf: Shelf) -> None:
     ada, *_ = people(container, 2)
     publish(container, ada)
     feeds = watched(container.stores.feeds, away)
@@ -87,7 +87,7 @@ def test_events_that_cannot_be_logged_wait(container: Container, shelf: Shelf) -
     assert shelf.types().count("post.published.v1") == 1
 
 
-def test_a_full_sink_goes_on_where_it_stopped(container: Container, shelf: Shelf) -> None:
+def test_a_full_sink_continues_where_it_stopped(container: Container, shelf: Shelf) -> None:
     wrote = log(container, 9)
     shelf.room = 4
     one = worker(container, shelf)
@@ -102,7 +102,7 @@ def test_a_full_sink_goes_on_where_it_stopped(container: Container, shelf: Shelf
     assert ids(shelf) == wrote
 
 
-def test_what_a_sink_refuses_is_set_aside_and_the_next_goes_on(container: Container, shelf: Shelf) -> None:
+def test_refused_events_are_dead_lettered_and_the_next_ones_sent(container: Container, shelf: Shelf) -> None:
     wrote = log(container, 6)
     shelf.refused = {wrote[0], wrote[3]}
     assert serve(worker(container, shelf)) == 6
@@ -113,7 +113,7 @@ def test_what_a_sink_refuses_is_set_aside_and_the_next_goes_on(container: Contai
 
 
 @pytest.mark.parametrize("kind", ["PostLiked", "OfALaterVersion"])
-def test_what_cannot_be_read_is_set_aside(container: Container, shelf: Shelf, kind: str) -> None:
+def test_unreadable_events_are_dead_lettered(container: Container, shelf: Shelf, kind: str) -> None:
     first = log(container, 1)
     with container.stores.relational.transaction() as tx:
         tx.event_log.append([Event(an_event("x").id, kind, "a", container.kit.clock(), b"{}")])
@@ -144,7 +144,7 @@ def test_two_processes_do_not_serve_one_sink_at_once(container: Container) -> No
     assert ids(first) + ids(second) == wrote
 
 
-def test_one_who_was_silent_for_too_long_stops(container: Container) -> None:
+def test_a_worker_whose_lease_has_expired_stops(container: Container) -> None:
     wrote = log(container, 4)
     first, second = Shelf(), Shelf()
     first.room = 2
@@ -161,7 +161,7 @@ def test_one_who_was_silent_for_too_long_stops(container: Container) -> None:
     assert ids(second) == ids(asleep) == wrote
 
 
-def test_a_crash_between_sending_and_writing_it_down_repeats_with_the_same_ids(container: Container) -> None:
+def test_a_crash_before_recording_a_send_repeats_it_with_the_same_ids(container: Container) -> None:
     wrote = log(container, 3)
     shelf = Shelf()
     one = worker(container, shelf, timedelta(0))
@@ -179,7 +179,7 @@ def test_a_crash_between_sending_and_writing_it_down_repeats_with_the_same_ids(c
     assert len({message.body for message in shelf.kept}) == 3
 
 
-def test_what_every_sink_has_sent_is_swept_when_it_is_old(container: Container, shelf: Shelf) -> None:
+def test_old_events_that_every_sink_has_sent_are_swept(container: Container, shelf: Shelf) -> None:
     log(container, 3)
     serve(worker(container, shelf))
     sweeper_of(container).sweep()

@@ -52,7 +52,7 @@ def container(clock: Watch, tmp_path: Path) -> Iterator[Container]:
         yield system.container
 
 
-def test_what_was_read_ahead_is_sent_next(container: Container) -> None:
+def test_a_batch_read_ahead_is_sent_next(container: Container) -> None:
     wrote, shelf = log(container, 2 * BATCH + 3), Ahead()
     one = worker(container, shelf)
     assert serve(one) == len(wrote)
@@ -62,14 +62,14 @@ def test_what_was_read_ahead_is_sent_next(container: Container) -> None:
     assert ids(shelf) == wrote
 
 
-def test_several_batches_are_on_their_way_at_once(container: Container) -> None:
+def test_several_batches_are_in_flight_at_once(container: Container) -> None:
     wrote, shelf = log(container, 7 * BATCH + 3), Ahead(3)
     assert serve(worker(container, shelf)) == len(wrote)
     assert (shelf.sizes, shelf.waits) == ([BATCH] * 7 + [3], 3)
     assert ids(shelf) == wrote
 
 
-def test_one_that_takes_long_is_given_less(container: Container, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_sink_gets_smaller_batches(container: Container, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sending, "LONG", -1.0)
     monkeypatch.setattr(sending, "FEW", 4)
     wrote, shelf = log(container, 60), Ahead(3)
@@ -78,7 +78,7 @@ def test_one_that_takes_long_is_given_less(container: Container, monkeypatch: py
     assert ids(shelf) == wrote
 
 
-def test_one_that_takes_long_gets_more_than_one_after_a_failure(
+def test_a_slow_sink_gets_more_than_one_event_after_a_failure(
     container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sending, "LONG", -1.0)
@@ -95,7 +95,7 @@ def test_one_that_takes_long_gets_more_than_one_after_a_failure(
 
 @pytest.mark.parametrize("room", [3, BATCH + 3, 2 * BATCH])
 @pytest.mark.parametrize("refused", [True, False])
-def test_what_was_read_behind_a_failure_is_read_again(container: Container, *, refused: bool, room: int) -> None:
+def test_events_read_ahead_of_a_failure_are_read_again(container: Container, *, refused: bool, room: int) -> None:
     wrote, shelf = log(container, 4 * BATCH), Ahead(3)
     shelf.refused, shelf.room = ({wrote[room]}, None) if refused else (set(), room)
     one = worker(container, shelf)
@@ -108,7 +108,7 @@ def test_what_was_read_behind_a_failure_is_read_again(container: Container, *, r
     assert ids(shelf) == [one for one in wrote if one not in shelf.refused]
 
 
-def test_what_was_read_ahead_is_left_where_the_sink_was_rewound(container: Container) -> None:
+def test_events_read_ahead_are_discarded_after_a_rewind(container: Container) -> None:
     wrote, shelf, event_log = log(container, 2 * BATCH), Ahead(), container.stores.relational.event_log
     one = worker(container, shelf)
     one.step()
@@ -119,7 +119,7 @@ def test_what_was_read_ahead_is_left_where_the_sink_was_rewound(container: Conta
     assert ids(shelf) == wrote
 
 
-def test_after_a_failure_few_are_tried_and_then_more(container: Container) -> None:
+def test_batches_start_small_after_a_failure_and_grow(container: Container) -> None:
     wrote, shelf, event_log = log(container, 40), Ahead(), container.stores.relational.event_log
     shelf.room = 0
     one = worker(container, shelf)
@@ -134,7 +134,7 @@ def test_after_a_failure_few_are_tried_and_then_more(container: Container) -> No
     assert ids(shelf) == wrote
 
 
-def test_events_that_came_without_an_envelope_are_sent_in_their_places(container: Container) -> None:
+def test_events_logged_without_an_envelope_are_sent_in_order(container: Container) -> None:
     """They were logged by a version without envelopes, by one with other envelopes, or for another source."""
     wrote = log(container, 2) + log(container, 2, made=False) + log(container, 2, source="/former") + log(container, 1)
     shelf = Shelf()
@@ -146,7 +146,7 @@ def test_events_that_came_without_an_envelope_are_sent_in_their_places(container
     assert len({tuple(one) for one in bodies}) == 1
 
 
-def test_what_the_relay_logs_is_ready(container: Container) -> None:
+def test_events_logged_by_the_relay_have_envelopes(container: Container) -> None:
     publish(container, people(container, 1)[0])
     relay_of(container).drain()
     event_log = container.stores.relational.event_log

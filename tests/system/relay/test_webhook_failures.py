@@ -16,7 +16,7 @@ NEVER = "429 Feb 99999999999999999999 23:59:59 30 GMT"
 
 
 @pytest.mark.parametrize("answer", ["500", "404", "302", NEVER, *LIES, *ENDLESS])
-def test_only_2xx_counts_whatever_comes(operator: Operator, receiver: Receiver, answer: str) -> None:
+def test_only_a_2xx_answer_counts_as_delivered(operator: Operator, receiver: Receiver, answer: str) -> None:
     webhook = operator.add(receiver)
     first, second = operator.log("a", "a")
     receiver.answers.append(answer)
@@ -30,7 +30,7 @@ def test_only_2xx_counts_whatever_comes(operator: Operator, receiver: Receiver, 
     assert operator.state(webhook)["reason"] is None
 
 
-def test_an_answer_to_what_was_not_asked_yet_does_not_count(operator: Operator, receiver: Receiver) -> None:
+def test_an_answer_sent_before_its_request_does_not_count(operator: Operator, receiver: Receiver) -> None:
     webhook = operator.add(receiver)
     first, second = operator.log("a", "a")
     receiver.answers.extend(["200 twice", "500"])
@@ -40,7 +40,7 @@ def test_an_answer_to_what_was_not_asked_yet_does_not_count(operator: Operator, 
     assert receiver.ids == [first, second, second]
 
 
-def test_one_that_fails_holds_up_itself_alone(operator: Operator, receiver: Receiver, other: Receiver) -> None:
+def test_a_failing_webhook_delays_no_other(operator: Operator, receiver: Receiver, other: Receiver) -> None:
     operator.add(receiver)
     operator.add(other)
     wrote = operator.log(*"abcdefgh")
@@ -50,7 +50,7 @@ def test_one_that_fails_holds_up_itself_alone(operator: Operator, receiver: Rece
     assert set(receiver.ids) < set(wrote)
 
 
-def test_those_of_an_aggregate_stay_in_order_while_answers_fail(operator: Operator, receiver: Receiver) -> None:
+def test_events_of_an_aggregate_stay_in_order_while_answers_fail(operator: Operator, receiver: Receiver) -> None:
     operator.add(receiver)
     chance = random.Random(3)  # noqa: S311  which ones fail
     keys = [chance.choice("abcd") for _ in range(60)]
@@ -64,7 +64,7 @@ def test_those_of_an_aggregate_stay_in_order_while_answers_fail(operator: Operat
         assert [one for one in firsts if one in own] == own
 
 
-def test_waits_are_bounded_and_at_random() -> None:
+def test_waits_are_bounded_and_random() -> None:
     jitter = Jitter(timedelta(seconds=100), random.Random(1))  # noqa: S311  no secret
     for attempts, most in ((1, 1), (2, 2), (4, 8), (8, 100), (99, 100), (10_000, 100)):
         waits = [jitter(attempts).total_seconds() for _ in range(200)]
@@ -73,7 +73,7 @@ def test_waits_are_bounded_and_at_random() -> None:
 
 
 @pytest.mark.parametrize("as_date", [False, True])
-def test_a_receiver_says_when_to_come_again(operator: Operator, receiver: Receiver, as_date: bool) -> None:  # noqa: FBT001
+def test_retry_after_of_a_receiver_is_kept(operator: Operator, receiver: Receiver, as_date: bool) -> None:  # noqa: FBT001
     operator.add(receiver)
     operator.log("a")
     until = operator.clock.now + timedelta(seconds=7200)
@@ -111,7 +111,9 @@ def test_an_event_that_is_not_taken_is_dead_lettered_and_sent_again(operator: Op
     assert receiver.ids[sent:] == [bad]
 
 
-def test_one_that_takes_nothing_for_long_is_disabled_and_enabled_again(operator: Operator, receiver: Receiver) -> None:
+def test_a_webhook_that_fails_for_long_is_disabled_and_can_be_enabled_again(
+    operator: Operator, receiver: Receiver
+) -> None:
     webhook = operator.add(receiver)
     wrote = operator.log(*"a" * 9)
     receiver.usual = "500"
@@ -143,7 +145,7 @@ def test_410_disables_at_once(operator: Operator, receiver: Receiver) -> None:
     assert (state["enabled"], state["reason"]) == (False, "the receiver answers 410")
 
 
-def test_what_is_not_taken_is_a_failed_span(operator: Operator, receiver: Receiver) -> None:
+def test_a_failed_delivery_is_a_failed_span(operator: Operator, receiver: Receiver) -> None:
     operator.add(receiver)
     operator.log("a")
     receiver.answers.append("500")

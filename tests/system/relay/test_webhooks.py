@@ -12,7 +12,7 @@ from tests.system.crowd import Watch
 from tests.system.relay.operator import PATH, TOKEN, Operator, settings
 
 
-def test_what_happens_is_posted_signed_in_order(operator: Operator, receiver: Receiver) -> None:
+def test_events_are_posted_signed_and_in_order(operator: Operator, receiver: Receiver) -> None:
     author = operator.system.person()
     author.publish("before")
     relay_of(operator.system.container).drain()
@@ -39,14 +39,14 @@ def test_what_happens_is_posted_signed_in_order(operator: Operator, receiver: Re
     assert operator.state(webhook)["waiting"] == 0
 
 
-def test_the_trace_goes_along(operator: Operator, receiver: Receiver) -> None:
+def test_an_event_is_posted_with_its_trace(operator: Operator, receiver: Receiver) -> None:
     operator.add(receiver)
     operator.log("a")
     operator.relay()
     assert receiver.posted[0].headers["traceparent"] == "00-1-2-01"
 
 
-def test_an_event_of_a_later_version_is_none_that_was_chosen(
+def test_an_event_of_an_unknown_type_is_not_sent_to_chosen_types(
     operator: Operator, receiver: Receiver, other: Receiver
 ) -> None:
     chosen, webhook = operator.add(receiver, "quartet.post.liked.v1"), operator.add(other)
@@ -57,7 +57,7 @@ def test_an_event_of_a_later_version_is_none_that_was_chosen(
     assert operator.dead(webhook) == [later]
 
 
-def test_types_are_chosen(operator: Operator, receiver: Receiver, other: Receiver) -> None:
+def test_a_webhook_receives_only_the_chosen_types(operator: Operator, receiver: Receiver, other: Receiver) -> None:
     operator.add(receiver, "quartet.post.deleted.v1", "quartet.post.published.v1")
     webhook = operator.add(other, "quartet.order.paid.v1")
     author = operator.system.person()
@@ -71,7 +71,7 @@ def test_types_are_chosen(operator: Operator, receiver: Receiver, other: Receive
     assert operator.state(webhook)["waiting"] == 0
 
 
-def test_a_new_secret_signs_beside_the_former_for_a_while(operator: Operator, receiver: Receiver) -> None:
+def test_old_and_new_secret_both_sign_for_a_while(operator: Operator, receiver: Receiver) -> None:
     webhook = operator.add(receiver)
     fresh = operator.ask("POST", f"/{webhook['id']}/secret")
     assert fresh["secret"] != webhook["secret"]
@@ -87,7 +87,7 @@ def test_a_new_secret_signs_beside_the_former_for_a_while(operator: Operator, re
     assert receiver.posted[1].signed_with(fresh["secret"])
 
 
-def test_what_was_sent_is_sent_again_from_a_time_on(operator: Operator, receiver: Receiver) -> None:
+def test_a_replay_sends_events_again_from_a_given_time(operator: Operator, receiver: Receiver) -> None:
     webhook = operator.add(receiver)
     operator.log("a")
     since = operator.clock()
@@ -99,7 +99,7 @@ def test_what_was_sent_is_sent_again_from_a_time_on(operator: Operator, receiver
     assert receiver.ids[sent:] == late
 
 
-def test_one_that_is_removed_gets_nothing_more(operator: Operator, receiver: Receiver) -> None:
+def test_a_removed_webhook_gets_no_more_events(operator: Operator, receiver: Receiver) -> None:
     webhook = operator.add(receiver)
     operator.log("a")
     workers = Receivers(operator.system.container).workers()
@@ -128,7 +128,7 @@ def test_private_addresses_are_refused_where_they_are_dialled(tmp_path: Path, cl
     assert receiver.connections == 0
 
 
-def test_bodies_and_urls_that_do_not_fit(operator: Operator) -> None:
+def test_invalid_bodies_and_urls_are_refused(operator: Operator) -> None:
     for body, at in (
         ({"url": "https://169.254.169.254/"}, "/url"),
         ({"url": "ftp://example.com"}, "/url"),
@@ -143,13 +143,13 @@ def test_bodies_and_urls_that_do_not_fit(operator: Operator) -> None:
     assert operator.send("GET", "/00000000-0000-0000-0000-000000000000/dead-letters?cursor=x").status_code in {400, 404}
 
 
-def test_there_are_not_more_than_are_served(operator: Operator) -> None:
+def test_the_number_of_webhooks_is_limited(operator: Operator) -> None:
     for _ in range(50):
         operator.ask("POST", body={"url": "https://example.com"}, status=201)
     assert operator.ask("POST", body={"url": "https://example.com"}, status=409)["code"] == "webhooks_full"
 
 
-def test_only_operators_are_let_in(operator: Operator, tmp_path: Path) -> None:
+def test_only_operators_have_access(operator: Operator, tmp_path: Path) -> None:
     person = operator.system.person()
     for token in ("", "x", str(person.token), TOKEN[:-1]):
         assert operator.send("GET", token=token).status_code == 401

@@ -69,7 +69,7 @@ def test_only_if_empty(tmp_path: Path) -> None:
         assert "nothing done" in command(system.container, *OPTIONS, "--seed=2", "--only-if-empty").output
 
 
-def test_production_wants_a_password_of_its_own(tmp_path: Path) -> None:
+def test_production_requires_an_explicit_password(tmp_path: Path) -> None:
     with running(replaced(settings(embedded(tmp_path)), env="production")) as system:
         assert command(system.container, *OPTIONS).exit_code == 2
         assert command(system.container, *OPTIONS, "--password=another one").exit_code == 0
@@ -123,7 +123,7 @@ class TestFirstStart:
         assert capsys.readouterr().out == ""
         assert differences(system.container, Plan(sizes())) == []
 
-    def test_does_not_tell_a_password_that_was_changed(self, seeded: tuple[Path, SeededLogin], again: System) -> None:
+    def test_does_not_print_a_changed_password(self, seeded: tuple[Path, SeededLogin], again: System) -> None:
         relational = again.container.stores.relational
         with relational.transaction() as tx:
             known = relational.accounts.login(seeded[1].handle)
@@ -132,7 +132,7 @@ class TestFirstStart:
         assert seed_small_once(again.container)() is None
 
 
-def test_a_store_that_stumbles_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_transient_errors_of_a_store_are_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
     monkeypatch.setattr("app.seed.work.time.sleep", pauses.append)
     answers: list[Exception] = [Contention("deadlock"), Unavailable("feeds")]
@@ -149,7 +149,7 @@ def test_a_store_that_stumbles_is_asked_again(monkeypatch: pytest.MonkeyPatch) -
         patiently(action)
 
 
-def test_until_moves_everything(number: int) -> None:
+def test_all_times_of_a_plan_are_before_until(number: int) -> None:
     earlier = Plan(TINY, seed=number, until=datetime(2026, 3, 1, tzinfo=UTC))
     assert max(post.created_at for post in everything(earlier)["posts"]) < earlier.until
 

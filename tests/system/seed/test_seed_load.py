@@ -66,9 +66,7 @@ def test_an_interrupted_load_goes_on(container: Container, plan: Plan, kind: str
     assert differences(container, plan) == []
 
 
-def test_a_batch_that_broke_half_way_is_made_whole(
-    container: Container, plan: Plan, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_partly_loaded_batch_is_completed(container: Container, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     store = container.stores.feeds
     whole = store.load
 
@@ -90,7 +88,7 @@ def test_a_batch_that_broke_half_way_is_made_whole(
 NOT_LOADED = ("sqlite_sequence", "hot_")
 
 
-def test_an_interrupted_load_leaves_the_same_files_as_a_whole_one(tmp_path: Path) -> None:
+def test_an_interrupted_load_leaves_the_same_files_as_an_uninterrupted_one(tmp_path: Path) -> None:
     found = set()
     for stops in ((), KINDS):
         folder = tmp_path / f"stops-{len(stops)}"
@@ -112,7 +110,7 @@ def test_two_data_sets_stand_side_by_side(container: Container) -> None:
     assert [differences(container, plan) for plan in plans] == [[], [], []]
 
 
-def test_counts_that_were_cached_on_the_way_are_dropped(container: Container, plan: Plan) -> None:
+def test_counts_cached_during_a_load_are_dropped(container: Container, plan: Plan) -> None:
     with pytest.raises(KeyboardInterrupt):
         load(container, plan, Interrupted("accounts", batches=3))
     celebrity = plan.account_ids[CELEBRITY]

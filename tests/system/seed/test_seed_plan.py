@@ -84,7 +84,7 @@ def test_time_runs_forwards() -> None:
         assert times == sorted(times)
 
 
-def test_orders_are_as_orders_can_be() -> None:
+def test_planned_orders_are_possible_ones() -> None:
     plan = Plan(sizes())
     trade, products = plan.trade, {product.id: product for product in map(plan.product, range(plan.sizes.products))}
     orders = [trade.order(k) for k in range(plan.sizes.orders)]
@@ -118,7 +118,7 @@ def test_money_follows_the_orders() -> None:
     assert all(any(balance.currency == "EUR" for balance in own) for own in trade.balances.values())
 
 
-def test_popularity_is_skewed_as_in_life() -> None:
+def test_popularity_is_realistically_skewed() -> None:
     plan = Plan(sizes(accounts=2000, posts=4000, follows=60_000))
     followers = plan.follower_counts
     assert followers[CELEBRITY] > 0.8 * plan.sizes.accounts
@@ -148,7 +148,7 @@ def test_shares_add_up(total: int, weights: list[float], most: int) -> None:
     assert max(found) <= most
 
 
-def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
+def test_impossible_sizes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="fit"):
         shares(5, [1.0], most=4)
     with running(settings(embedded(tmp_path))) as system:
