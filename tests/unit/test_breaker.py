@@ -71,7 +71,7 @@ def keep(cache: Cache, key: str = "key", body: bytes = b"old") -> None:
     cache.fill({key: Fill(mine, Value(body), 60)})
 
 
-def test_what_works_goes_through(process: Process) -> None:
+def test_calls_pass_while_the_cache_works(process: Process) -> None:
     keep(process.cache)
     assert process.read() == b"old"
     assert process.sent() == ["lease", "fill", "read"]
@@ -81,7 +81,7 @@ def test_what_works_goes_through(process: Process) -> None:
     assert process.cache.migrate() == []
 
 
-def test_whoever_cannot_drop_waits_for_the_read_leases_of_others(process: Process) -> None:
+def test_a_failed_drop_waits_for_the_read_leases_of_others(process: Process) -> None:
     process.down.update(EVERYTHING)
     for n in range(6):
         process.sent()
@@ -91,7 +91,7 @@ def test_whoever_cannot_drop_waits_for_the_read_leases_of_others(process: Proces
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_after_a_few_failures_nothing_is_asked_but_drops(process: Process, name: str) -> None:
+def test_after_a_few_failures_only_drops_are_tried(process: Process, name: str) -> None:
     process.down.update(EVERYTHING)
     assert [len(process.fails(CALLS[name])) for _ in range(3)] == [1, 1, 1]
     for _ in range(50):
@@ -110,7 +110,7 @@ def test_a_drop_is_tried_though_the_breaker_is_open(process: Process, store: Emb
     assert store.read(["key"]) == [None]
 
 
-def test_what_is_owed_is_paid_without_a_call(process: Process, store: EmbeddedCache) -> None:
+def test_owed_drops_are_delivered_without_another_call(process: Process, store: EmbeddedCache) -> None:
     keep(store)
     process.down.update(EVERYTHING)
     for _ in range(5):
@@ -122,7 +122,7 @@ def test_what_is_owed_is_paid_without_a_call(process: Process, store: EmbeddedCa
     assert process.read() is None
 
 
-def test_a_thread_pays_while_something_is_owed(store: EmbeddedCache) -> None:
+def test_a_thread_delivers_drops_while_any_are_owed(store: EmbeddedCache) -> None:
     paid, wire = threading.Semaphore(0), Broken(store)
     cache = Breaker(cast("Cache", wire), pay_every=0.01)
     inner = store.drop
@@ -157,7 +157,7 @@ def test_one_call_each_interval_is_let_through(process: Process) -> None:
     assert process.sent() == ["void", "read", "read", "read", "read"]
 
 
-def test_failures_that_are_not_in_a_row_open_nothing(process: Process) -> None:
+def test_failures_that_are_not_in_a_row_do_not_open_it(process: Process) -> None:
     for _ in range(5):
         process.down.add("read")
         for _ in range(2):
@@ -199,7 +199,7 @@ def test_a_drop_that_failed_is_delivered_before_anything_is_read(process: Proces
     assert process.read() == b"old"
 
 
-def test_after_a_short_silence_only_what_is_owed_goes(process: Process, store: EmbeddedCache) -> None:
+def test_after_a_short_outage_only_owed_keys_are_dropped(process: Process, store: EmbeddedCache) -> None:
     keep(store)
     keep(store, "other")
     process.read()
@@ -211,7 +211,7 @@ def test_after_a_short_silence_only_what_is_owed_goes(process: Process, store: E
     assert process.read("other") == b"old"
 
 
-def test_a_drop_that_comes_to_be_owed_during_delivery_stays_owed(process: Process, store: EmbeddedCache) -> None:
+def test_a_drop_that_fails_during_the_delivery_stays_owed(process: Process, store: EmbeddedCache) -> None:
     process.down.add("drop")
     process.fails(CALLS["drop"])
     process.down.clear()
@@ -231,7 +231,7 @@ def test_a_drop_that_comes_to_be_owed_during_delivery_stays_owed(process: Proces
     assert process.read() is None
 
 
-def test_others_that_noticed_the_silence_read_nothing_of_before(store: EmbeddedCache) -> None:
+def test_others_that_noticed_the_outage_read_no_earlier_values(store: EmbeddedCache) -> None:
     writer, reader = Process(store), Process(store)
     keep(store)
     assert reader.read() == b"old"

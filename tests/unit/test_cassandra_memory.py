@@ -10,7 +10,7 @@ from repositories.feeds.cassandra.migrate import copies
 from repositories.feeds.tombstone_budget import TombstoneBudget
 
 
-def test_what_is_remembered_of_removals_is_bounded_and_what_is_used_stays() -> None:
+def test_the_memory_of_removals_is_bounded_and_keeps_used_buckets() -> None:
     budget, used = TombstoneBudget(3, capacity=100), uuid4()
     for round_ in range(50):
         with budget.spend([(uuid4(), 7) for _ in range(10)]) as granted:
@@ -35,7 +35,7 @@ def test_threads_share_a_budget() -> None:
         assert sum(pool.map(spend, range(2000))) == 1000
 
 
-def test_what_is_remembered_is_bounded_and_what_is_used_stays() -> None:
+def test_the_memory_of_markers_is_bounded_and_keeps_used_buckets() -> None:
     known, used = MarkerMemo(100), (uuid4(), 7)
     for _ in range(50):
         keys = known.missing([(uuid4(), 7) for _ in range(10)] + [used])

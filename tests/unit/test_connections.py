@@ -5,7 +5,7 @@ import socket
 from app.server.connections import Floods
 
 
-def test_only_connections_that_are_there_are_remembered() -> None:
+def test_only_open_connections_are_remembered() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
         floods = Floods(port)
@@ -15,7 +15,7 @@ def test_only_connections_that_are_there_are_remembered() -> None:
                 assert floods.known == 1
 
 
-def test_a_connection_that_brings_too_much_is_ended_and_its_neighbour_is_not() -> None:
+def test_a_connection_that_sends_too_much_is_ended_and_another_is_not() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
         floods = Floods(port)

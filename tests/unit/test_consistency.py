@@ -14,7 +14,7 @@ def test_every_operation_is_in_one_row() -> None:
     assert named == sorted([*METHODS, *OTHER_METHODS])
 
 
-def test_the_page_is_written_out_of_the_table() -> None:
+def test_the_page_is_generated_from_the_table() -> None:
     assert TABLE.with_suffix(".md").read_text() == PAGE(SOURCE), "run `make consistency`"
 
 

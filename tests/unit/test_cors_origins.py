@@ -19,7 +19,7 @@ from config.cors_origins import is_origin
         "http://example.com:443",
     ],
 )
-def test_an_origin(text: str) -> None:
+def test_origins_are_recognized(text: str) -> None:
     assert is_origin(text)
 
 
@@ -56,5 +56,5 @@ def test_an_origin(text: str) -> None:
         "https://a.example https://b.example",
     ],
 )
-def test_no_origin(text: str) -> None:
+def test_other_texts_are_no_origins(text: str) -> None:
     assert not is_origin(text)

@@ -9,5 +9,5 @@ def test_exponents_are_those_of_iso_4217() -> None:
     assert set(exponents().values()) == {0, 2, 3, 4}
 
 
-def test_what_has_no_minor_unit_or_is_past_is_none() -> None:
+def test_codes_without_minor_unit_and_former_ones_are_unknown() -> None:
     assert exponents().keys().isdisjoint({"XAU", "XDR", "XTS", "XXX", "DEM", "HRK", "ABC", "eur", ""})

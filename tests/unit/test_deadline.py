@@ -24,14 +24,14 @@ def test_an_inner_block_ends_no_later_than_the_outer_one() -> None:
     assert remaining(FAR) == FAR
 
 
-def test_a_deadline_that_is_over_leaves_nothing() -> None:
+def test_a_passed_deadline_leaves_no_time() -> None:
     with within(-1):
         assert remaining(FAR) == at_most(FAR) == 0
         with within(5):
             assert remaining(FAR) == 0
 
 
-def test_what_is_beyond_a_deadline_is_there_once_for_all() -> None:
+def test_time_beyond_the_deadline_is_counted_from_the_deadline() -> None:
     assert remaining(FAR, 0.5) == FAR + 0.5
     with within(10):
         assert 10 < remaining(FAR, 0.5) <= 10.5
@@ -41,7 +41,7 @@ def test_what_is_beyond_a_deadline_is_there_once_for_all() -> None:
         assert remaining(FAR, 0.5) == 0
 
 
-def test_calls_of_postgresql_share_what_is_beyond_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_calls_of_postgresql_share_the_time_beyond_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     """The time beyond the deadline, for a rollback and for returning a key, is shared: each call gets what is left."""
     waited: list[float] = []
     monkeypatch.setattr(psycopg.Connection, "wait", lambda _self, _gen, _interval, timeout: waited.append(timeout))
@@ -53,7 +53,7 @@ def test_calls_of_postgresql_share_what_is_beyond_the_deadline(monkeypatch: pyte
     assert waited[1:] == [0.001, 0.001]
 
 
-def test_another_thread_has_it_with_the_context() -> None:
+def test_another_thread_has_the_deadline_only_with_the_context() -> None:
     found: list[float] = []
     with within(100):
         for run in (lambda note: note(), copy_context().run):

@@ -36,7 +36,7 @@ class Part:
         return word
 
 
-def test_what_was_refused_is_asked_once_more_by_the_same_deadline() -> None:
+def test_a_refused_command_is_retried_once_within_the_deadline() -> None:
     part = Part(REFUSED)
     assert part.ask("word") == "word"
     first, second = part.left
@@ -46,7 +46,7 @@ def test_what_was_refused_is_asked_once_more_by_the_same_deadline() -> None:
 
 
 @pytest.mark.parametrize("error", [INTERRUPTED, COMMITTING])
-def test_what_may_have_been_done_is_not(error: dict[str, Any]) -> None:
+def test_a_command_that_may_have_run_is_not_retried(error: dict[str, Any]) -> None:
     part = Part(error)
     with pytest.raises(Unavailable):
         part.ask("word")

@@ -31,7 +31,7 @@ def engine(tmp_path: Path) -> Engine:
     ],
     ids=["a list inside the text", "a default made by Python", "rows that many values return"],
 )
-def test_what_needs_more_is_left_to_sqlalchemy(engine: Engine, statement: Executable, values: Any) -> None:
+def test_other_statements_are_left_to_sqlalchemy(engine: Engine, statement: Executable, values: Any) -> None:
     assert Direct(engine).plan(statement, values) is None
 
 
@@ -64,9 +64,7 @@ def test_a_statement_is_compiled_once_for_all_pools(engine: Engine, tmp_path: Pa
     assert Direct(engine).plan(constant, {}) is not Direct(other).plan(constant, {})
 
 
-def test_statements_that_are_made_anew_for_each_call_fill_no_memory(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_statements_built_for_each_call_do_not_fill_the_memory(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driver_statements, "MOST_PLANS", 3)
     sender = Direct(engine)
     constant = select(THINGS.c.id)

@@ -36,7 +36,7 @@ def store(cache: Cache, key: str, *, fresh: float, stale: float = 0) -> None:
     assert cache.fill({key: Fill(lease(cache, key), Value(b"value"), fresh, stale)}) == {key}
 
 
-def test_the_embedded_cache_is_bounded_and_keeps_what_lives_longest(process: Process) -> None:
+def test_the_cache_is_bounded_and_keeps_the_longest_lived_values(process: Process) -> None:
     store(process.cache, "short", fresh=30)
     keys = [f"long:{n}" for n in range(40)]
     for key in keys:
@@ -75,7 +75,7 @@ def test_a_drop_voids_leases_that_were_taken_over_too(process: Process) -> None:
     assert process.cache.fill({"key": Fill(third, Value(b"new"), 60)}) == {"key"}
 
 
-def test_a_generation_ends_by_itself(process: Process) -> None:
+def test_a_generation_expires(process: Process) -> None:
     first = lease(process.cache, "key")
     process.now += 30
     assert process.cache.fill({"key": Fill(first, Value(b"late"), 60)}) == set()

@@ -38,7 +38,7 @@ def store(tmp_path: Path) -> Iterator[EmbeddedRelational]:
 
 
 @pytest.mark.parametrize("index", CALLS)
-def test_uses(store: EmbeddedRelational, tmp_path: Path, index: str) -> None:
+def test_the_plan_uses_the_index(store: EmbeddedRelational, tmp_path: Path, index: str) -> None:
     asked: list[tuple[str, Any]] = []
 
     def record(_connection: object, _cursor: object, sql: str, values: Any, *_: object) -> None:

@@ -31,7 +31,7 @@ class Inside:
         return [b"done"]
 
 
-def test_no_more_than_the_places_are_inside_at_once() -> None:
+def test_no_more_requests_than_places_are_inside_at_once() -> None:
     inside = Inside()
     gate = Gate(inside, PLACES)
     with ThreadPoolExecutor(4 * PLACES) as pool:
@@ -113,7 +113,7 @@ def test_no_more_wait_than_are_answered_in_time(took: float, waiting: int) -> No
     assert busy.gate.levels()["in_flight"] == 0
 
 
-def test_while_there_are_threads_to_spare_nobody_is_refused_at_once() -> None:
+def test_nobody_is_refused_while_threads_are_free() -> None:
     busy = Busy(6.0, room=15)
     for _ in range(1 + 15):
         busy.ask()
@@ -125,7 +125,7 @@ def test_while_there_are_threads_to_spare_nobody_is_refused_at_once() -> None:
     assert busy.gate.levels()["in_flight"] == 0
 
 
-def test_the_limit_follows_what_requests_take() -> None:
+def test_the_limit_follows_the_duration_of_requests() -> None:
     gate = Gate(lambda _environ, _start: [], 1, seconds=0.2, refuse=lambda *_: [])
     gate._mean = 10.0
     assert gate.levels()["limit"] == 1 + LEAST
@@ -134,7 +134,7 @@ def test_the_limit_follows_what_requests_take() -> None:
     assert gate.levels()["limit"] > 1 + LEAST
 
 
-def test_whoever_came_first_is_next_after_those_who_are_spared() -> None:
+def test_spared_requests_come_first_then_the_order_of_arrival() -> None:
     order: list[int] = []
     first = threading.Event()
 
@@ -216,7 +216,7 @@ class Crowd:
         self._over.wait(30)
 
 
-def test_a_thread_that_was_held_in_vain_stays_away_once_its_answer_is_there() -> None:
+def test_a_thread_that_was_refused_rests_after_its_answer() -> None:
     crowd = Crowd(room=1)
     answer = iter(crowd.ask())
     assert next(answer) == b"refused"
@@ -229,7 +229,7 @@ def test_a_thread_that_was_held_in_vain_stays_away_once_its_answer_is_there() ->
         assert rest.result(30) == []
 
 
-def test_a_thread_is_back_with_its_answer_while_there_are_others_to_spare() -> None:
+def test_a_refused_thread_returns_at_once_while_others_are_free() -> None:
     crowd = Crowd(room=2)
     assert crowd.ask() == [b"refused"]
     crowd.end()

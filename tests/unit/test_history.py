@@ -49,7 +49,7 @@ def test_a_rate_needs_two_readings(series: Series) -> None:
     assert second.trend("requests", lambda labels: labels[2] == "500") == [0.5]
 
 
-def test_one_who_looks_again_at_once_reads_nothing_anew(series: Series) -> None:
+def test_a_second_look_at_once_reads_nothing(series: Series) -> None:
     history = series.history()
     history.look()
     series.streams.set(7)
@@ -68,7 +68,7 @@ def test_the_oldest_readings_are_forgotten(series: Series) -> None:
     assert found.seconds == (KEPT - 1) * EVERY
 
 
-def test_a_clock_that_was_put_back_leaves_no_rate_of_the_past(series: Series) -> None:
+def test_a_clock_set_back_leaves_no_rate_over_the_past(series: Series) -> None:
     history = series.history()
     history.look()
     series.time -= 3600
@@ -77,7 +77,7 @@ def test_a_clock_that_was_put_back_leaves_no_rate_of_the_past(series: Series) ->
     assert history.look().seconds == EVERY
 
 
-def test_series_that_begin_and_those_that_fall_are_no_less_than_nothing(series: Series) -> None:
+def test_new_series_count_from_zero_and_falling_ones_have_rate_zero(series: Series) -> None:
     history = series.history()
     series.requests.labels("/old", "GET", "200").inc(9)
     history.look()
@@ -88,7 +88,7 @@ def test_series_that_begin_and_those_that_fall_are_no_less_than_nothing(series: 
     assert history.look().rates("requests") == {("/old", "GET", "200"): 0.0, ("/new", "GET", "200"): 1.0}
 
 
-def test_labels_that_are_not_asked_for_are_added_up(series: Series) -> None:
+def test_labels_that_are_not_requested_are_summed(series: Series) -> None:
     history = series.history()
     history.look()
     for operation in ("read", "write"):

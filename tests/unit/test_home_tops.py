@@ -47,12 +47,12 @@ def window(limit: int, *, before: int | None = None, after: int | None = None) -
         (None, window(2, after=0), [1, 2], 2),
     ],
 )
-def test_a_part_of_it(end: int | None, part: Window, found: list[int] | None, reached: int | None) -> None:
+def test_a_window_selects_a_part(end: int | None, part: Window, found: list[int] | None, reached: int | None) -> None:
     segment = top(range(1, 10), end).segment(part)
     assert numbers(segment) == found
     assert segment is None or segment.end == (None if reached is None else UUID(int=reached))
 
 
-def test_an_empty_one_reaches_the_end() -> None:
+def test_an_empty_top_reaches_the_end() -> None:
     assert top(range(0)).segment(window(5)) == Segment([], None)
     assert top(range(0)).segment(window(5, after=3)) == Segment([], None)

@@ -46,7 +46,7 @@ POST = "/api/v1/posts/0197f0a0-0000-7000-8000-00000000000a"
         ),
     ],
 )
-def test_which_requests_are_for_a_page_and_what_it_is_called(path: str, query: str, name: str | None) -> None:
+def test_requests_for_a_page_have_its_name(path: str, query: str, name: str | None) -> None:
     assert target(path, query) == name
 
 
@@ -111,7 +111,7 @@ def test_a_page_is_kept_with_its_tag_and_its_age(pages: WholePages, source: Sour
     assert source.made == 1
 
 
-def test_a_page_ends_with_its_time_and_with_its_parts(pages: WholePages, source: Source, now: list[float]) -> None:
+def test_a_page_ends_with_its_lifetime_or_a_part(pages: WholePages, source: Source, now: list[float]) -> None:
     pages.keep("/a", source.build)
     source.change()
     assert pages.look("/a") is None
@@ -142,7 +142,7 @@ def test_a_page_whose_part_changes_while_it_is_made_is_answered_and_not_kept(pag
     assert pages.look("/a")
 
 
-def test_what_nobody_vouches_for_is_not_kept(pages: WholePages, source: Source) -> None:
+def test_a_page_with_a_part_without_a_stamp_is_not_kept(pages: WholePages, source: Source) -> None:
     def build(used: Used) -> WholePage:
         used.note("elsewhere", None, 100.0)
         return source.build(used)
@@ -151,7 +151,7 @@ def test_what_nobody_vouches_for_is_not_kept(pages: WholePages, source: Source) 
     assert pages.look("/a") is None
 
 
-def test_who_finds_another_making_it_makes_it_too_and_keeps_nothing(pages: WholePages, source: Source) -> None:
+def test_a_page_built_while_another_builds_it_is_not_kept(pages: WholePages, source: Source) -> None:
     inner: list[WholePage] = []
 
     def build(used: Used) -> WholePage:
@@ -163,7 +163,7 @@ def test_who_finds_another_making_it_makes_it_too_and_keeps_nothing(pages: Whole
     assert pages.look("/a")
 
 
-def test_a_page_that_cannot_be_made_leaves_its_lease(pages: WholePages, source: Source) -> None:
+def test_a_failed_build_releases_its_lease(pages: WholePages, source: Source) -> None:
     def build(_: Used) -> WholePage:
         raise Unavailable("documents")
 
@@ -180,7 +180,7 @@ def test_without_a_cache_pages_are_made(cache: Cache, source: Source, down: set[
     assert pages.keep("/a", source.build).body == b"version 1"
 
 
-def test_the_tag_is_of_the_bytes_and_names_the_version() -> None:
+def test_the_tag_is_a_digest_of_the_bytes_and_has_the_version() -> None:
     assert tag_of(b"body", 7).startswith('"7-')
     assert tag_of(b"body", 7)[3:] == tag_of(b"body")[1:]
     assert tag_of(b"body") != tag_of(b"other")

@@ -48,14 +48,14 @@ def test_a_connection_is_kept(receiver: Receiver, connection: HttpConnection) ->
     assert receiver.posted[0].headers["host"].startswith(f"{HOST}:")
 
 
-def test_one_that_was_closed_meanwhile_is_made_anew(receiver: Receiver, connection: HttpConnection) -> None:
+def test_a_connection_closed_meanwhile_is_replaced(receiver: Receiver, connection: HttpConnection) -> None:
     receiver.answers.extend(["200", "cut body", "200"])
     assert [exchange(connection).status for _ in range(3)] == [200, 200, 200]
     assert receiver.connections == 2
 
 
 @pytest.mark.parametrize("lie", [lie for lie in LIES if lie not in ANSWERS])
-def test_what_is_no_answer(receiver: Receiver, connection: HttpConnection, lie: str) -> None:
+def test_broken_answers_are_errors(receiver: Receiver, connection: HttpConnection, lie: str) -> None:
     receiver.usual = lie
     with pytest.raises(BrokenExchange):
         exchange(connection)
@@ -64,13 +64,13 @@ def test_what_is_no_answer(receiver: Receiver, connection: HttpConnection, lie: 
 
 
 @pytest.mark.parametrize("lie", ["stall", "drip", "processing"])
-def test_the_deadline_is_of_all_of_it(receiver: Receiver, connection: HttpConnection, lie: str) -> None:
+def test_the_deadline_is_for_the_whole_exchange(receiver: Receiver, connection: HttpConnection, lie: str) -> None:
     receiver.usual = lie
     with pytest.raises(OSError, match=r"in time|timed out|no HTTP"):
         exchange(connection, SHORT)
 
 
-def test_of_a_body_the_limit_is_read(receiver: Receiver, connection: HttpConnection) -> None:
+def test_a_body_is_read_up_to_the_limit(receiver: Receiver, connection: HttpConnection) -> None:
     receiver.usual = "endless body"
     answer = exchange(connection)
     assert (answer.status, answer.body) == (200, b"x" * 1000)
@@ -79,7 +79,7 @@ def test_of_a_body_the_limit_is_read(receiver: Receiver, connection: HttpConnect
     assert [one.target for one in receiver.posted] == ["/hook", "/hook"]
 
 
-def test_one_that_reads_nothing(receiver: Receiver) -> None:
+def test_a_receiver_that_reads_nothing_times_out(receiver: Receiver) -> None:
     with socket.create_server((HOST, 0)) as silent:
         connection = HttpConnection(Origin("http", HOST, silent.getsockname()[1]), most_body=1)
         with pytest.raises(TimeoutError):
@@ -103,12 +103,12 @@ def test_the_address_that_is_dialled_is_the_one_that_was_asked_about(receiver: R
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 64, "a..b"])
-def test_names_that_lead_nowhere(host: str) -> None:
+def test_unresolvable_names_are_errors(host: str) -> None:
     with pytest.raises(OSError):  # noqa: PT011  of the resolver, whose words differ
         exchange(HttpConnection(Origin("https", host, 443), most_body=1), 5)
 
 
-def test_a_name_has_a_deadline_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_name_resolution_has_the_deadline_too(monkeypatch: pytest.MonkeyPatch) -> None:
     done = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: done.wait(60))
     try:
@@ -118,7 +118,7 @@ def test_a_name_has_a_deadline_too(monkeypatch: pytest.MonkeyPatch) -> None:
         done.set()
 
 
-def test_names_that_hang_hold_up_no_other(monkeypatch: pytest.MonkeyPatch, receiver: Receiver) -> None:
+def test_hanging_name_resolution_does_not_block_others(monkeypatch: pytest.MonkeyPatch, receiver: Receiver) -> None:
     """However many there are, and however often they are looked up: each name has one thread."""
     done, real, hanging = threading.Event(), socket.getaddrinfo, list[str]()
 
@@ -142,7 +142,7 @@ def test_names_that_hang_hold_up_no_other(monkeypatch: pytest.MonkeyPatch, recei
         done.set()
 
 
-def test_one_that_begins_no_tls_has_the_same_deadline() -> None:
+def test_a_receiver_without_tls_has_the_same_deadline() -> None:
     with socket.create_server((HOST, 0)) as silent:
         connection = HttpConnection(Origin("https", HOST, silent.getsockname()[1]), most_body=1)
         with pytest.raises(TimeoutError):

@@ -99,13 +99,13 @@ def ask(connection: HttpConnection, target: str, seconds: float = LONG, body: by
 
 
 @pytest.mark.parametrize("end", [END, RESET])
-def test_what_a_kept_connection_did_not_answer_is_asked_once_more(end: bytes) -> None:
+def test_a_request_unanswered_on_a_kept_connection_is_retried_once(end: bytes) -> None:
     with serving([OK, end], [OK]) as server, connected(server.origin) as connection:
         assert [ask(connection, target) for target in ("/1", "/2")] == [204, 204]
         assert server.seen == [b"/1", b"/2", b"/2"]
 
 
-def test_so_is_what_it_did_not_read() -> None:
+def test_a_request_unread_on_a_kept_connection_is_retried_once() -> None:
     with serving([OK, IN_HEAD], [OK]) as server, connected(server.origin) as connection:
         assert [ask(connection, "/1"), ask(connection, "/2", body=b"x" * 20_000_000)] == [204, 204]
         assert server.seen == [b"/1", b"/2", b"/2"]
@@ -120,7 +120,7 @@ def test_so_is_what_it_did_not_read() -> None:
         pytest.param([[OK, STALL]], [b"/1", b"/2"], id="it stalls"),
     ],
 )
-def test_never_more_than_once(connections: list[list[bytes]], seen: list[bytes]) -> None:
+def test_a_request_is_never_retried_twice(connections: list[list[bytes]], seen: list[bytes]) -> None:
     with serving(*connections) as server, connected(server.origin) as connection:
         assert ask(connection, "/1") == 204
         with pytest.raises(OSError):  # noqa: PT011  of any kind
@@ -146,7 +146,7 @@ def test_a_fresh_connection_that_ends_is_a_failure(end: bytes) -> None:
         (b"HTTP/1.0 204 Ok\r\nConnection: keep-alive\r\n\r\n", False),
     ],
 )  # fmt: skip
-def test_answers_that_come_byte_by_byte(answer: bytes, kept: bool) -> None:  # noqa: FBT001
+def test_answers_may_come_byte_by_byte(answer: bytes, kept: bool) -> None:  # noqa: FBT001
     later = [[answer, OK]] if kept else [[answer], [OK]]
     with serving(*later) as server, connected(server.origin) as connection:
         assert [ask(connection, "/1") // 100, ask(connection, "/2")] == [2, 204]

@@ -39,13 +39,13 @@ def test_ids_rise_although_the_clock_stands_or_steps_back() -> None:
     assert {i.version for i in made} == {7}
 
 
-def test_no_two_ids_of_one_moment_have_the_same_front() -> None:
+def test_ids_of_the_same_time_have_different_prefixes() -> None:
     """An upward feed cursor identifies posts by the front of their ids: with equal fronts one would never be shown."""
     ids = Ids(lambda: datetime(2026, 1, 1, tzinfo=UTC))
     assert len({id_prefix(ids()) for _ in range(2000)}) == 2000
 
 
-def test_threads_that_are_overtaken_between_clock_and_id_make_ids_that_can_be_told_apart() -> None:
+def test_ids_of_concurrent_threads_have_different_prefixes() -> None:
     ids = Ids()
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(lambda _: ids(), range(20_000)))

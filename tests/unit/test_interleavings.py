@@ -158,7 +158,7 @@ def test_no_order_leaves_or_serves_an_old_value(
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
-def test_without_the_fence_some_do(scene: Scene, scheduler: Scheduler, now: list[float]) -> None:
+def test_without_generations_some_orders_do(scene: Scene, scheduler: Scheduler, now: list[float]) -> None:
     assert any(outcomes(scene, Fenceless(now), scheduler, now))
 
 
@@ -170,7 +170,7 @@ class Untied(EmbeddedCache):
 
 
 @pytest.mark.parametrize("scene", PAGES, ids=lambda scene: scene.__name__)
-def test_without_a_look_at_the_parts_old_pages_stay(
+def test_without_checking_the_parts_old_pages_stay(
     scene: Scene, tmp_path: Path, scheduler: Scheduler, now: list[float]
 ) -> None:
     cache = Untied(f"sqlite:///{tmp_path}/hot.db", clock=lambda: now[0])

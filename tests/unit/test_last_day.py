@@ -46,7 +46,7 @@ def found(now: Observed, *samples: list[LevelSample]) -> tuple[float, float]:
         pytest.param([noted(24, 1000, 1000)], (3, 1000), id="reset since then"),
     ],
 )
-def test_what_is_counted_of_a_day(samples: list[list[LevelSample]], expected: tuple[float, float]) -> None:
+def test_the_counts_of_the_last_day(samples: list[list[LevelSample]], expected: tuple[float, float]) -> None:
     assert found(observed(300, 300_000), *samples) == expected
 
 

@@ -48,7 +48,7 @@ def test_json_is_an_object_a_line() -> None:
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
-def test_every_line_bears_the_trace_if_there_is_one(form: str) -> None:
+def test_every_line_has_the_trace_id_during_a_request(form: str) -> None:
     trace = "0af7651916cd43dd8448eb211c80319c"
     with spans.request({"HTTP_TRACEPARENT": f"00-{trace}-b7ad6b7169203331-00"}):
         lines = told(form)

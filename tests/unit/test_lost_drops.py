@@ -35,7 +35,7 @@ class Counters:
         (COVERED_SECONDS + 0.1, WAIT_SECONDS),
     ],
 )
-def test_who_comes_soon_after_another_waits_for_no_more_than_that(after: float, waited: float) -> None:
+def test_a_call_soon_after_another_waits_only_the_remaining_time(after: float, waited: float) -> None:
     now, waits = [100.0], list[float]()
     counters: Any = Counters()
     lost = LostDrops(counters, lambda: now[0], waits.append)

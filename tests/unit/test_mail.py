@@ -53,7 +53,7 @@ def test_it_is_encrypted_by_default() -> None:
 
 
 @pytest.mark.usefixtures("trusted")
-def test_or_from_the_first_byte() -> None:
+def test_smtps_is_encrypted_from_the_first_byte() -> None:
     with mail_server(ssl_context=server_context()) as (kept, port):
         mailer(f"smtps://localhost:{port}").send(MAIL)
     assert kept.encrypted == [True]
@@ -79,7 +79,7 @@ def test_a_server_without_starttls_gets_nothing_in_the_clear() -> None:
 
 
 @pytest.mark.usefixtures("trusted")
-def test_one_signs_in_where_the_url_says_so() -> None:
+def test_the_mailer_signs_in_as_the_url_says() -> None:
     def known(server: object, session: object, envelope: object, mechanism: str, data: LoginPassword) -> AuthResult:
         return AuthResult(success=data == LoginPassword(b"ada", b"p@ss"), handled=False)
 
@@ -102,7 +102,7 @@ def test_a_recipient_that_is_refused(answer: str, error: type[Exception]) -> Non
 
 
 @pytest.mark.parametrize("answer", ["451 later", "554 not here"])
-def test_a_server_that_takes_no_mail_is_away(answer: str) -> None:
+def test_a_server_that_accepts_no_mail_is_unavailable(answer: str) -> None:
     with mail_server() as (kept, port):
         kept.answer = answer
         with pytest.raises(Unavailable):
@@ -118,7 +118,7 @@ def test_an_address_beyond_ascii_needs_a_server_that_takes_it() -> None:
         mailer(f"smtp://localhost:{port}?starttls=false").send(other)
 
 
-def test_nobody_writes_headers_into_a_mail() -> None:
+def test_line_breaks_cannot_inject_headers() -> None:
     with mail_server() as (kept, port):
         for to, subject in (("a@b.example\nBcc: eve@example.com", "s"), ("a@b.example", "s\r\nBcc: eve@example.com")):
             with pytest.raises(Undeliverable):
@@ -133,7 +133,7 @@ def test_a_mail_goes_to_its_address_alone(to: str) -> None:
     assert kept.mails == []
 
 
-def test_nobody_listens() -> None:
+def test_a_closed_port_is_unavailable() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(Unavailable):
@@ -164,7 +164,7 @@ def dripping(greeting: bytes) -> Iterator[tuple[int, threading.Event]]:
 
 
 @pytest.mark.parametrize("greeting", [b"", b"220-"])
-def test_there_is_one_deadline_for_all_of_it(greeting: bytes) -> None:
+def test_one_deadline_covers_the_whole_dialogue(greeting: bytes) -> None:
     """Each byte arrives in time, but the answer never ends."""
     with dripping(greeting) as (port, gone):
         with pytest.raises(Unavailable):
@@ -172,7 +172,7 @@ def test_there_is_one_deadline_for_all_of_it(greeting: bytes) -> None:
         assert gone.wait(20)
 
 
-def test_what_is_printed_is_all_of_it() -> None:
+def test_the_whole_mail_is_printed() -> None:
     printed = io.StringIO()
     PrintingMailer(printed).send(MAIL)
     assert printed.getvalue() == f"\nTo: {MAIL.to}\nSubject: {MAIL.subject}\n\n{MAIL.text}\n"

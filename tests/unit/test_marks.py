@@ -110,17 +110,17 @@ def outcomes(cache: Cache) -> Iterator[list[str]]:
             yield worlds[-1].wrong
 
 
-def test_no_order_shows_what_was_before_an_answered_write(cache: Cache) -> None:
+def test_no_order_shows_marks_from_before_an_answered_write(cache: Cache) -> None:
     found = list(outcomes(cache))
     assert len(found) > 100
     assert [what for wrong in found for what in wrong] == []
 
 
-def test_without_the_fence_some_do() -> None:
+def test_without_generations_some_orders_do() -> None:
     assert any(outcomes(Fenceless([1_000_000.0])))
 
 
-def test_what_is_kept_is_not_asked_for_again(cache: Cache) -> None:
+def test_kept_marks_are_not_loaded_again(cache: Cache) -> None:
     world = World(cache)
     world.truth.liked = {POST, OLD}
     assert world.among([POST, EARLIER]) == ({POST}, set())
@@ -128,14 +128,14 @@ def test_what_is_kept_is_not_asked_for_again(cache: Cache) -> None:
     assert world.truth.loads == 2
 
 
-def test_older_posts_are_for_the_truth(cache: Cache) -> None:
+def test_older_posts_are_left_to_the_truth(cache: Cache) -> None:
     world = World(cache)
     assert world.among([POST, OLD]) is None
     assert world.truth.loads == 0
 
 
 @pytest.mark.parametrize("of", ["liked", "followed"])
-def test_whoever_has_many_is_for_the_truth(cache: Cache, of: str) -> None:
+def test_accounts_with_many_marks_are_left_to_the_truth(cache: Cache, of: str) -> None:
     world = World(cache)
     many = {UUID(int=POST.int + n) for n in range(MOST + 1)}
     setattr(world.truth, of, many)
@@ -147,7 +147,7 @@ def test_whoever_has_many_is_for_the_truth(cache: Cache, of: str) -> None:
     assert world.among() is not None
 
 
-def test_ids_are_compared_where_they_begin(cache: Cache) -> None:
+def test_ids_are_compared_only_at_their_boundaries(cache: Cache) -> None:
     """The bytes of an id may also occur across two neighbouring ids, which is no match."""
     world = World(cache)
     world.truth.followed = {UUID(int=5), UUID(int=6)}

@@ -32,7 +32,7 @@ def test_a_tally_adds_up_by_store() -> None:
     assert mine.trips() == {"cache": 3, "feeds": 100}
 
 
-def test_an_inner_tally_keeps_its_own_and_gives_back_the_outer_one() -> None:
+def test_an_inner_tally_counts_apart_and_restores_the_outer_one() -> None:
     with tally() as outer:
         with tally() as inner:
             called("cache", "GET", 0)
@@ -56,7 +56,7 @@ def test_a_new_request_of_a_thread_starts_from_nothing() -> None:
     assert first.trips() == second.trips() == {"cache": 1}
 
 
-def test_the_observer_hears_of_every_call_and_whether_it_was_answered(notes: Notes) -> None:
+def test_the_observer_gets_every_call_and_whether_it_was_answered(notes: Notes) -> None:
     with asked("relational", "select posts"):
         pass
     for error in (Conflict("handle"), Unavailable("relational"), OSError()):
@@ -66,7 +66,7 @@ def test_the_observer_hears_of_every_call_and_whether_it_was_answered(notes: Not
     assert notes.kept == [*answered, *[("relational", "insert posts", 2, False)] * 2]
 
 
-def test_what_lost_to_others_is_an_answer_and_counted_beside(notes: Notes) -> None:
+def test_a_lost_contention_is_answered_and_counted_apart(notes: Notes) -> None:
     for error in (Contention(), Undone(), Outdated()):
         with pytest.raises(type(error)), asked("relational", "insert posts"):
             raise error
@@ -74,7 +74,7 @@ def test_what_lost_to_others_is_an_answer_and_counted_beside(notes: Notes) -> No
     assert notes.kept == [call, lost, call, lost, call]
 
 
-def test_what_is_sent_one_by_one_is_counted_as_it_goes(notes: Notes) -> None:
+def test_round_trips_sent_one_by_one_are_counted_up_to_the_failure(notes: Notes) -> None:
     def send(rows: Iterator[int]) -> None:
         for row in rows:
             if row == 2:
@@ -85,7 +85,7 @@ def test_what_is_sent_one_by_one_is_counted_as_it_goes(notes: Notes) -> None:
     assert notes.kept == [("feeds", "home_add", 2, False)]
 
 
-def test_the_observer_hears_of_waits_caches_and_what_goes_on(notes: Notes) -> None:
+def test_the_observer_gets_waits_cache_events_and_gauges(notes: Notes) -> None:
     meter.waited("relational", 0.1)
     meter.cache_event("hit", 20)
     meter.observed("fanout_lag", 0.5, 1000)
@@ -115,7 +115,7 @@ def test_without_an_observer_nothing_is_needed() -> None:
         meter.watch(before)
 
 
-def test_counting_costs_a_few_calls_of_functions() -> None:
+def test_counting_costs_a_few_function_calls() -> None:
     """That is far less than any store call costs. Calls of the observer are not included."""
     made: list[str] = []
 

@@ -32,20 +32,20 @@ TAKEN = ["correct horse battery staple", "long enough", "quartets of Haydn", "lo
 
 
 @pytest.mark.parametrize("password", REFUSED)
-def test_the_first_that_are_tried_are_refused(password: str) -> None:
+def test_common_and_guessable_passwords_are_refused(password: str) -> None:
     assert fault(password, CONTEXT)
 
 
 @pytest.mark.parametrize("password", TAKEN)
-def test_others_are_taken(password: str) -> None:
+def test_other_passwords_are_accepted(password: str) -> None:
     assert fault(password, CONTEXT) is None
 
 
-def test_an_account_without_letters_gives_nothing_away() -> None:
+def test_an_account_without_letters_excludes_no_password() -> None:
     assert fault("correct horse", words("123", "1@2.3", "…")) is None
 
 
-def test_another_keyboard_types_the_same_password() -> None:
+def test_unicode_forms_of_a_password_are_equal() -> None:
     hasher = Argon2Hasher(1)
     composed, decomposed = "caf\u00e9 \ufb01nal", "cafe\u0301 final"
     assert normal(composed) == normal(decomposed)

@@ -18,11 +18,11 @@ def test_a_hash_has_the_stated_parameters_and_a_salt() -> None:
     assert not hasher.verify(one, "secret work")
 
 
-def test_nobody_has_a_right_password() -> None:
+def test_an_unknown_account_accepts_no_password() -> None:
     assert not Argon2Hasher(1).verify(None, "no account has this password")
 
 
-def test_whoever_finds_no_place_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hash_without_a_slot_is_overloaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passwords, "WAIT_SECONDS", 0.01)
     hasher = Argon2Hasher(1)
     inside, leave = threading.Event(), threading.Event()

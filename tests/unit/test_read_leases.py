@@ -130,12 +130,12 @@ SCENES = ["one reader", "time passes", "made anew"]
 @pytest.mark.parametrize(
     "scene", [pytest.param(s, marks=[pytest.mark.long] if s == "time passes" else []) for s in SCENES]
 )
-def test_nobody_gets_the_old_page_after_a_writers_answer(store: EmbeddedCache, scene: str) -> None:
+def test_no_old_page_is_served_after_a_writers_answer(store: EmbeddedCache, scene: str) -> None:
     assert list(wrong(store, scene, wait=1)) == []
 
 
 @pytest.mark.parametrize("scene", SCENES)
-def test_some_would_if_the_writer_did_not_wait(store: EmbeddedCache, scene: str) -> None:
+def test_some_would_be_if_the_writer_did_not_wait(store: EmbeddedCache, scene: str) -> None:
     assert any(wrong(store, scene, wait=0))
 
 
@@ -157,14 +157,14 @@ class Asked:
         return self.held
 
 
-def test_what_is_asked_for_twice_soon_is_read_leaseed_and_then_answered_from_memory() -> None:
+def test_a_page_read_twice_soon_gets_a_read_lease_and_is_answered_from_memory() -> None:
     asked = Asked()
     for _ in range(50):
         assert asked.look() is asked.held
     assert asked.leased == [False, True]
 
 
-def test_what_is_asked_for_now_and_then_is_not_read_leaseed() -> None:
+def test_a_page_read_now_and_then_gets_no_read_lease() -> None:
     asked = Asked()
     for _ in range(10):
         asked.look()
@@ -172,7 +172,7 @@ def test_what_is_asked_for_now_and_then_is_not_read_leaseed() -> None:
     assert asked.leased == [False] * 10
 
 
-def test_one_asks_again_before_the_time_is_over_while_others_go_on_with_what_there_is() -> None:
+def test_one_thread_renews_a_read_lease_early_while_others_use_the_page() -> None:
     asked, meanwhile = Asked(), list[Held | None]()
     asked.look()
     asked.look()
@@ -187,7 +187,7 @@ def test_one_asks_again_before_the_time_is_over_while_others_go_on_with_what_the
     assert asked.leased == [False, True]
 
 
-def test_all_ask_when_the_time_is_over() -> None:
+def test_an_expired_read_lease_is_asked_for_again() -> None:
     asked = Asked()
     asked.look()
     asked.look()
@@ -207,7 +207,7 @@ def test_a_page_that_has_ended_is_not_remembered() -> None:
     assert asked.leased == [False, True, True, False]
 
 
-def test_whoever_outwaits_waits_longer_than_anything_is_lent_and_has_nothing_left() -> None:
+def test_outwait_exceeds_the_term_and_empties_the_memory() -> None:
     asked = Asked()
     asked.look()
     asked.look()

@@ -42,7 +42,7 @@ def at(
     return LogState(started, timeline, location, moment, follows)
 
 
-def test_a_token_is_read_back_and_nothing_else_is() -> None:
+def test_a_token_is_read_back_and_forgeries_are_not() -> None:
     positions = {"relational": position_of(1, 77), "documents": position_of(9, 1)}
     token = own_writes.issued(SECRETS[0], positions)
     assert own_writes.read(SECRETS, token) == positions
@@ -68,7 +68,7 @@ def test_a_token_of_a_server_whose_clock_is_ahead_is_read(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("signed", [["relational"], "relational", 7, None, {"relational": 7}, {"relational": "xyz"}])
-def test_what_is_signed_and_has_another_form_counts_as_nothing(signed: Any) -> None:
+def test_a_signed_token_of_another_form_has_no_positions(signed: Any) -> None:
     token = own_writes.serializer(SECRETS[0]).dumps(signed)
     assert own_writes.read(SECRETS, str(token)) == {}
 
@@ -98,7 +98,7 @@ def test_a_replica_has_a_position_when_timeline_and_location_are_reached() -> No
     assert at(2, 100).has(position_of(1, 100))
 
 
-def test_a_server_of_another_history_than_the_primary_is_told_apart() -> None:
+def test_a_server_whose_history_differs_from_the_primarys_is_noticed() -> None:
     primary, other = at(2, 100), datetime(2031, 5, 18, tzinfo=UTC)
     assert at(2, 90, follows=True, started=other).shares(primary)
     assert primary.shares(primary)
@@ -109,7 +109,7 @@ def test_a_server_of_another_history_than_the_primary_is_told_apart() -> None:
     assert not at(2, 200, started=other).shares(primary)
 
 
-def test_the_lag_is_since_the_primary_was_where_the_replica_is() -> None:
+def test_the_lag_counts_since_the_primary_was_at_that_position() -> None:
     moment = 1000.0
     log = PrimaryLog(lambda: moment)
     assert not log.lag(at(1, 100)).serves
@@ -138,7 +138,7 @@ def test_the_bound_of_the_lag_holds_while_the_primary_does_not_answer() -> None:
             assert log.lag(at(1, location)) == read_your_writes.ReplicaState(serves, seconds, 0)
 
 
-def test_what_was_written_behind_the_end_of_a_timeline_is_lost() -> None:
+def test_positions_beyond_the_end_of_a_timeline_are_lost() -> None:
     log = PrimaryLog()
     assert not log.lost(position_of(1, 1))
     log.note(at(1, 100), NOBODY)
@@ -149,7 +149,7 @@ def test_what_was_written_behind_the_end_of_a_timeline_is_lost() -> None:
     assert not log.lost(position_of(2, 10**6))
 
 
-def test_every_method_that_may_be_late_is_a_read_of_its_port() -> None:
+def test_every_method_that_may_lag_exists_in_its_port() -> None:
     for store, port in (("relational", RelationalStore), ("documents", DocumentStore)):
         parts = inspect.get_annotations(port, eval_str=True)
         for part, methods in read_your_writes.MAY_LAG[store].items():
@@ -171,7 +171,7 @@ def test_replicas_are_named_by_hosts_or_urls(text: str, hosts: list[str]) -> Non
     assert [found.server for found in replicas_of(text, URL)] == hosts
 
 
-def test_hosts_take_all_else_from_the_url_and_urls_take_nothing() -> None:
+def test_hosts_inherit_from_the_url_and_urls_inherit_nothing() -> None:
     plain, own = replicas_of("one postgresql://bob@two/other", URL)
     assert plain.keywords == {"user": "ada", "password": "p@ss", "dbname": "quartet", "sslmode": "require"}
     assert plain.hosts == ({"host": "one", "port": "5432"},)
@@ -203,7 +203,7 @@ def test_a_wrong_name_is_refused_for_its_setting_and_not_repeated(text: str) -> 
         ("?readpreference=secondaryPreferred", True),
     ],
 )
-def test_secondaries_are_read_from_where_the_url_says_so(options: str, reads: bool) -> None:  # noqa: FBT001
+def test_the_url_decides_whether_secondaries_are_read(options: str, reads: bool) -> None:  # noqa: FBT001
     assert reads_secondaries(f"mongodb://h1,h2/quartet{options}") is reads
 
 

@@ -23,7 +23,7 @@ def signed(recent: RecentSignIns, digest: bytes, account: UUID | None = None, at
     return one.id
 
 
-def test_each_is_counted_once() -> None:
+def test_a_lost_sign_in_is_counted_once() -> None:
     recent = RecentSignIns()
     signed(recent, b"a")
     signed(recent, b"b")
@@ -31,7 +31,7 @@ def test_each_is_counted_once() -> None:
     assert (recent.lost([b"a", b"x"]), recent.lost([b"a", b"b"])) == (1, 1)
 
 
-def test_what_was_ended_is_not_lost() -> None:
+def test_ended_sessions_are_not_counted_as_lost() -> None:
     recent, account, until = RecentSignIns(), uuid4(), datetime(2026, 1, 1, tzinfo=UTC)
     kept = signed(recent, b"kept", account, until)
     signed(recent, b"ended", account, until)
@@ -45,7 +45,7 @@ def test_what_was_ended_is_not_lost() -> None:
     assert recent.digests() == [b"of another"]
 
 
-def test_so_many_are_kept_for_an_hour() -> None:
+def test_a_limited_number_is_kept_for_an_hour() -> None:
     clock = Moving()
     recent = RecentSignIns(clock)
     signed(recent, b"old")

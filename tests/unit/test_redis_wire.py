@@ -51,7 +51,7 @@ def peer(answer: Callable[[int, socket.socket], None]) -> Iterator[SessionStore]
         serving.join(10)
 
 
-def test_a_server_that_speaks_something_else_is_away() -> None:
+def test_a_server_of_another_protocol_is_unavailable() -> None:
     with peer(lambda _, line: line.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")) as store:
         for _ in range(2):
             with pytest.raises(Unavailable):
@@ -59,7 +59,7 @@ def test_a_server_that_speaks_something_else_is_away() -> None:
 
 
 @pytest.mark.parametrize("refusal", REFUSALS)
-def test_a_server_that_has_ceased_to_serve_is_left_at_once(refusal: str) -> None:
+def test_the_connection_to_a_server_that_stopped_serving_is_replaced(refusal: str) -> None:
     with peer(lambda n, line: line.sendall(PONG if n > 1 else f"-{refusal}\r\n".encode())) as store:
         store.ping()
     with peer(lambda _, line: line.sendall(f"-{refusal}\r\n".encode())) as store:
@@ -75,7 +75,7 @@ def test_any_other_refusal_keeps_the_connection() -> None:
                 store.ping()
 
 
-def test_an_answer_that_comes_in_drops_does_not_outlast_the_deadline() -> None:
+def test_an_answer_that_comes_in_pieces_does_not_outlast_the_deadline() -> None:
     sent = list[int]()
 
     def drip(_number: int, line: socket.socket) -> None:

@@ -41,7 +41,7 @@ def readings(relays: Relays) -> Iterator[Any]:
         time[0] += EVERY
 
 
-def test_what_relays_have_done_is_added_up() -> None:
+def test_the_counts_of_relays_are_summed() -> None:
     one, other = Relay(), Relay()
     with one.serving(), other.serving():
         looks = readings(Relays([f"127.0.0.1:{one.port}", f"localhost:{other.port}"]))
@@ -54,7 +54,7 @@ def test_what_relays_have_done_is_added_up() -> None:
     assert found.now("relays")[f"127.0.0.1:{one.port}",] == 1
 
 
-def test_one_that_is_away_is_named_and_counts_as_before() -> None:
+def test_an_unreachable_relay_is_named_and_keeps_its_counts() -> None:
     one = Relay()
     one.deliveries.inc(1000)
     looks = readings(Relays([f"127.0.0.1:{one.port}"]))

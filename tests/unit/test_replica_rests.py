@@ -34,7 +34,7 @@ TARGET = conninfo_of("postgresql://nobody@127.0.0.1:1/none")
         (Unavailable("relational", "closed"), 60, [False]),
     ],
 )
-def test_a_slow_read_keeps_no_other_kind_from_a_standby(
+def test_a_slow_read_does_not_keep_other_kinds_from_a_standby(
     error: StoreError, seconds: float, serves: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("repositories.relational.postgres.replicas.REST_SECONDS", 3600)
@@ -77,7 +77,7 @@ def where(secondaries: Secondaries, late: Any) -> str:
 
 
 @pytest.mark.parametrize(("cause", "others"), [(NetworkTimeout("slow"), "late"), (AutoReconnect("closed"), "primary")])
-def test_a_slow_read_keeps_no_other_from_secondaries(cause: Exception, others: str) -> None:
+def test_a_slow_read_does_not_keep_others_from_secondaries(cause: Exception, others: str) -> None:
     members: Any = Set("RSPrimary", "RSSecondary")
     now = [1000.0]
     secondaries = Secondaries(members, lambda: now[0])
@@ -94,7 +94,7 @@ def test_a_slow_read_keeps_no_other_from_secondaries(cause: Exception, others: s
         assert slow() == "late"
 
 
-def test_secondaries_that_have_been_alone_for_long_are_not_read() -> None:
+def test_secondaries_long_without_a_primary_are_not_read() -> None:
     members: Any = Set("RSPrimary", "RSSecondary")
     now = [1000.0]
     secondaries = Secondaries(members, lambda: now[0])
@@ -105,7 +105,7 @@ def test_secondaries_that_have_been_alone_for_long_are_not_read() -> None:
         assert where(secondaries, lambda: "late") == answers
 
 
-def test_what_a_replica_has_answered_is_known_to_be_late() -> None:
+def test_an_answer_of_a_replica_is_marked_as_late() -> None:
     assert not read_your_writes.is_late()
     with read_your_writes.primary():
         read_your_writes.begin({}, reads=True)

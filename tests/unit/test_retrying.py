@@ -22,7 +22,7 @@ class Losing:
         return "won"
 
 
-def test_a_loser_wins_in_the_end() -> None:
+def test_a_contended_command_succeeds_in_the_end() -> None:
     pauses: list[float] = []
     command = Losing(3)
     retry = Retry(attempts=5, base=0.01, longest=0.05, sleep=pauses.append, draw=lambda: 1.0, elapsed=lambda: 0.0)
@@ -30,7 +30,7 @@ def test_a_loser_wins_in_the_end() -> None:
     assert pauses == [0.02, 0.04, 0.05]
 
 
-def test_the_pause_is_drawn_from_nothing_up() -> None:
+def test_the_pause_is_drawn_from_zero_up() -> None:
     pauses: list[float] = []
     Retry(sleep=pauses.append, draw=lambda: 0.0, elapsed=lambda: 0.0)(Losing(2))
     assert pauses == [0.0, 0.0]

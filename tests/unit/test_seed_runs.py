@@ -41,7 +41,7 @@ def step(recorder: Recorder, numbers: int) -> Step:
     return Step("things", "documents", numbers, lambda _k: 1, lambda _batch: False, recorder.make, recorder.put)
 
 
-def test_rows_are_made_by_one_thread_while_those_of_others_are_on_their_way() -> None:
+def test_one_thread_makes_rows_while_others_write() -> None:
     recorder = Recorder()
     outcome = Run(step(recorder, 40), batch=10, threads=4, progress=Progress())()
     assert outcome.written == 40
@@ -49,7 +49,7 @@ def test_rows_are_made_by_one_thread_while_those_of_others_are_on_their_way() ->
     assert not recorder.are_two_making.is_set()
 
 
-def test_a_step_may_have_batches_of_a_part_or_of_several_times_the_size() -> None:
+def test_the_batch_size_of_a_step_may_be_scaled() -> None:
     things = step(Recorder(), 25)
     assert [len(one) for one in things.batches(10 * 0.5)] == [5] * 5
     assert [len(one) for one in things.batches(2 * 5)] == [10, 10, 5]

@@ -23,11 +23,11 @@ def above(number: int) -> Window:
 
 
 @pytest.mark.parametrize(("part", "left"), [(below(7), [6, 5]), (below(5), []), (Window(limit=4), [9, 8, 6, 5])])
-def test_what_is_left_of_a_segment_further_down(part: Window, left: list[int]) -> None:
+def test_the_rest_of_a_segment_below_a_position(part: Window, left: list[int]) -> None:
     assert Segment(refs(9, 8, 6, 5), None).rest(part).refs == refs(*left)
 
 
-def test_what_is_left_of_a_segment_further_up() -> None:
+def test_the_rest_of_a_segment_above_a_position() -> None:
     assert Segment(refs(5, 6, 8), None).rest(above(5)).refs == refs(6, 8)
 
 
@@ -44,12 +44,12 @@ def test_a_segment_is_passed_upward_too() -> None:
     assert [Segment(refs(5, 9), UUID(int=9)).is_passed(above(n)) for n in (8, 9, 10)] == [False, True, True]
 
 
-def test_several_segments_reach_as_far_as_all_of_them() -> None:
+def test_merged_segments_reach_as_far_as_the_shortest() -> None:
     one, other = Segment(refs(9, 7, 3), UUID(int=3)), Segment(refs(8, 5), UUID(int=5))
     assert merged([one, other], Window(limit=4)) == Segment(refs(9, 8, 7, 5), UUID(int=5))
     assert merged([one, other], Window(limit=4), UUID(int=8)) == Segment(refs(9, 8), UUID(int=8))
 
 
-def test_of_two_authors_the_later_segment_is_believed() -> None:
+def test_a_post_with_two_authors_has_that_of_the_later_segment() -> None:
     damaged, true = Segment(refs(9, author=OTHER), None), Segment(refs(9), None)
     assert merged([damaged, true], Window(limit=4)) == Segment(refs(9), None)

@@ -51,7 +51,7 @@ def connected(known: Any, server: Promoted, timeline: int = 2) -> None:
     known.connected(timeline, server)
 
 
-def test_what_was_acknowledged_beyond_the_end_of_its_timeline_is_counted_once(counted: Counted) -> None:
+def test_writes_beyond_the_end_of_their_timeline_are_counted_once(counted: Counted) -> None:
     known = on_the_first(END - 1, END, END + 1, END + 9)
     # Behind a pooler a commit on the new timeline is the first sign of the failover.
     assert not known.committed(2, 1)
@@ -68,12 +68,12 @@ def test_a_failover_that_has_lost_nothing_is_not_counted(known: Acknowledged, co
     assert counted.reads == {}
 
 
-def test_log_that_was_seen_and_is_gone_is_counted_where_single_writes_are_not_noted(counted: Counted) -> None:
+def test_log_that_was_seen_and_is_gone_is_counted(counted: Counted) -> None:
     connected(on_the_first(looked=END + 1), Promoted(HISTORY))
     assert counted.reads == {"lost_tail": 1}
 
 
-def test_what_cannot_be_known_is_said(counted: Counted, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_missing_history_is_logged(counted: Counted, caplog: pytest.LogCaptureFixture) -> None:
     """Without the history all that is known is an upper bound of the old timeline's end: the new primary's location."""
     connected(on_the_first(END + 9), Promoted(None, location=END))
     assert counted.reads == {"lost_tail": 1}

@@ -28,7 +28,7 @@ def opened(urls: str) -> list[str]:
         ("kafka://h,kafka://h/other?name=audit", ["kafka", "audit"]),
     ],
 )
-def test_several_are_separated_by_commas(urls: str, names: list[str]) -> None:
+def test_several_urls_are_separated_by_commas(urls: str, names: list[str]) -> None:
     assert opened(urls) == names
 
 
@@ -61,7 +61,7 @@ def test_a_trace_names_the_topic_or_exchange() -> None:
         (f"amqp://u:{SECRET}@h:99999", "a port is a number"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(urls: str, reason: str) -> None:
+def test_a_wrong_url_is_one_line_without_its_secret(urls: str, reason: str) -> None:
     with pytest.raises(BadAddress, match=reason) as raised:
         opened(urls)
     assert raised.value.setting == "sinks"

@@ -32,7 +32,7 @@ def mode(path: Path) -> str:
     return f"{path.stat().st_mode & 0o777:o}"
 
 
-def test_a_new_database_is_its_owner_s_alone_whichever_role_makes_it(tmp_path: Path) -> None:
+def test_a_new_database_is_private_whichever_role_creates_it(tmp_path: Path) -> None:
     for role in ROLES:
         folder = tmp_path / role
         urls = embedded(tmp_path / "others") | {f"{role}_url": f"sqlite:///{folder}/quartet.db"}
@@ -44,7 +44,7 @@ def test_a_new_database_is_its_owner_s_alone_whichever_role_makes_it(tmp_path: P
         container.close()
 
 
-def test_the_mode_of_a_database_that_is_there_stays(tmp_path: Path) -> None:
+def test_the_mode_of_an_existing_database_stays(tmp_path: Path) -> None:
     (tmp_path / "quartet.db").touch(0o640)
     tmp_path.chmod(0o750)
     container = build(Settings(**embedded(tmp_path)))
@@ -53,7 +53,7 @@ def test_the_mode_of_a_database_that_is_there_stays(tmp_path: Path) -> None:
     container.close()
 
 
-def test_nobody_waits_for_another_writer_beyond_the_deadline(tmp_path: Path) -> None:
+def test_a_writer_waits_for_another_until_its_deadline(tmp_path: Path) -> None:
     """Checked by a connection's `busy_timeout`, in milliseconds. Without a deadline it is five seconds."""
     asking = "PRAGMA busy_timeout"
     file, engine = SqliteFile(tmp_path / "q.db", "test"), writing_engine(tmp_path / "r.db", utc_now)

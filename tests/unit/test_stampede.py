@@ -106,7 +106,7 @@ def test_each_time_it_is_due_it_is_loaded_once(site: Site) -> None:
         assert site.source.loads == 1
 
 
-def test_when_it_has_been_dropped_it_is_loaded_once_and_nobody_gets_the_old_one(site: Site) -> None:
+def test_a_dropped_key_is_loaded_once_and_its_old_value_not_served(site: Site) -> None:
     site.rush()
     for version in range(2, 6):
         site.source.version = version
@@ -116,7 +116,7 @@ def test_when_it_has_been_dropped_it_is_loaded_once_and_nobody_gets_the_old_one(
         assert site.source.loads == 1
 
 
-def test_when_the_stale_time_is_over_everybody_waits_for_one_load(site: Site) -> None:
+def test_after_the_stale_time_all_wait_for_one_load(site: Site) -> None:
     site.rush()
     site.now += FRESH * 1.1 + STALE
     site.source.version = 2
@@ -134,7 +134,7 @@ def test_a_load_that_fails_is_tried_by_the_next_at_once(site: Site) -> None:
     assert site.source.loads == 3
 
 
-def test_what_is_due_is_served_while_its_source_is_away_and_not_for_ever(site: Site) -> None:
+def test_a_due_value_is_served_until_its_stale_time_without_the_source(site: Site) -> None:
     site.version(site.processes[0])
     site.source.fails = True
     site.now += FRESH * 1.1
@@ -144,7 +144,7 @@ def test_what_is_due_is_served_while_its_source_is_away_and_not_for_ever(site: S
         site.version(site.processes[0])
 
 
-def test_what_is_dear_is_renewed_early_by_the_unlucky(site: Site) -> None:
+def test_an_expensive_value_is_renewed_early_at_random(site: Site) -> None:
     site.version(site.processes[0])
     [held] = site.stores[0].read([site.kind.key("key")])
     assert held
@@ -160,13 +160,13 @@ def test_what_is_dear_is_renewed_early_by_the_unlucky(site: Site) -> None:
 
 
 @pytest.mark.parametrize("down", ["read", "lease"])
-def test_without_the_cache_a_source_gets_no_more_at_once_than_it_can_bear(site: Site, down: str) -> None:
+def test_without_the_cache_loads_at_once_are_limited(site: Site, down: str) -> None:
     process = site.process(Broken(site.stores[0], {down}), limit=7)
     assert set(at_once([lambda: site.version(process)] * 40)) == {1}
     assert site.source.most <= 7
 
 
-def test_who_gets_no_place_in_time_is_refused() -> None:
+def test_a_load_without_a_slot_in_time_is_unavailable() -> None:
     limit, entered, leave = Limit(1, timedelta(seconds=0.05)), threading.Event(), threading.Event()
 
     def occupy() -> None:
@@ -198,7 +198,7 @@ def test_a_loader_that_never_comes_back_is_replaced(site: Site) -> None:
     assert held, "it was taken over and filled"
 
 
-def test_patience_has_an_end(site: Site) -> None:
+def test_a_reader_loads_itself_after_waiting_too_long(site: Site) -> None:
     key, waited = site.kind.key("key"), [0.0]
     site.stores[1].lease({key: b""})
 
@@ -221,7 +221,7 @@ def test_multi_gets_that_need_each_others_keys_do_not_wait_for_ever(site: Site) 
     assert set(at_once([lambda n=n: read(n) for n in range(60)])) == {20}  # type: ignore[misc]
 
 
-def test_things_are_told_apart_by_their_kind(tmp_path: Path) -> None:
+def test_keys_are_distinguished_by_their_kind(tmp_path: Path) -> None:
     cache = EmbeddedCache(f"sqlite:///{tmp_path / 'hot.db'}")
     cache.migrate()
     through = ReadThrough(cache)

@@ -33,12 +33,12 @@ def test_young_ids_are_carried() -> None:
     assert cursor == FeedCursor(ident(4), (id_prefix(ident(7)), id_prefix(ident(5))))
 
 
-def test_a_first_page_leaves_what_is_below_it_to_the_way_down() -> None:
+def test_a_first_page_puts_the_cursor_at_its_lowest_post() -> None:
     cursor = advanced(None, [ident(9), ident(8)], None, ident(2))
     assert cursor == FeedCursor(ident(8), (id_prefix(ident(9)),))
 
 
-def test_a_cursor_never_goes_back_and_an_empty_page_gets_on_to_where_it_looked() -> None:
+def test_a_cursor_never_goes_back_and_an_empty_page_advances_it() -> None:
     assert advanced(FeedCursor(ident(6)), [], None, ident(2)) == FeedCursor(ident(6))
     assert advanced(FeedCursor(ident(1)), [], ident(7), ident(9)) == FeedCursor(ident(7))
 
@@ -50,7 +50,7 @@ def test_a_cursor_is_packed_and_unpacked() -> None:
     assert len(packed(cursor)) < 4000
 
 
-def test_a_burst_beyond_what_is_carried_moves_the_cursor_up() -> None:
+def test_a_burst_of_more_ids_than_carried_moves_the_cursor_up() -> None:
     shown = [ident(n) for n in range(MAX_SEEN + 50, 10, -1)]
     cursor = advanced(FeedCursor(ident(10)), shown, None, ident(0))
     assert cursor is not None
@@ -58,7 +58,7 @@ def test_a_burst_beyond_what_is_carried_moves_the_cursor_up() -> None:
     assert shown[MAX_SEEN] <= cursor.after < shown[MAX_SEEN - 1]
 
 
-def test_what_was_shown_before_stays_shown_when_an_empty_page_moves_the_cursor_up() -> None:
+def test_shown_posts_stay_shown_when_an_empty_page_moves_the_cursor() -> None:
     carried = advanced(FeedCursor(ident(1)), [ident(7)], None, ident(4))
     assert carried is not None
     moved = advanced(carried, [], None, ident(9))
@@ -68,7 +68,7 @@ def test_what_was_shown_before_stays_shown_when_an_empty_page_moves_the_cursor_u
 
 
 @given(st.lists(st.tuples(st.integers(0, HORIZON_BACK - 1), st.integers(1, 5)), max_size=30), st.integers(1, 7))
-def test_who_polls_upward_gets_every_post_once(published: list[tuple[int, int]], limit: int) -> None:
+def test_polling_upward_gets_every_post_once(published: list[tuple[int, int]], limit: int) -> None:
     """Posts appear up to the length of the horizon late; after each the poller reads page by page."""
     there: set[UUID] = set()
     got: list[UUID] = []

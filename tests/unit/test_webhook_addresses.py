@@ -21,12 +21,12 @@ INSIDE = (ip_network("10.0.0.0/8"), ip_network("::1/128"))
         *("64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "2001:0:4136:e378:8000:63bf:80ff:fffe"),
     ],
 )
-def test_special_addresses_are_not_spoken_to(address: str) -> None:
+def test_special_addresses_are_refused(address: str) -> None:
     assert not is_permitted(address, ())
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "1.1.1.1", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"])
-def test_public_addresses_are_spoken_to_with_tls_alone(address: str) -> None:
+def test_public_addresses_are_permitted_only_with_tls(address: str) -> None:
     assert is_permitted(address, ())
     assert not is_permitted(address, INSIDE, plain=True)
 
@@ -70,7 +70,7 @@ def test_urls_that_are_refused(url: str) -> None:
         target_of(url, ())
 
 
-def test_without_tls_only_where_networks_are_allowed() -> None:
+def test_plain_http_is_permitted_only_to_allowed_networks() -> None:
     assert target_of("http://10.0.0.1:8080/x", INSIDE).origin.scheme == "http"
     assert target_of("http://receiver/x", INSIDE).origin.host == "receiver"
     with pytest.raises(BadAddress):
