@@ -114,13 +114,13 @@ def eventually(call: Callable[[], Any]) -> Any:
 
 
 @pytest.mark.parametrize("name", ["ping", "posts.get", "posts.add", "comments.add", "outbox.claim"])
-def test_refused(name: str) -> None:
+def test_calls_to_a_refusing_server_end_in_time(name: str) -> None:
     store = open_store(f"mongodb://127.0.0.1:{free_port()}/q?replicaSet=rs0", timeout=TIMEOUT, pool=2)
     ends_in_time(lambda: CALLS[name](store))
     store.close()
 
 
-def test_frozen(server: Server, store: DocumentStore) -> None:
+def test_calls_to_a_frozen_server_end_in_time(server: Server, store: DocumentStore) -> None:
     kept = published(store)
     server.pause()
     for call in CALLS.values():
@@ -132,7 +132,7 @@ def test_frozen(server: Server, store: DocumentStore) -> None:
     assert eventually(lambda: commented(store, kept)).post_id == kept.id
 
 
-def test_frozen_inside_a_transaction(server: Server, store: DocumentStore) -> None:
+def test_a_transaction_on_a_frozen_server_ends_in_time(server: Server, store: DocumentStore) -> None:
     """An open transaction would lock the post for up to a minute, for comments and for relays that claim its events."""
     post = published(store)
 
@@ -192,7 +192,7 @@ def test_a_long_transaction_lifetime_limit_is_logged_once(
     assert [record.getMessage().count(f"60 s; set {parameter}=5") for record in caplog.records] == [1]
 
 
-def test_killed_between_calls(server: Server, store: DocumentStore) -> None:
+def test_a_server_killed_between_calls_is_used_again(server: Server, store: DocumentStore) -> None:
     kept = published(store)
     server.kill()
     ends_in_time(lambda: store.posts.get([kept.id]))
@@ -201,7 +201,9 @@ def test_killed_between_calls(server: Server, store: DocumentStore) -> None:
 
 
 @pytest.mark.proof
-def test_killed_during_writes(server: Server, store: DocumentStore, patient: DocumentStore) -> None:
+def test_a_server_killed_during_writes_loses_nothing_acknowledged(
+    server: Server, store: DocumentStore, patient: DocumentStore
+) -> None:
     target = published(store)
     acknowledged: dict[str, list[Any]] = {"posts": [], "products": [], "comments": []}
     stop = Signal()

@@ -51,12 +51,12 @@ def store(url: str) -> Iterator[DocumentStore]:
 
 
 @pytest.mark.parametrize("name", ["ping", "posts.get", "comments.add"])
-def test_refused(name: str) -> None:
+def test_calls_to_a_refusing_server_end_in_time(name: str) -> None:
     with closing(open_store(f"postgresql://127.0.0.1:{free_port()}/q", timeout=TIMEOUT, pool=2)) as store:
         ends_in_time(partial(CALLS[name], store))
 
 
-def test_frozen(server: Server, store: DocumentStore) -> None:
+def test_calls_to_a_frozen_server_end_in_time(server: Server, store: DocumentStore) -> None:
     kept = published(store)
 
     def announce(comment: Comment) -> Event:
@@ -71,7 +71,7 @@ def test_frozen(server: Server, store: DocumentStore) -> None:
     assert eventually(lambda: commented(store, kept)).post_id == kept.id
 
 
-def test_killed(server: Server, store: DocumentStore) -> None:
+def test_a_killed_server_loses_nothing_after_its_restart(server: Server, store: DocumentStore) -> None:
     kept = published(store)
     comment = commented(store, kept)
     server.kill()
@@ -82,7 +82,7 @@ def test_killed(server: Server, store: DocumentStore) -> None:
     assert [event.aggregate for event in dispatch_all(store, at(3600))] == [str(kept.id), f"{kept.id}/1"]
 
 
-def test_read_only(url: str, store: DocumentStore) -> None:
+def test_calls_to_a_read_only_server_raise_read_only(url: str, store: DocumentStore) -> None:
     kept = published(store)
     name = url.rsplit("/", 1)[1]
     with psycopg.connect(url, autocommit=True) as own:

@@ -111,7 +111,7 @@ def test_a_crashed_engine_keeps_what_was_written(
     assert read() == 42
 
 
-def test_the_cache_forgets(own_engines: Engines) -> None:
+def test_a_killed_cache_is_empty(own_engines: Engines) -> None:
     server = own_engines.cache()
     read = _write_key(server.url)
     server.kill()
@@ -132,7 +132,7 @@ def test_a_discarded_engine_is_replaced() -> None:
         engines.close()
 
 
-def test_a_frozen_engine_goes_on(own_engines: Engines) -> None:
+def test_a_frozen_engine_continues_after_it_resumes(own_engines: Engines) -> None:
     server = own_engines.sessions()
     with Redis.from_url(server.url, socket_timeout=0.2) as client:
         client.ping()

@@ -62,14 +62,14 @@ def test_an_error_of_the_row_iterator_is_raised(feeds: CassandraFeeds) -> None:
         feeds._link.write_together("author_mark", rows(), key=1)
 
 
-def test_a_refusing_server(server: Server) -> None:
+def test_calls_to_a_refusing_server_end_in_time(server: Server) -> None:
     feeds = open_feeds(f"cassandra://127.0.0.1:{free_port()}/x")
     for call in calls(feeds):
         assert_ends(call)
     feeds.close()
 
 
-def test_a_name_that_does_not_resolve() -> None:
+def test_a_call_to_a_name_that_does_not_resolve_ends_in_time() -> None:
     feeds = open_feeds("cassandra://nowhere.invalid/x")
     assert_ends(feeds.ping)
     feeds.close()
@@ -94,7 +94,7 @@ def test_calls_to_a_frozen_server_end_and_work_after_it_resumes(server: Server, 
         assert wait_until(lambda: works(call), 60)  # noqa: B023 - called in its iteration
 
 
-def test_a_server_that_is_frozen_at_the_first_call(server: Server) -> None:
+def test_a_server_frozen_at_the_first_call_is_used_after_it_resumes(server: Server) -> None:
     feeds = open_feeds(server.url)
     server.pause()
     assert_ends(feeds.ping)
@@ -119,7 +119,7 @@ def test_a_push_that_is_frozen_half_way_may_be_repeated(server: Server, feeds: C
 
 
 @pytest.mark.proof
-def test_a_server_that_comes_up_later(server: Server) -> None:
+def test_a_server_started_after_the_first_call_is_used(server: Server) -> None:
     server.kill()
     feeds = open_feeds(server.url)
     assert_ends(feeds.ping)

@@ -120,7 +120,7 @@ def test_notifications_survive_the_renaming_of_their_columns(open_feeds: Open) -
     assert later.notifications.marker(owner) == activity_id
 
 
-def test_a_migration_that_died_half_way_goes_on(open_feeds: Open) -> None:
+def test_an_interrupted_migration_is_completed(open_feeds: Open) -> None:
     feeds = open_feeds(Layout(home_days=2))
     planned = feeds.migrate()
     schema(feeds, "TRUNCATE KS.bucket_widths")

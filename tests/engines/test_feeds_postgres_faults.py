@@ -46,7 +46,7 @@ def opened(url: str, *, timeout: timedelta = TIMEOUT) -> PostgresFeeds:
     return PostgresFeeds(url, timeout=timeout, pool=4, retention=timedelta(days=90))
 
 
-def test_a_refusing_server() -> None:
+def test_calls_to_a_refusing_server_end_in_time() -> None:
     feeds = opened(f"postgresql://quartet@127.0.0.1:{free_port()}/x")
     for call in [*calls(feeds), feeds.sweep, feeds.migrate]:
         assert_ends(call)

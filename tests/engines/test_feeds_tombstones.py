@@ -112,7 +112,9 @@ def assert_as_few(reader: Reader, stale: Callable[[], object], clean: Callable[[
 
 
 @pytest.mark.long
-def test_a_feed_with_many_deletions(feeds: CassandraFeeds, reader: Reader, clean: tuple[UUID, list[PostRef]]) -> None:
+def test_pages_of_a_feed_with_many_deletions_read_few_tombstones(
+    feeds: CassandraFeeds, reader: Reader, clean: tuple[UUID, list[PostRef]]
+) -> None:
     owner, authors = uuid4(), [uuid4() for _ in range(5)]
     posts = burst(ENTRIES, authors)
     feeds.fill(owner, posts, AT)
@@ -146,7 +148,7 @@ def test_a_feed_with_many_deletions(feeds: CassandraFeeds, reader: Reader, clean
     assert sum(reader.tombstones(lambda: feeds.home_page(owner, limit=PAGE))) == 0
 
 
-def test_an_author_who_deletes_everything(feeds: CassandraFeeds, reader: Reader) -> None:
+def test_pages_of_an_author_who_deleted_everything_read_few_tombstones(feeds: CassandraFeeds, reader: Reader) -> None:
     author = uuid4()
     posts = [PostRef(post.post_id, author) for post in burst(10 * MAX_TOMBSTONES, [author])]
     feeds.load(posts, [])
@@ -161,7 +163,7 @@ def test_an_author_who_deletes_everything(feeds: CassandraFeeds, reader: Reader)
         assert MAX_TOMBSTONES / 2 < sum(reader.tombstones(read)) <= MAX_TOMBSTONES
 
 
-def test_a_loop_of_likes_that_are_taken_back(feeds: CassandraFeeds, reader: Reader) -> None:
+def test_a_like_withdrawn_in_a_loop_leaves_few_tombstones_to_read(feeds: CassandraFeeds, reader: Reader) -> None:
     owner, start = uuid4(), datetime.fromtimestamp(burst(1, [uuid4()])[0].post_id.int // (1 << 80) / 1000, UTC)
     like = Activity("like", uuid4(), uuid4(), start)
     other = replace(like, actor=uuid4())
@@ -174,7 +176,7 @@ def test_a_loop_of_likes_that_are_taken_back(feeds: CassandraFeeds, reader: Read
     assert 0 < sum(reader.tombstones(lambda: feeds.notifications.page(owner, limit=PAGE))) <= MAX_TOMBSTONES
 
 
-def test_likes_of_many_that_are_taken_back(feeds: CassandraFeeds, reader: Reader) -> None:
+def test_many_withdrawn_likes_leave_few_tombstones_to_read(feeds: CassandraFeeds, reader: Reader) -> None:
     owner, start = uuid4(), datetime.fromtimestamp(burst(1, [uuid4()])[0].post_id.int // (1 << 80) / 1000, UTC)
     likes = [Activity("like", owner, uuid4(), start + timedelta(milliseconds=n)) for n in range(2 * MAX_TOMBSTONES)]
     for like in likes:

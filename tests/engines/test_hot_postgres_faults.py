@@ -107,7 +107,9 @@ def fails_in_time(call: Callable[[], object]) -> None:
     assert time.monotonic() - start < TIMEOUT.total_seconds() + SLACK
 
 
-def test_refused_and_frozen(server: Server, url: str, hot: tuple[SessionStore, CacheStores]) -> None:
+def test_calls_to_a_refusing_or_frozen_server_end_in_time(
+    server: Server, url: str, hot: tuple[SessionStore, CacheStores]
+) -> None:
     nowhere = urlsplit(url)._replace(netloc=f"quartet@127.0.0.1:{free_port()}").geturl()
     fails_in_time(partial(open_sessions(nowhere, timeout=TIMEOUT, pool=1).find, b"x", now=NOW))
     for call in calls(hot):
@@ -120,7 +122,7 @@ def test_refused_and_frozen(server: Server, url: str, hot: tuple[SessionStore, C
         assert wait_until(partial(works, call), 10)
 
 
-def test_a_server_that_takes_no_writes(url: str, hot: tuple[SessionStore, CacheStores]) -> None:
+def test_a_read_only_server_still_finds_sessions(url: str, hot: tuple[SessionStore, CacheStores]) -> None:
     """A read-only database still finds sessions. Writes raise `Unavailable`, as with Redis."""
     sessions, stores = hot
     made, digest = session(), uuid4().bytes

@@ -257,7 +257,7 @@ def test_invalid_path_values_are_not_found(calm: World, operation: Operation) ->
 
 
 @every_operation
-def test_odd_headers(calm: World, operation: Operation) -> None:
+def test_invalid_tokens_are_a_401_and_conditions_a_412(calm: World, operation: Operation) -> None:
     body = calm.good_body(operation) if operation.body else None
     if operation.described.get("security"):
         for token in TOKENS:

@@ -76,7 +76,7 @@ def container(own_engines: Engines) -> Iterator[Container]:
 
 
 @pytest.mark.proof
-def test_a_relay_that_is_killed_again_and_again(container: Container, chance: random.Random) -> None:
+def test_posts_are_delivered_though_the_relay_is_killed_repeatedly(container: Container, chance: random.Random) -> None:
     everybody = people(container, 3 + FOLLOWERS)
     authors, readers = everybody[:3], everybody[3:]
     befriend(container, readers, authors)
@@ -105,7 +105,7 @@ def test_a_relay_that_is_killed_again_and_again(container: Container, chance: ra
         assert served(container, reader) == stored(container, reader) == posts
 
 
-def test_engines_that_are_killed_one_after_the_other(
+def test_nothing_acknowledged_is_lost_while_each_engine_is_killed(
     container: Container, own_engines: Engines, chance: random.Random
 ) -> None:
     everybody = people(container, 24)

@@ -65,7 +65,7 @@ def test_link_targets_and_anchors_exist(page: Path) -> None:
 NAMED = re.compile(r"`((?:app|repositories|config|tests)/[\w/]+\.py)(?::([\w.]+))?`")
 
 
-def test_the_functions_that_the_documentation_names_are_there() -> None:
+def test_functions_named_in_the_documentation_exist() -> None:
     missing = [
         f"{page.name}: {path}:{name}"
         for page in PAGES
@@ -102,7 +102,7 @@ def test_the_index_names_every_page() -> None:
     assert set(DOCS.rglob("*.md")) - {DOCS / "README.md"} - named == set()
 
 
-def test_decisions_are_numbered_one_by_one() -> None:
+def test_decisions_are_numbered_without_gaps() -> None:
     pages = sorted((DOCS / "decisions").glob("*.md"))
     assert [int(page.name[:4]) for page in pages] == list(range(1, len(pages) + 1))
     for page in pages:

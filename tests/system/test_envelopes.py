@@ -64,7 +64,7 @@ def test_sent_events_match_the_document(kind: type, values: dict[Any, Any]) -> N
 
 
 @pytest.mark.parametrize("kind", PUBLISHED)
-def test_the_envelope_is_one_of_cloudevents(kind: type) -> None:
+def test_the_envelope_is_a_valid_cloudevent(kind: type) -> None:
     event = an_event(kind, VALUES)
     packed = events.pack(uuid4(), event, at=AT)
     traced = replace(packed, traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
@@ -95,7 +95,7 @@ def test_envelopes_for_another_source_have_another_maker() -> None:
     assert maker("/quartet") == maker("/quartet") != maker("/shop")
 
 
-def test_an_event_of_an_earlier_version_is_sent_as_one_of_this() -> None:
+def test_an_event_of_an_earlier_version_is_sent_in_the_current_form() -> None:
     order, at = uuid4(), b'{"type":"OrderFulfilled","order_id":"%s"}'
     old = Event(uuid4(), "OrderFulfilled", str(order), AT, at % str(order).encode())
     made = enveloped(old)

@@ -20,7 +20,7 @@ EXAMPLES = int(os.environ.get("QUARTET_FEED_EXAMPLES", "20"))
 
 @pytest.mark.long
 @pytest.mark.parametrize(("top", "fewest"), [(3, 32), (240, 3)], ids=["short", "growing"])
-def test_the_embedded_feed_is_the_defined_one(monkeypatch: pytest.MonkeyPatch, top: int, fewest: int) -> None:
+def test_the_embedded_feed_matches_the_definition(monkeypatch: pytest.MonkeyPatch, top: int, fewest: int) -> None:
     """With home tops of three entries, and with ones that are filled with three and grow."""
     monkeypatch.setattr(page_windows, "FEWEST", fewest)
     clock = Watch()
@@ -36,7 +36,7 @@ def test_the_embedded_feed_is_the_defined_one(monkeypatch: pytest.MonkeyPatch, t
 @pytest.mark.long
 @pytest.mark.engines
 @pytest.mark.parametrize("engine", ["cassandra", pytest.param("postgres", marks=pytest.mark.proof)])
-def test_the_feed_in_the_engines_is_the_defined_one(engines: Shared, tmp_path: Path, engine: str) -> None:
+def test_the_feed_in_the_engines_matches_the_definition(engines: Shared, tmp_path: Path, engine: str) -> None:
     clock = Watch()
     roles = ("relational", "documents", "feeds")
     real = (

@@ -63,7 +63,7 @@ def test_the_followed_account_fills_the_feed(bodies: list[Any]) -> None:
     assert {item["author"]["handle"] for item in feed["items"]} != {"ada"}
 
 
-def test_a_live_event_comes_while_the_stream_is_open(screen: str, bodies: list[Any]) -> None:
+def test_a_live_event_arrives_while_the_stream_is_open(screen: str, bodies: list[Any]) -> None:
     (published,) = [body["post"]["id"] for body in bodies if body.get("post", {}).get("title") == "Hello"]
     events = [(name, json.loads(data)) for name, data in EVENT.findall(screen)]
     assert ("post", published) in [(name, data.get("post_id")) for name, data in events]

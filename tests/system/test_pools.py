@@ -110,14 +110,14 @@ def test_a_server_without_room_is_an_error_at_boot(engines: Shared, tmp_path: Pa
         assert word in done.stderr, done.stderr
 
 
-def test_postgres_tells_its_limit_less_what_is_reserved_and_used_by_others(relational: RelationalStore) -> None:
+def test_postgres_reports_its_limit_less_reserved_and_foreign_connections(relational: RelationalStore) -> None:
     room = lane(relational, "read").room()
     assert room is not None
     assert 0 < room.connections <= 200 - 3
     assert "max_connections is 200" in room.because
 
 
-def test_mongo_tells_how_many_connections_it_has_left(documents: DocumentStore) -> None:
+def test_mongo_reports_its_free_connections(documents: DocumentStore) -> None:
     store: Any = documents
     (pool,) = [pool for pool in pools() if pool is store._connection]
     room = pool.room()
@@ -125,7 +125,7 @@ def test_mongo_tells_how_many_connections_it_has_left(documents: DocumentStore) 
     assert room.connections > 100
 
 
-def test_redis_tells_its_limit(own_engines: Engines) -> None:
+def test_redis_reports_its_limit(own_engines: Engines) -> None:
     url = own_engines.sessions().url
     store = open_sessions(url, timeout=TIMEOUT, pool=97)
     with Redis.from_url(url) as server:

@@ -109,7 +109,7 @@ def test_requests_under_way_are_answered_after_sigterm(server: Live, start: Star
     assert sorted(start(WORKERS="1").answering().signed_in(ada).titles("/feed")) == [f"no. {n}" for n in range(3)]
 
 
-def test_sigterm_under_load_loses_no_answer_of_what_was_done(server: Live, start: Starter) -> None:
+def test_sigterm_under_load_loses_no_answer_to_a_completed_write(server: Live, start: Starter) -> None:
     ada = server.person("ada")
     acknowledged: list[str] = []
     with ThreadPoolExecutor(6) as pool:

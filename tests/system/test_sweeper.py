@@ -86,7 +86,7 @@ def test_a_hold_without_an_order_expires(shop: Shop) -> None:
     assert shop.owned() == (1000, 0)
 
 
-def test_a_job_that_fails_leaves_the_others(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_job_does_not_stop_the_others(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     order = shop.placed()
     monkeypatch.setattr(shop.system.container.stores.relational.stock, "due_reservations", away)
     monkeypatch.setattr(shop.system.container.stores.relational.ledger, "due_holds", away)
@@ -94,7 +94,7 @@ def test_a_job_that_fails_leaves_the_others(shop: Shop, monkeypatch: pytest.Monk
     assert shop.state(order) == "paid"
 
 
-def test_an_order_that_fails_leaves_the_others(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_order_does_not_stop_the_others(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     bad, good = shop.placed(), shop.placed()
     settlement = shop.system.container.money.settlement
     settle = settlement.settle
@@ -131,7 +131,7 @@ def doctor(directory: Path) -> Any:
     return CliRunner().invoke(main, ["doctor", "ledger"], env=names)
 
 
-def test_the_doctor_finds_what_was_changed_in_the_database(shop: Shop, tmp_path: Path) -> None:
+def test_the_doctor_finds_changes_made_in_the_database(shop: Shop, tmp_path: Path) -> None:
     shop.refunded()
     shop.paid()
     good = doctor(tmp_path)

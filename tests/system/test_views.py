@@ -95,7 +95,7 @@ def test_a_process_sends_its_views_in_the_background(buffer: ViewCounts, documen
     assert views.of(post) == 1
 
 
-def test_a_process_that_ends_sends_what_is_left(buffer: ViewCounts, documents: DocumentStore) -> None:
+def test_a_process_that_ends_sends_its_remaining_views(buffer: ViewCounts, documents: DocumentStore) -> None:
     views, post = made(buffer, documents), uuid4()
     viewed(views, post, 5)
     views.close()
@@ -115,7 +115,7 @@ def test_views_are_flushed_at_their_interval(buffer: ViewCounts, documents: Docu
 
 
 @pytest.mark.parametrize("point", ["taken", "half applied", "applied", "done"])
-def test_a_relay_that_dies_half_way_counts_nothing_twice(
+def test_a_relay_killed_while_flushing_counts_no_view_twice(
     buffer: ViewCounts, documents: DocumentStore, monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:
     views, posts = made(buffer, documents), [uuid4() for _ in range(20)]
@@ -156,7 +156,7 @@ def _die(patch: pytest.MonkeyPatch, point: str, buffer: ViewCounts, documents: D
     patch.setattr(*where[point])
 
 
-def test_relays_beside_one_another_count_everything_once(buffer: ViewCounts, documents: DocumentStore) -> None:
+def test_concurrent_relays_count_every_view_once(buffer: ViewCounts, documents: DocumentStore) -> None:
     posts, stop = [uuid4() for _ in range(10)], threading.Event()
 
     def relay() -> None:

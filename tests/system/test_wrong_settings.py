@@ -82,9 +82,7 @@ def test_a_wrong_url_is_one_line_with_its_variable_but_not_its_value(
 
 @pytest.mark.parametrize("name", UNREACHABLE)
 @pytest.mark.parametrize("word", ["migrate", "serve"])
-def test_an_engine_that_is_not_there_is_named_by_its_variable(
-    command: Callable[..., Result], word: str, name: str
-) -> None:
+def test_a_missing_engine_is_named_by_its_variable(command: Callable[..., Result], word: str, name: str) -> None:
     ended = command(word, BOOT_SECONDS="0", **{name: UNREACHABLE[name]})
     assert ended.exit_code == 1
     assert isinstance(ended.exception, SystemExit)

@@ -27,7 +27,7 @@ def works_again(call: Callable[[], object]) -> bool:
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_refused(url: str, call: Callable[[RelationalStore], None]) -> None:
+def test_calls_to_a_refusing_server_end_in_time(url: str, call: Callable[[RelationalStore], None]) -> None:
     nowhere = urlsplit(url)._replace(netloc=f"quartet@127.0.0.1:{free_port()}").geturl()
     with opened(nowhere, timeout=TIMEOUT, pool=1) as store:
         fails_within(LIMIT, lambda: call(store))
@@ -36,8 +36,10 @@ def test_refused(url: str, call: Callable[[RelationalStore], None]) -> None:
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("used", [True, False])
-def test_frozen(store: RelationalStore, server: Server, call: Callable[[RelationalStore], None], used: bool) -> None:  # noqa: FBT001  - whether connections are open
-    if used:
+def test_calls_to_a_frozen_server_end_in_time(
+    store: RelationalStore, server: Server, call: Callable[[RelationalStore], None], *, used: bool
+) -> None:
+    if used:  # the pool has open connections
         for each in CALLS:
             each(store)
     server.pause()
@@ -47,7 +49,7 @@ def test_frozen(store: RelationalStore, server: Server, call: Callable[[Relation
     call(store)
 
 
-def test_frozen_in_the_middle_of_a_transaction(store: RelationalStore, server: Server) -> None:
+def test_a_transaction_on_a_frozen_server_is_rolled_back_in_time(store: RelationalStore, server: Server) -> None:
     product = uuid4()
 
     def freeze() -> None:
@@ -61,7 +63,9 @@ def test_frozen_in_the_middle_of_a_transaction(store: RelationalStore, server: S
     assert store.stock.available([product]) == {product: 0}
 
 
-def test_more_callers_than_connections_at_a_frozen_server(store: RelationalStore, server: Server) -> None:
+def test_calls_that_wait_for_a_connection_to_a_frozen_server_end_in_time(
+    store: RelationalStore, server: Server
+) -> None:
     for each in CALLS:
         each(store)
     server.pause()

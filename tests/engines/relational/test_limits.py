@@ -96,7 +96,7 @@ def test_a_deadlock_is_contention(url: str) -> None:
     assert sorted(type(end).__name__ for end in ends) == ["NoneType", "Undone"]
 
 
-def test_too_many_connections(server: Server, url: str) -> None:
+def test_a_call_refused_for_too_many_connections_ends_in_time(server: Server, url: str) -> None:
     with psycopg.connect(url, autocommit=True) as other:
         other.execute("DROP ROLE IF EXISTS lonely")
         other.execute("CREATE ROLE lonely LOGIN SUPERUSER CONNECTION LIMIT 0")

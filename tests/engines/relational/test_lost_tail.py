@@ -19,7 +19,7 @@ from tests.engines.relational.test_replicas import follow, followed
 __all__ = ["counted"]
 
 
-def test_a_write_that_a_failover_lost_is_counted_once(own_engines: Engines, server: Server, counted: Counted) -> None:
+def test_a_write_lost_in_a_failover_is_counted_once(own_engines: Engines, server: Server, counted: Counted) -> None:
     """Replication is cut, the primary continues to write, and the standby takes over without these writes."""
     standby = postgres.launch_standby(own_engines.home, server)
     url = new_database(server)

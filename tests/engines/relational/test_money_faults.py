@@ -43,7 +43,7 @@ def persist(store: RelationalStore, one: Transfer) -> bool:
 
 
 @pytest.mark.proof
-def test_a_bank_through_kills(bank: RelationalStore, server: Server) -> None:
+def test_kills_lose_and_duplicate_no_transfer(bank: RelationalStore, server: Server) -> None:
     people = [wallet(bank, OPENING) for _ in range(PEOPLE)]
     over, acknowledged = threading.Event(), list[Transfer]()
 

@@ -80,7 +80,7 @@ def test_the_command_line_does_not_import_prometheus_client() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
-def test_pages_that_rules_name_are_there() -> None:
+def test_pages_named_by_rules_exist() -> None:
     for rule in rules():
         page, _, anchor = rule.page.partition("#")
         text = (ROOT / "docs" / page).read_text()

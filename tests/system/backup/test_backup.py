@@ -98,13 +98,13 @@ def in_order(container: Container) -> None:
     assert [*audit.ledger(), *audit.stock()] == []
 
 
-def test_what_is_not_empty_is_refused(backup: Backup) -> None:
+def test_a_restore_into_stores_that_are_not_empty_is_refused(backup: Backup) -> None:
     refused = quartet(embedded(backup.path.parent), "restore", str(backup.path))
     message = "Error: the relational store is not empty, and a backup goes into empty stores only\n"
     assert (refused.exit_code, refused.output) == (1, message)
 
 
-def test_a_restore_that_was_cut_off_goes_on(backup: Backup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_restore_continues(backup: Backup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     urls, loaded = embedded(tmp_path), [0]
     with running(Settings(**urls)):
         pass

@@ -176,7 +176,7 @@ def test_under_traffic_a_healthy_system_has_no_drift(world: World) -> None:
 
 
 @pytest.mark.proof(on="engines")
-def test_a_timeline_that_takes_no_more_removals_is_filled_anew(world: World) -> None:
+def test_a_timeline_at_its_tombstone_budget_is_refilled(world: World) -> None:
     """Together two authors delete more than the tombstone budget of one bucket, although each deletes less."""
     container, authors = world.container, world.settled[:2]
     reader, each = people(container, 1)[0], MAX_TOMBSTONES // 2 + 10
@@ -195,7 +195,7 @@ def test_a_timeline_that_takes_no_more_removals_is_filled_anew(world: World) -> 
 
 
 @pytest.mark.proof(on="engines")
-def test_a_relay_that_does_not_run_makes_no_drift(world: World) -> None:
+def test_undispatched_events_are_no_drift(world: World) -> None:
     container = world.container
     moves = Traffic(world)
     for _ in range(30):
@@ -272,7 +272,7 @@ def test_entries_whose_deletion_is_not_dispatched_are_not_judged(world: World) -
 
 
 @pytest.mark.proof(on="engines")
-def test_an_entry_above_the_floor_counts_and_one_below_does_not(world: World, timelines: Timelines) -> None:
+def test_only_entries_above_the_low_watermark_count_as_drift(world: World, timelines: Timelines) -> None:
     container, owner = world.container, world.settled[0]
     entries = list(container.stores.feeds.entries(owner))
     middle = len(entries) // 2

@@ -159,7 +159,7 @@ def test_memory_is_bounded(traded: Shop, monkeypatch: pytest.MonkeyPatch, most: 
     assert len({one.reference for one in differences(traded)}) == 3
 
 
-def test_the_command(traded: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_prints_differences_and_exits_with_1(traded: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     container = traded.system.container
     for name in container.settings.__dataclass_fields__:
         value = getattr(container.settings, name)

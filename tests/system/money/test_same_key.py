@@ -43,7 +43,7 @@ def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
         yield Shop(system, clock)
 
 
-def test_two_threads_with_one_key(shop: Shop) -> None:
+def test_two_concurrent_requests_with_one_key_take_effect_once(shop: Shop) -> None:
     """On each route in turn: the second request is refused as in flight, or gets the same bytes."""
     shop.buyer.rich(99_000)
     shop.seller.put(f"/products/{shop.lamp}/stock", {"on_hand": 1000}, 200, etag="*")

@@ -16,7 +16,7 @@ from tests.shop import Clock, Shop, euros
 from tests.system.money.forgery import recompute
 
 
-def test_orders_of_earlier_versions(shop: Shop) -> None:
+def test_the_migration_splits_orders_of_earlier_versions(shop: Shop) -> None:
     other = shop.system.person("other")
     chair, gift = shop.offer(other, 20, 30), shop.offer(other, 20, 0)
     shop.buyer.rich(5000)

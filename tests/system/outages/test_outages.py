@@ -51,7 +51,7 @@ def some(engines: Shared) -> Iterator[Town]:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_without_a_store_some_routes_answer_what_the_table_says(some: Town, role: str) -> None:
+def test_without_a_store_some_routes_answer_as_in_the_table(some: Town, role: str) -> None:
     cells = some.cells(role, "refused", SOME)
     assert_kept(cells, SOON)
     rows = documented(PAGE.read_text(encoding="utf-8"))

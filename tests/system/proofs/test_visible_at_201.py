@@ -110,7 +110,7 @@ def chance() -> random.Random:
 
 @pytest.mark.long
 @MODES
-def test_on_embedded_adapters(mode: Mode, chance: random.Random, tmp_path: Path) -> None:
+def test_posts_are_visible_at_201_on_embedded_adapters(mode: Mode, chance: random.Random, tmp_path: Path) -> None:
     prove(mode, town.of(min(POSTS, 1000)), embedded(tmp_path), tmp_path, chance)
 
 
@@ -118,7 +118,9 @@ def test_on_embedded_adapters(mode: Mode, chance: random.Random, tmp_path: Path)
 @pytest.mark.engines
 @pytest.mark.timeout(1800)
 @MODES
-def test_on_the_engines(mode: Mode, chance: random.Random, engines: Shared, tmp_path: Path) -> None:
+def test_posts_are_visible_at_201_on_the_engines(
+    mode: Mode, chance: random.Random, engines: Shared, tmp_path: Path
+) -> None:
     engines.start_all()
     prove(mode, town.of(POSTS), real_urls(engines, "visible", keyspace=KEYSPACE), tmp_path, chance)
 

@@ -61,7 +61,7 @@ def test_ctrl_c_says_how_to_go_on(container: Container, number: int, monkeypatch
     assert command(container, *options).exit_code == 0
 
 
-def test_only_if_empty(tmp_path: Path) -> None:
+def test_only_if_empty_loads_once(tmp_path: Path) -> None:
     with running(settings(embedded(tmp_path))) as system:
         for _ in range(2):
             done = command(system.container, *OPTIONS, "--only-if-empty")

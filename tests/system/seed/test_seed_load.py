@@ -22,19 +22,19 @@ from tests.system.seed.loads import KINDS, TINY, Interrupted, differences, load,
 pytestmark = pytest.mark.long
 
 
-def test_everybody_may_follow_and_like_everything(container: Container, number: int) -> None:
+def test_a_plan_with_every_follow_and_like_is_loaded(container: Container, number: int) -> None:
     full = Plan(Sizes(accounts=4, follows=12, products=0, posts=3, comments=0, likes=12, orders=0), seed=number)
     load(container, full)
     assert differences(container, full) == []
 
 
-def test_accounts_without_anything(container: Container, number: int) -> None:
+def test_a_plan_of_accounts_alone_is_loaded(container: Container, number: int) -> None:
     bare = Plan(Sizes(accounts=2, follows=0, products=0, posts=0, comments=0, likes=0, orders=0), seed=number)
     load(container, bare)
     assert differences(container, bare) == []
 
 
-def test_what_is_loaded_is_what_was_planned(container: Container, plan: Plan) -> None:
+def test_the_loaded_data_equals_the_plan(container: Container, plan: Plan) -> None:
     outcomes = load(container, plan)
     assert tuple(outcome.kind for outcome in outcomes) == KINDS
     assert all(outcome.rows == outcome.written > 0 for outcome in outcomes)
@@ -120,7 +120,7 @@ def test_counts_cached_during_a_load_are_dropped(container: Container, plan: Pla
 
 
 @pytest.mark.proof(on="engines")
-def test_products_deleted_behind_a_warm_cache_are_made_again(container: Container, plan: Plan) -> None:
+def test_products_deleted_behind_a_warm_cache_are_loaded_again(container: Container, plan: Plan) -> None:
     load(container, plan)
     lost, cards = plan.product_ids[2:5], container.pages.cards
     assert len(cards.products(plan.product_ids)) == len(plan.product_ids)

@@ -42,7 +42,7 @@ def test_another_process_gives_the_same_data() -> None:
     assert len(found) == 1
 
 
-def test_accounts_do_not_depend_on_how_many_posts_there_are() -> None:
+def test_accounts_do_not_depend_on_the_number_of_posts() -> None:
     few, many = everything(Plan(TINY)), everything(Plan(replace(TINY, posts=400, comments=9, likes=9)))
     for kind in ("accounts", "follows", "products"):
         assert few[kind] == many[kind]
@@ -69,7 +69,7 @@ def test_everything_is_within_the_bounds_of_the_api() -> None:
         assert len(post.tags) == len(set(post.tags)) <= 10
 
 
-def test_time_runs_forwards() -> None:
+def test_planned_times_are_in_causal_order() -> None:
     plan = Plan(sizes())
     found = everything(plan)
     joined = {account.id: account.created_at for account in found["accounts"]}

@@ -53,7 +53,7 @@ def loaded(request: pytest.FixtureRequest, number: int, tmp_path: Path) -> Itera
     "planted",
     [pytest.param(one, marks=() if one.__name__ in ON_ENGINES else pytest.mark.proof(on="engines")) for one in PLANTED],
 )
-def test_verify_finds_what_differs(loaded: tuple[Container, Plan], planted: Callable[[Container, Plan], str]) -> None:
+def test_verify_finds_differences(loaded: tuple[Container, Plan], planted: Callable[[Container, Plan], str]) -> None:
     line = planted(*loaded)
     found = differences(*loaded)
     assert [one for one in found if one.startswith(line)], found
