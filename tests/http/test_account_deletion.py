@@ -144,7 +144,7 @@ def test_everything_is_gone_with_the_answer(life: Life) -> None:
     life.check_counted()
 
 
-def test_with_the_commit_alone_nothing_shows(life: Life) -> None:
+def test_after_the_commit_alone_nothing_is_shown(life: Life) -> None:
     """As if the process died right after the commit; the event completes the deletion."""
     life.warm()
     with dying(life):
@@ -224,7 +224,7 @@ def test_orders_and_entries_stay_and_name_nobody(life: Life) -> None:
     assert sum(1 for _ in life.system.container.stores.relational.audit.ledger()) == 0
 
 
-def test_money_is_not_left_behind_by_mistake(world: World) -> None:
+def test_money_is_forfeited_only_on_request(world: World) -> None:
     ada, bob = world.person().rich(150, "EUR").rich(7, "JPY"), world.person()
     problem = leave(ada, status=409)
     assert (problem["code"], problem["detail"]) == ("money_left", "the wallet has 150 EUR, 7 JPY, in minor units")
@@ -238,7 +238,7 @@ def test_money_is_not_left_behind_by_mistake(world: World) -> None:
     assert sum(1 for _ in world.system.container.stores.relational.audit.ledger()) == 0
 
 
-def test_held_money_is_money(world: World) -> None:
+def test_held_money_prevents_the_deletion(world: World) -> None:
     buyer, _, order = world.order()
     buyer.pay("/wallet/transfers", {"to": world.person().handle, "amount": {"amount": 999_900, "currency": "EUR"}})
     assert (buyer.available(), leave(buyer, status=409)["code"]) == (0, "money_left")
@@ -247,7 +247,7 @@ def test_held_money_is_money(world: World) -> None:
 
 
 @pytest.mark.parametrize("act", ["fulfil", "refunds"])
-def test_a_seller_finishes_the_orders_first(world: World, act: str) -> None:
+def test_a_seller_must_finish_the_orders_first(world: World, act: str) -> None:
     buyer, seller, order = world.order()
     assert leave(seller, status=409, forfeit=True)["code"] == "orders_unfinished"
     world.clock.ahead += timedelta(minutes=1)
@@ -260,7 +260,7 @@ def test_a_seller_finishes_the_orders_first(world: World, act: str) -> None:
     assert buyer.get(f"/orders/{order}")["state"] == ("refunded" if refunds else "fulfilled")
 
 
-def test_a_cancelled_order_is_none_to_finish(world: World) -> None:
+def test_a_cancelled_order_does_not_prevent_the_deletion(world: World) -> None:
     buyer, seller, order = world.order()
     buyer.pay(f"/orders/{order}/cancel", None, 200)
     leave(seller)
@@ -281,7 +281,7 @@ def test_the_address_is_free_and_the_handle_is_not(life: Life) -> None:
     life.system.anybody().post("/accounts", body | {"handle": "ada2"})
 
 
-def test_what_a_request_under_way_adds_is_removed_too(life: Life) -> None:
+def test_content_added_by_a_request_under_way_is_removed_too(life: Life) -> None:
     """The request was authenticated before the account was deleted, and writes after the clean-up."""
     leave(life.ada)
     life.drained()
@@ -293,5 +293,5 @@ def test_what_a_request_under_way_adds_is_removed_too(life: Life) -> None:
     life.check_counted()
 
 
-def test_strangers_have_no_account_to_delete(system: System) -> None:
+def test_deleting_needs_a_session(system: System) -> None:
     assert leave(system.anybody(), PASSWORD, 401)["code"] == "unauthenticated"

@@ -81,7 +81,7 @@ def test_a_picture_is_a_web_address(system: System, url: str) -> None:
     "url", ["", "a.png", "http://", "https:///a", "http:// a", "http://a b", "http://a\n", "javascript:alert(1)",
             "ftp://a", "data:,a", 'http://a"onload=', "http://a<b>", "http://a\u2028b", " http://a"],
 )  # fmt: skip
-def test_nothing_else_is(system: System, url: str) -> None:
+def test_other_picture_urls_are_refused(system: System, url: str) -> None:
     system.person().patch("/accounts/me", {"image_url": url}, 422, etag="*")
 
 
@@ -150,7 +150,7 @@ def test_blocks_page_in_order_and_are_the_callers_own(system: System) -> None:
     assert response.headers["Cache-Control"] == "private, no-store"
 
 
-def test_a_block_ends_both_follows_and_refuses_what_follows(system: System) -> None:
+def test_a_block_ends_both_follows_and_forbids_interactions(system: System) -> None:
     ada, bob = system.person("ada"), system.person("bob")
     post = ada.publish()
     ada.put("/accounts/bob/follow")
@@ -169,13 +169,13 @@ def test_a_block_ends_both_follows_and_refuses_what_follows(system: System) -> N
 
 
 @pytest.mark.parametrize("password", ["password", "12345678", "ada.12345", "quartet!"])
-def test_a_password_that_is_tried_first_is_refused(system: System, password: str) -> None:
+def test_a_common_password_is_refused(system: System, password: str) -> None:
     problem = system.anybody().post("/accounts", {**REGISTRATION, "password": password}, 422)
     assert (problem["code"], [e["pointer"] for e in problem["errors"]]) == ("password_too_common", ["/password"])
 
 
 @pytest.mark.parametrize("header", ["Bearer dead", "Bearer", "Basic YTpi", "x"])
-def test_an_old_token_does_not_keep_anybody_out(system: System, header: str) -> None:
+def test_registering_and_signing_in_ignore_an_old_token(system: System, header: str) -> None:
     for path, body in (("/accounts", REGISTRATION), ("/sessions", {"login": "ada", "password": PASSWORD})):
         response = system.anybody().send(
             "POST", path, json={**body, "password": PASSWORD}, headers={"Authorization": header}

@@ -84,7 +84,7 @@ def test_every_route_declares_a_budget(world: World) -> None:
     assert not missing, f"put @budget(...) on these views: {missing}"
 
 
-def test_every_route_is_driven(world: World) -> None:
+def test_every_route_has_a_driver(world: World) -> None:
     missing = [" ".join(route) for route in sorted(budgets(world)) if route not in DRIVES]
     assert not missing, f"add these to tests/http/drives.py: {missing}"
 

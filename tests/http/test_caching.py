@@ -61,7 +61,7 @@ def ask(system: System, path: str, method: str = "GET", **headers: str) -> TestR
     return system.app.test_client().open(BASE + path, method=method, headers=sent)
 
 
-def test_every_public_read_says_what_shared_caches_may_do(system: System) -> None:
+def test_every_public_read_declares_its_shared_caching(system: System) -> None:
     views = [(rule.rule, system.app.view_functions[rule.endpoint]) for rule in system.app.url_map.iter_rules()]
     shared = {rule.removeprefix(BASE) for rule, view in views if caching.of_view(view)}
     assert rules(system, "public") - UNSHARED == shared, "put @shared(...) on these views, and on no others"
@@ -80,7 +80,7 @@ def test_anonymous_reads_are_for_shared_caches(system: System, pages: list[str],
             assert STATUS.fullmatch(answer.headers["Cache-Status"]), answer.headers["Cache-Status"]
 
 
-def test_what_is_for_one_person_is_kept_nowhere(system: System, ada: Person, pages: list[str]) -> None:
+def test_answers_for_one_account_may_not_be_stored(system: System, ada: Person, pages: list[str]) -> None:
     for path in [*pages, *("/accounts/me", "/feed", "/sessions", "/notifications", "/wallet", "/orders")]:
         answer = ada.send("GET", path)
         assert answer.status_code == 200, path
@@ -91,7 +91,7 @@ def test_what_is_for_one_person_is_kept_nowhere(system: System, ada: Person, pag
         assert STATUS.fullmatch(ada.send("GET", path).headers["Cache-Status"])
 
 
-def test_errors_and_writes_are_kept_nowhere(system: System, ada: Person, pages: list[str]) -> None:
+def test_errors_and_writes_may_not_be_stored(system: System, ada: Person, pages: list[str]) -> None:
     answers = [ask(system, path + "?surprise=1") for path in pages if path in {"/posts", "/products", "/tags"}]
     answers += [ask(system, "/accounts/nobody_here")]
     answers += [ask(system, "/feed"), ask(system, "/nowhere"), ask(system, "/tags", "DELETE")]
@@ -142,7 +142,7 @@ def matches(etag: str) -> list[tuple[str, bool]]:
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_whoever_has_the_page_is_told_so(system: System, pages: list[str], method: str) -> None:
+def test_a_client_that_has_the_page_gets_a_304(system: System, pages: list[str], method: str) -> None:
     for path in pages:
         whole = ask(system, path)
         if "ETag" not in whole.headers:
@@ -184,13 +184,13 @@ def test_entity_tags_are_strong_and_change_with_every_part(system: System, ada: 
         (3600, "public, max-age=0, s-maxage=10, stale-while-revalidate=10"),
     ],
 )
-def test_the_setting_bounds_what_routes_allow(tmp_path: Path, most: int, control: str) -> None:
+def test_the_setting_limits_the_times_of_routes(tmp_path: Path, most: int, control: str) -> None:
     with running(Settings(**embedded(tmp_path), shared_seconds=most)) as system:
         for _ in range(3):
             assert ask(system, "/posts").headers["Cache-Control"] == control
 
 
-def test_what_is_no_page_is_checked_each_time(system: System) -> None:
+def test_other_answers_are_no_cache(system: System) -> None:
     client = system.app.test_client()
     for path in ("/health/live", "/docs", "/openapi.json", "/metrics"):
         answer = client.get(path)
@@ -214,7 +214,7 @@ def test_a_page_kept_under_another_secret_is_not_served(tmp_path: Path) -> None:
             assert anybody.get("/posts", limit=1)["next"]
 
 
-def test_shared_caches_bear_the_storm_on_a_post_just_deleted(system: System) -> None:
+def test_shared_caches_may_keep_the_404_of_a_deleted_post(system: System) -> None:
     """Shared caches may keep the 404 of an id, which never exists again, but not that of a handle, which may."""
     ada, anybody = system.person(), system.anybody()
     post = ada.publish()

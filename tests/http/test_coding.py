@@ -105,7 +105,7 @@ def test_a_change_takes_the_tag_of_a_compressed_answer(ada: Person) -> None:
         assert asked(ada, path, coding, If_None_Match=tag).status_code == 200
 
 
-def test_small_answers_are_sent_as_they_are(system: System) -> None:
+def test_small_answers_are_not_compressed(system: System) -> None:
     ada = system.person("ada")
     post = f"/posts/{ada.publish()}"
     body = asked(ada, post).data
@@ -114,7 +114,7 @@ def test_small_answers_are_sent_as_they_are(system: System) -> None:
         assert "Content-Encoding" not in asked(ada, path, "gzip").headers
 
 
-def test_what_may_hold_a_secret_is_sent_as_it_is(ada: Person) -> None:
+def test_answers_that_may_hold_a_secret_are_not_compressed(ada: Person) -> None:
     accepts = {"Accept-Encoding": "gzip, zstd"}
     device = {"login": ada.handle, "password": PASSWORD, "device": "x" * 200}
     draft = {"title": "t", "body": "Some words. " * 200}
@@ -127,7 +127,7 @@ def test_what_may_hold_a_secret_is_sent_as_it_is(ada: Person) -> None:
     assert (edited.status_code, edited.is_json, "Content-Encoding" in edited.headers) == (200, True, False)
 
 
-def test_events_are_sent_as_they_are(ada: Person) -> None:
+def test_events_are_not_compressed(ada: Person) -> None:
     answer = asked(ada, "/feed/stream", "gzip, zstd")
     body: Any = answer.response
     assert next(iter(body)).startswith(b": quartet")
@@ -149,5 +149,5 @@ def test_a_kept_page_is_compressed_once_for_all_processes(system: System, ada: P
                 assert answer.header("Content-Encoding") == coding
 
 
-def test_a_page_whose_note_cannot_be_read_is_made_again() -> None:
+def test_a_page_with_an_unreadable_note_is_rebuilt() -> None:
     assert whole_pages._kept(Held(Value(b"x" * LEAST_BYTES, note=b"\xc1"), 1.0, b"")) is None

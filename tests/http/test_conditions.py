@@ -53,24 +53,24 @@ def test_a_tag_weakened_by_a_proxy_names_its_version(ada: Person, sent: str) -> 
 
 
 @pytest.mark.parametrize("sent", LOST)
-def test_what_is_no_tag_of_it_changes_nothing(ada: Person, sent: str) -> None:
+def test_an_edit_with_another_tag_changes_nothing(ada: Person, sent: str) -> None:
     for path in things(ada):
         assert edited(ada, path, sent) == 412, path
 
 
-def test_a_star_is_any(ada: Person) -> None:
+def test_a_star_matches_any_version(ada: Person) -> None:
     for path in things(ada):
         assert [edited(ada, path, star) for star in ("*", " * ")] == [200, 200]
         assert ada.send("GET", path, headers={"If-None-Match": "*"}).status_code == 304
 
 
 @pytest.mark.parametrize("sent", ['"a,*,b"', '"x*"', TAG[:-1], "12-0123456789abcdef", f"{TAG} {TAG}", None, ""])
-def test_what_names_another_is_not_known(sent: str | None) -> None:
+def test_tags_of_other_versions_are_not_known(sent: str | None) -> None:
     assert not is_known(TAG, sent)
 
 
 @pytest.mark.parametrize("sent", [TAG, f"W/{TAG}", f'"x",{TAG}', f'"a,b" , W/{TAG},', "*", TAG[:-1] + '-gzip"'])
-def test_what_names_it_is_known(sent: str) -> None:
+def test_tags_of_the_version_are_known(sent: str) -> None:
     assert is_known(TAG, sent)
 
 

@@ -19,7 +19,7 @@ def production(tmp_path: Path, **changes: Any) -> Settings:
     return Settings(**embedded(tmp_path), env="production", secret_key="s" * 40, allow_embedded=True, **changes)
 
 
-def test_production_has_none_without_a_token(tmp_path: Path) -> None:
+def test_production_has_no_console_without_a_token(tmp_path: Path) -> None:
     with running(production(tmp_path)) as system:
         for path in ("/console", "/console/sign-in", "/console/assets/console.css"):
             assert system.app.test_client().get(path).status_code == 404
@@ -50,11 +50,11 @@ def test_without_a_token_it_is_open_to_this_machine_alone(console: FlaskClient, 
 
 
 @pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1", "[::1]:8000"])
-def test_this_machine_has_several_names(console: FlaskClient, host: str) -> None:
+def test_local_host_names_are_accepted(console: FlaskClient, host: str) -> None:
     shown(console.get("/console", headers={"Host": host}))
 
 
-def test_with_a_token_nothing_is_shown_before_it(guarded: System) -> None:
+def test_with_a_token_nothing_is_shown_before_signing_in(guarded: System) -> None:
     client = guarded.app.test_client()
     for path in [*PAGES, "/dead-letters/relational/all"]:
         answer = client.get(f"/console{path}")
@@ -91,7 +91,7 @@ def test_the_token_cannot_be_guessed_for_long(tmp_path: Path) -> None:
         assert "too many" in shown(client.post("/console/sign-in", data={"token": TOKEN}), 429)
 
 
-def test_a_cookie_is_of_one_token_and_one_secret(guarded: System, tmp_path: Path) -> None:
+def test_a_cookie_is_valid_for_one_token_and_one_secret(guarded: System, tmp_path: Path) -> None:
     client = signed_in(guarded)
     cookie = client.get_cookie("quartet_console", path="/console")
     assert cookie
@@ -117,7 +117,7 @@ def test_a_token_is_long_enough() -> None:
 
 
 @pytest.mark.parametrize("path", ["/sign-out", "/dead-letters/relational/all"])
-def test_what_changes_something_needs_a_form_of_this_session(guarded: System, path: str) -> None:
+def test_changes_need_a_form_of_this_session(guarded: System, path: str) -> None:
     client, other = signed_in(guarded), signed_in(guarded)
     own = form_token(client)
     for data, headers in (

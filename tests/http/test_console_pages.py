@@ -34,7 +34,7 @@ def test_every_page_is_shown(system: System, console: FlaskClient) -> None:
             assert partial.text.lstrip().startswith("<div data-read")
 
 
-def test_what_is_not_there_is_a_page_too(console: FlaskClient) -> None:
+def test_unknown_things_are_answered_by_a_page(console: FlaskClient) -> None:
     assert console.get("/console/").headers["Location"] == "/console"
     for path in ("/assets/../views.py", "/assets/nothing.js", "/dead-letters/feeds/all"):
         assert console.get(f"/console{path}").status_code == 404
@@ -48,7 +48,7 @@ def test_what_is_not_there_is_a_page_too(console: FlaskClient) -> None:
     "hostile",
     ["%00", "%3Cscript%3Ealert(1)%3C", "%22%3E%3Cimg%20src%3Dx%3E", "%7B%7B7*7%7D%7D", "9" * 5000],
 )
-def test_whatever_is_asked_for_is_a_page_that_runs_nothing(console: FlaskClient, hostile: str) -> None:
+def test_hostile_queries_run_no_script(console: FlaskClient, hostile: str) -> None:
     places = ("feed?reader=", "feed?before=", "live/follow?reader=", "dead-letters?source=", "dead-letters?page=")
     for place in (*places, "dead-letters?replayed=", "dead-letters/relational/", "assets/"):
         for headers in ({}, HTMX):
@@ -64,7 +64,7 @@ def test_whatever_is_asked_for_is_a_page_that_runs_nothing(console: FlaskClient,
     "hostile",
     ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{ 7*7 }}{% raw %}", "\u202egnp.exe", "W" * 80],
 )
-def test_what_people_write_is_shown_as_they_wrote_it(system: System, console: FlaskClient, hostile: str) -> None:
+def test_hostile_texts_are_shown_as_written(system: System, console: FlaskClient, hostile: str) -> None:
     ada = system.person()
     ada.patch("/accounts/me", {"display_name": hostile, "bio": hostile}, etag="*")
     ada.post("/posts", {"title": hostile, "body": hostile, "tags": [hostile[:40]]}, 201)
@@ -74,20 +74,20 @@ def test_what_people_write_is_shown_as_they_wrote_it(system: System, console: Fl
     assert answer.text.count(f"<bdi>{escape(hostile)}</bdi>") == 2
 
 
-def test_no_command_is_made_of_what_a_link_says(console: FlaskClient) -> None:
+def test_a_link_cannot_put_a_command_on_the_page(console: FlaskClient) -> None:
     answer = console.get("/console/dead-letters", query_string={"source": "x; echo gone"})
     assert "quartet sinks replay" not in shown(answer)
 
 
 @pytest.mark.parametrize("name", ["console.css", "console.js", "htmx-4.0.1.min.js", "icon.svg", "LICENSE.htmx.txt"])
-def test_its_files_are_its_own(guarded: System, name: str) -> None:
+def test_its_files_load_nothing_from_other_hosts(guarded: System, name: str) -> None:
     answer = guarded.app.test_client().get(f"/console/assets/{name}")
     assert answer.status_code == 200
     assert answer.headers["ETag"]
     assert not re.search(rb"https?://(?!www\.w3\.org|[a-z.]*htmx\.org)", answer.data)
 
 
-def test_it_is_no_part_of_the_api(system: System) -> None:
+def test_it_is_not_in_the_api_document(system: System) -> None:
     assert "/console" not in system.app.test_client().get("/openapi.json").text
 
 
@@ -115,7 +115,7 @@ def test_metrics_may_be_off(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("role", ["relational", "documents", "feeds", "sessions", "cache"])
-def test_a_store_that_is_away_takes_nothing_else_with_it(tmp_path: Path, role: str) -> None:
+def test_an_unavailable_store_leaves_the_rest_of_the_pages(tmp_path: Path, role: str) -> None:
     settings = Settings(**embedded(tmp_path))
     with running(settings) as system:
         ada = system.person()
@@ -153,7 +153,7 @@ def kill(system: System, truth: str, count: int, reason: str = "it failed") -> l
     return [claim.event.id for claim in claims]
 
 
-def test_a_dead_letter_is_replayed_once_that_is_confirmed(system: System, console: FlaskClient) -> None:
+def test_a_dead_letter_is_replayed_after_confirmation(system: System, console: FlaskClient) -> None:
     author = system.person()
     for _ in range(2):
         author.publish()
@@ -188,7 +188,7 @@ def test_many_dead_letters_come_by_pages(system: System, console: FlaskClient) -
     assert ["Next page" in text for text in pages] == [True, False, False]
 
 
-def test_what_a_sink_refuses_is_listed(system: System, console: FlaskClient) -> None:
+def test_events_that_a_sink_refuses_are_listed(system: System, console: FlaskClient) -> None:
     relational, name = system.container.stores.relational, "kafka://broker/<topic>"
     event = Event(uuid4(), "PostPublished", "post:1", utc_now(), b"{}")
     relational.event_log.register(name)
@@ -239,7 +239,7 @@ def test_a_pulled_author_is_named(system: System, console: FlaskClient) -> None:
     assert f"Pulled @{ada.handle}" in shown(console.get(f"/console/feed?reader={bob.handle}"))
 
 
-def test_looking_at_a_feed_wakes_nobody(system: System, console: FlaskClient) -> None:
+def test_showing_a_feed_does_not_wake_its_reader(system: System, console: FlaskClient) -> None:
     ada, stores = system.person(), system.container.stores
     post = ada.publish()
     system.relay.drain()
@@ -254,7 +254,7 @@ def test_looking_at_a_feed_wakes_nobody(system: System, console: FlaskClient) ->
     assert stores.relational.feed_activity.reader_state(reader).state == "waking"
 
 
-def test_a_long_feed_goes_on_where_the_page_ends(system: System, console: FlaskClient) -> None:
+def test_a_long_feed_continues_on_the_next_page(system: System, console: FlaskClient) -> None:
     ada = system.person()
     for number in range(25):
         ada.publish(f"Post {number}")

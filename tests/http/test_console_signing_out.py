@@ -30,7 +30,7 @@ def copied(client: FlaskClient, system: System, **stores: Any) -> Iterator[Flask
         yield found
 
 
-def test_who_has_signed_out_is_signed_out_everywhere(guarded: System) -> None:
+def test_signing_out_ends_every_copy_of_the_cookie(guarded: System) -> None:
     client, another = signed_in(guarded), signed_in(guarded)
     token = form_token(client)
     with copied(client, guarded) as here, copied(client, guarded) as there, copied(another, guarded) as stays:
@@ -44,7 +44,7 @@ def test_who_has_signed_out_is_signed_out_everywhere(guarded: System) -> None:
         shown(stays.get("/console"))
 
 
-def test_while_nobody_can_say_who_has_signed_out_one_may_look_but_not_act(guarded: System) -> None:
+def test_without_the_relational_store_a_session_is_read_only(guarded: System) -> None:
     client = signed_in(guarded)
     token = form_token(client)
     with copied(client, guarded, relational=Dead("relational")) as there:
@@ -60,7 +60,7 @@ def test_while_nobody_can_say_who_has_signed_out_one_may_look_but_not_act(guarde
         assert there.get("/console").status_code == 303
 
 
-def test_a_cookie_of_before_sessions_had_ids_signs_nobody_in(guarded: System) -> None:
+def test_a_cookie_without_a_session_id_is_refused(guarded: System) -> None:
     operators: Any = guarded.app.extensions["quartet-operators"]
     client = guarded.app.test_client()
     client.set_cookie(COOKIE, operators._cookies.dumps("S0meThing"), path="/console")

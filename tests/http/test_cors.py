@@ -99,7 +99,7 @@ def test_a_preflight_allows_what_an_app_sends(system: System, path: str, origin:
 
 
 @pytest.mark.parametrize("origin", STRANGERS)
-def test_a_stranger_gets_no_field(system: System, origin: str) -> None:
+def test_another_origin_gets_no_cors_fields(system: System, origin: str) -> None:
     for path in PATHS:
         for answer in (preflight(system, path, origin), asked(system, path, origin=origin)):
             assert fields_of_cors(answer) == {}
@@ -107,7 +107,7 @@ def test_a_stranger_gets_no_field(system: System, origin: str) -> None:
             answer.close()
 
 
-def test_an_ordinary_options_request_is_as_it_was(system: System) -> None:
+def test_an_ordinary_options_request_is_no_preflight(system: System) -> None:
     answer = asked(system, f"{BASE}/posts", "OPTIONS")
     assert answer.status_code == 200
     assert names(answer.headers["Allow"]) == {"get", "head", "options", "post"}
@@ -144,13 +144,13 @@ def test_kept_pages_serve_every_origin(system: System) -> None:
         ("POST", f"{BASE}/sessions", 400),
     ],
 )
-def test_errors_can_be_read(system: System, method: str, path: str, status: int) -> None:
+def test_errors_have_cors_fields(system: System, method: str, path: str, status: int) -> None:
     answer = asked(system, path, method)
     assert answer.status_code == status
     is_allowed(answer)
 
 
-def test_an_unforeseen_error_can_be_read(system: System) -> None:
+def test_an_unforeseen_error_has_cors_fields(system: System) -> None:
     def broken() -> Any:
         raise ZeroDivisionError
 
@@ -160,7 +160,7 @@ def test_an_unforeseen_error_can_be_read(system: System) -> None:
     is_allowed(answer)
 
 
-def test_what_the_document_names_can_be_sent_and_seen(system: System) -> None:
+def test_documented_header_fields_are_allowed_and_exposed(system: System) -> None:
     document = system.app.test_client().get("/openapi.json").get_json()
     operations = [one for path in document["paths"].values() for one in path.values() if isinstance(one, dict)]
     sent = {asks["name"] for one in operations for asks in one.get("parameters", []) if asks.get("in") == "header"}
@@ -196,7 +196,7 @@ def test_preflights_are_not_counted(system: System) -> None:
             is_allowed(answer)
 
 
-def test_without_the_setting_there_is_nothing_of_it(system: System) -> None:
+def test_without_the_setting_there_are_no_cors_fields(system: System) -> None:
     container = system.container
     plain = create_app(replace(container, settings=replace(container.settings, cors_origins="")))
     for method in ("GET", "OPTIONS"):

@@ -41,7 +41,7 @@ def test_a_post_is_in_flight_until_the_relay_has_dispatched_it(system: System) -
     assert 0 < lag["p50_ms"] <= lag["p99_ms"] < 60_000
 
 
-def test_the_trace_is_the_request_that_published_also_in_the_log(system: System) -> None:
+def test_the_trace_id_is_that_of_the_publishing_request(system: System) -> None:
     author = followed(system, 1)
     answer = author.send("POST", "/posts", json={"title": "A post", "body": "Some words."})
     with structlog.testing.capture_logs() as logs:
@@ -53,7 +53,7 @@ def test_the_trace_is_the_request_that_published_also_in_the_log(system: System)
     assert told[0]["p99_ms"] >= 1
 
 
-def test_a_delivery_in_slices_tells_how_much_remains(settings: Settings) -> None:
+def test_a_delivery_in_slices_reports_the_remaining_followers(settings: Settings) -> None:
     sliced = replace(settings, fanout_chunk=2, fanout_slice_seconds=0.0)
     with running(sliced) as system:
         author = followed(system, 5)
@@ -83,7 +83,7 @@ def test_a_post_of_an_author_above_the_threshold_is_pulled(settings: Settings) -
         assert (found["audience"], found["delivered"], found["remaining"]) == (2, 0, 2)
 
 
-def test_what_is_no_longer_known_is_delivered_without_numbers(system: System) -> None:
+def test_a_forgotten_fan_out_is_delivered_without_numbers(system: System) -> None:
     author = followed(system, 1)
     post = author.publish()
     system.relay.drain()

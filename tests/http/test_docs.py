@@ -25,7 +25,7 @@ def test_health_names_every_store(system: System) -> None:
     assert ready["status"] == "ok"
 
 
-def test_the_front_door_says_where_everything_is(system: System) -> None:
+def test_the_root_links_to_everything(system: System) -> None:
     client = system.app.test_client()
     answer = client.get("/")
     found = answer.get_json()

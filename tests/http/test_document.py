@@ -27,7 +27,7 @@ def test_every_operation_has_an_id_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_an_example_is_one_that_the_server_takes(name: str) -> None:
+def test_the_server_accepts_every_example(name: str) -> None:
     schema = class_registry.get_class(f"{name}Schema")
     assert not isinstance(schema, list)
     assert schema().validate(EXAMPLES[name]) == {}
@@ -59,7 +59,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 @pytest.mark.parametrize("route", DRIVES, ids=" ".join)
-def test_what_is_sent_in_headers_is_documented(world: World, route: Route) -> None:
+def test_header_fields_of_answers_are_documented(world: World, route: Route) -> None:
     answer = send(route[0], DRIVES[route](world, 1))
     path = re.sub(r"<(?:[^:<>]+:)?([^<>]+)>", r"{\1}", route[1])
     described = DOCUMENT["paths"].get(BASE + path) or DOCUMENT["paths"][path]

@@ -31,7 +31,7 @@ def own(who: Any) -> tuple[str, bool]:
 
 
 @pytest.mark.parametrize("settings", RELATIONAL, indirect=True)
-def test_the_new_address_counts_and_is_to_be_verified(post: Post) -> None:
+def test_the_new_address_counts_and_is_unverified(post: Post) -> None:
     ada = post.system.person("ada")
     ada.post("/accounts/me/email-verification", None, 204)
     verify(post, post.mailed())
@@ -88,12 +88,12 @@ def test_a_wrong_password_changes_nothing(post: Post) -> None:
 
 
 @pytest.mark.parametrize("email", ["", "ada", None, "=?utf-8?q?ada?=@example.com", "a@example.com\nBcc: e@e.com"])
-def test_what_is_no_address_is_refused(system: System, email: str | None) -> None:
+def test_invalid_addresses_are_refused(system: System, email: str | None) -> None:
     problem = system.person().put(PATH, CHANGE | {"email": email}, 422)
     assert [error["pointer"] for error in problem["errors"]] == ["/email"]
 
 
-def test_strangers_have_no_address(system: System) -> None:
+def test_changing_needs_a_session(system: System) -> None:
     assert system.anybody().put(PATH, CHANGE, 401)["code"] == "unauthenticated"
 
 
@@ -105,7 +105,7 @@ def test_a_stolen_session_cannot_guess_the_password(tmp_path: Path) -> None:
         assert ada.put(PATH, CHANGE, 429)["code"] == "too_many_requests"
 
 
-def test_nobody_is_sent_many_mails_by_changing_to_and_fro(post: Post) -> None:
+def test_repeated_changes_are_limited(post: Post) -> None:
     ada = post.system.person("ada")
     for n in range(5):
         ada.put(PATH, CHANGE | {"email": f"victim{n}@example.com"})
@@ -153,7 +153,7 @@ def test_mail_that_is_under_way_while_the_address_changes_goes_to_the_new_one(po
     signs_in(post, NEW)
 
 
-def test_the_mail_waits_for_its_server_and_is_given_up_in_the_end(post: Post) -> None:
+def test_the_mail_is_retried_and_finally_given_up(post: Post) -> None:
     ada = post.system.person("ada")
     post.kept.answer = "451 later"
     ada.put(PATH, CHANGE)
@@ -172,7 +172,7 @@ def test_the_mail_waits_for_its_server_and_is_given_up_in_the_end(post: Post) ->
     assert post.system.container.stores.relational.outbox.backlog().unsent == 0
 
 
-def test_without_mail_the_address_changes_all_the_same(tmp_path: Path) -> None:
+def test_without_mail_the_address_changes_too(tmp_path: Path) -> None:
     with running(Settings(**embedded(tmp_path) | {"mail_url": "none://"})) as system:
         ada = system.person("ada")
         ada.put(PATH, CHANGE)

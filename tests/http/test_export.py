@@ -69,7 +69,7 @@ def lived(world: World) -> Person:
 
 @pytest.mark.parametrize("settings", RELATIONAL, indirect=True)
 @pytest.mark.parametrize("page", [1, 2, 100])
-def test_it_has_everything_once_whatever_the_page(world: World, page: int) -> None:
+def test_it_has_everything_once_whatever_the_page_size(world: World, page: int) -> None:
     ada = lived(world)
     with patch.object(export, "PAGE", page):
         found = exported(ada)
@@ -102,11 +102,11 @@ def test_it_has_everything_once_whatever_the_page(world: World, page: int) -> No
     )
 
 
-def test_of_somebody_new_it_is_short(world: World) -> None:
+def test_a_new_account_has_only_account_and_session(world: World) -> None:
     assert set(exported(world.person())) == {"account", "session"}
 
 
-def test_it_is_read_while_it_is_sent(world: World) -> None:
+def test_pages_are_read_while_it_is_sent(world: World) -> None:
     """No more than one page of posts is read before the first post is sent."""
     ada = world.system.person("ada")
     for n in range(6):
@@ -120,7 +120,7 @@ def test_it_is_read_while_it_is_sent(world: World) -> None:
         assert page.call_count == 1
 
 
-def test_a_stream_that_breaks_has_no_end(world: World) -> None:
+def test_a_broken_stream_has_no_end_line(world: World) -> None:
     ada = lived(world)
     likes = world.system.container.stores.relational.likes
     with patch.object(likes, "of_account", side_effect=Unavailable("relational")):
@@ -133,7 +133,7 @@ def test_a_stream_that_breaks_has_no_end(world: World) -> None:
 
 
 @pytest.mark.parametrize("act", ["signs out", "changes the password", "leaves"])
-def test_who_is_signed_out_gets_no_more(world: World, act: str) -> None:
+def test_it_stops_when_the_session_ends(world: World, act: str) -> None:
     """For instance a thief with a stolen session, who reads slowly."""
     ada = world.system.person("ada")
     for n in range(6):
@@ -156,7 +156,7 @@ def test_who_is_signed_out_gets_no_more(world: World, act: str) -> None:
     assert taken == ["account", "session"]
 
 
-def test_few_are_sent_at_once_and_a_place_is_freed_however_it_ends(world: World) -> None:
+def test_exports_at_once_are_limited_and_slots_are_always_freed(world: World) -> None:
     ada = world.person()
     held = [ada.send("GET", PATH, buffered=False) for _ in range(export.MOST)]
     refused = ada.send("GET", PATH)
@@ -174,7 +174,7 @@ def test_few_are_sent_at_once_and_a_place_is_freed_however_it_ends(world: World)
     assert exported(ada)
 
 
-def test_it_is_for_oneself(system: System) -> None:
+def test_it_needs_a_session_and_may_not_be_stored(system: System) -> None:
     assert system.anybody().get(PATH, 401)["code"] == "unauthenticated"
     answer = system.person().send("GET", PATH)
     assert answer.content_type == "text/jsonl; charset=utf-8"

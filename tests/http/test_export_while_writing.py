@@ -115,7 +115,7 @@ def name_of(kind: str, value: Any) -> str:
     return str(value[names.get(kind, "id")])
 
 
-def test_what_was_there_when_it_began_is_in_it_once(world: World) -> None:
+def test_everything_from_before_its_start_is_exported_once(world: World) -> None:
     life = Life(world)
     told = {kind: list(names) for kind, names in life.told.items()}
     told["notification"] = [one["id"] for one in life.ada.get("/notifications", limit=100)["items"]]

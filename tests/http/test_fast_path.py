@@ -82,7 +82,7 @@ def test_lists_of_any_length_are_the_same(both: Both, query: str) -> None:
     "query",
     ["limit=0", "limit=101", "limit=1&limit=2", "limit=", "x=1", "cursor=x", "tag=lamps", "limit=%32", "&", "limit=2&"],
 )
-def test_queries_it_is_not_sure_of_are_answered_by_the_application(both: Both, query: str) -> None:
+def test_unsupported_queries_are_answered_by_the_application(both: Both, query: str) -> None:
     both.warm(both.paths())
     for path in both.paths():
         assert_alike(both.fast(path, query=query), both.slow(path, query=query))
@@ -123,7 +123,7 @@ def test_other_paths_are_answered_by_the_application(both: Both, path: str) -> N
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_whoever_is_signed_in_gets_the_page_with_what_is_their_own(both: Both, method: str) -> None:
+def test_a_signed_in_reader_gets_the_page_with_the_own_marks(both: Both, method: str) -> None:
     """The fast path makes the same answer from the page kept for everybody as Flask does without a cache."""
     bearer = {"Authorization": f"Bearer {both.reader.token}"}
     for path in both.paths():
@@ -140,7 +140,7 @@ def test_whoever_is_signed_in_gets_the_page_with_what_is_their_own(both: Both, m
         assert (known.status, known.body) == ("304 NOT MODIFIED", b"")
 
 
-def test_what_is_ones_own_is_read_with_each_answer(both: Both) -> None:
+def test_the_readers_own_marks_are_read_for_each_answer(both: Both) -> None:
     post, handle = both.values["post_id"], both.author.handle
     paths = [f"{BASE}/posts", f"{BASE}/posts/{post}", f"{BASE}/accounts/{handle}", f"{BASE}/accounts/{handle}/posts"]
     bearers = [{"Authorization": f"Bearer {one.token}"} for one in (both.reader, both.author)]
@@ -177,7 +177,7 @@ def test_a_dead_token_is_refused_on_every_page(both: Both) -> None:
             assert fast.status == "401 UNAUTHORIZED"
 
 
-def test_a_store_that_is_away_is_asked_once(both: Both) -> None:
+def test_an_unavailable_store_is_asked_once(both: Both) -> None:
     path, bearer = f"{BASE}/posts", {"Authorization": f"Bearer {both.reader.token}"}
     both.warm([path])
     stores = both.system.container.stores
@@ -187,7 +187,7 @@ def test_a_store_that_is_away_is_asked_once(both: Both) -> None:
         assert (answer.status[:3], answer.header("Retry-After") is not None, asked.call_count) == ("503", True, 1)
 
 
-def test_handles_are_one_page_in_any_case(both: Both) -> None:
+def test_a_handle_in_any_case_is_the_same_page(both: Both) -> None:
     path = f"{BASE}/accounts/{both.author.handle}"
     both.warm([path])
     slow = both.slow(path.upper().replace("/API/V1/ACCOUNTS", "/api/v1/accounts"))
@@ -209,7 +209,7 @@ def test_a_write_is_seen_at_once(both: Both) -> None:
     assert both.fast(path).status == "404 NOT FOUND"
 
 
-def test_an_answer_is_counted_once_whichever_way_it_goes(both: Both) -> None:
+def test_an_answer_is_counted_once_on_either_path(both: Both) -> None:
     path = f"{BASE}/tags"
     both.warm([path])
     labels: dict[str, str] = {"route": path, "method": "GET", "status": "200"}
@@ -245,7 +245,7 @@ def test_a_post_that_is_served_is_a_view_of_it(both: Both) -> None:
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
-def test_the_log_tells_the_same(both: Both, form: str) -> None:
+def test_both_paths_log_the_same(both: Both, form: str) -> None:
     path = f"{BASE}/posts/{both.values['post_id']}"
     both.warm([path])
     lines = [logged(form, lambda ask=ask: ask(path, X_Request_Id="abcdefgh")) for ask in (both.slow, both.fast)]
@@ -258,7 +258,7 @@ def test_the_log_tells_the_same(both: Both, form: str) -> None:
     assert all("request" in line and "abcdefgh" in line for line in lines)
 
 
-def test_the_logs_quick_way_writes_what_structlog_would(both: Both) -> None:
+def test_the_direct_log_line_equals_that_of_structlog(both: Both) -> None:
     path = f"{BASE}/tags"
     quick = logged("json", lambda: both.slow(path, X_Request_Id="abcdefgh"))
     plain = logged("json", lambda: both.slow(path, X_Request_Id="abcdefgh"), takes_json=False)

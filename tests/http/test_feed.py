@@ -41,7 +41,7 @@ def test_a_follow_brings_what_was_published_before(system: System, *, relayed: b
 
 
 @RELAY
-def test_what_ends_a_follow_counts_from_the_next_request(system: System, *, relayed: bool) -> None:
+def test_unfollowing_and_blocking_count_from_the_next_request(system: System, *, relayed: bool) -> None:
     ada, bob = system.person("ada"), system.person("bob")
     bob.put("/accounts/ada/follow")
     post = ada.publish()
@@ -58,7 +58,7 @@ def test_what_ends_a_follow_counts_from_the_next_request(system: System, *, rela
 
 
 @RELAY
-def test_a_deleted_post_is_gone_and_an_edited_one_is_new(system: System, *, relayed: bool) -> None:
+def test_deletions_and_edits_are_seen_at_once(system: System, *, relayed: bool) -> None:
     ada, bob = system.person("ada"), system.person("bob")
     bob.put("/accounts/ada/follow")
     kept, gone = ada.publish("kept"), ada.publish("gone")
@@ -73,7 +73,7 @@ def test_a_deleted_post_is_gone_and_an_edited_one_is_new(system: System, *, rela
 
 
 @RELAY
-def test_one_pages_upward_from_where_one_was(system: System, *, relayed: bool) -> None:
+def test_paging_upward_continues_from_the_last_position(system: System, *, relayed: bool) -> None:
     ada, bob = system.person("ada"), system.person("bob")
     bob.put("/accounts/ada/follow")
     old = [ada.publish() for _ in range(3)]
@@ -105,7 +105,7 @@ def test_a_page_survives_many_deletions(system: System) -> None:
     assert bob.feed(limit=2) == [last, first]
 
 
-def test_the_feed_is_for_signed_in_people(system: System) -> None:
+def test_the_feed_needs_a_session(system: System) -> None:
     assert system.anybody().get("/feed", 401)["code"] == "unauthenticated"
 
 

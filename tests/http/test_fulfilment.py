@@ -53,7 +53,7 @@ def fair(shop: Shop, settings: Settings) -> Fair:
     return Fair(shop)
 
 
-def test_a_seller_sees_the_own_part_and_nothing_else(fair: Fair) -> None:
+def test_a_seller_sees_only_the_own_part(fair: Fair) -> None:
     order = fair.of_two()
     whole, mine, theirs = (one.get(f"/orders/{order}") for one in (fair.buyer, fair.seller, fair.other))
     assert [line["number"] for line in whole["lines"]] == [1, 2, 3]
@@ -74,7 +74,7 @@ def test_a_seller_sees_the_own_part_and_nothing_else(fair: Fair) -> None:
     assert sorted(kinds) == [("deposit", 1000), ("order", -200), ("order", -120)]
 
 
-def test_one_fulfils_while_another_refuses(fair: Fair) -> None:
+def test_one_seller_fulfils_while_another_refuses(fair: Fair) -> None:
     order = fair.of_two()
     assert fair.act(order, "fulfil")["state"] == "fulfilled"
     assert fair.states(order) == ["paid", "fulfilled", "paid"]
@@ -89,7 +89,7 @@ def test_one_fulfils_while_another_refuses(fair: Fair) -> None:
 
 
 @pytest.mark.parametrize("both", [True, False])
-def test_a_refusal_of_what_is_placed_frees_units_and_money(fair: Fair, both: bool) -> None:  # noqa: FBT001  - a parameter of pytest
+def test_refusing_a_placed_part_frees_units_and_money(fair: Fair, both: bool) -> None:  # noqa: FBT001  - a parameter of pytest
     order = fair.of_two(paid=False)
     assert fair.owned() == (1000, 320)
     fair.other.pay(f"/orders/{order}/refuse", {}, 200)
@@ -108,7 +108,7 @@ def test_a_refusal_of_what_is_placed_frees_units_and_money(fair: Fair, both: boo
     assert fair.audit() == []
 
 
-def test_what_is_not_refused_can_be_cancelled(fair: Fair) -> None:
+def test_a_partly_refused_order_can_be_cancelled(fair: Fair) -> None:
     order = fair.of_two(paid=False)
     fair.other.pay(f"/orders/{order}/refuse", {}, 200)
     assert fair.act(order, "cancel")["state"] == "cancelled"
@@ -124,7 +124,7 @@ def test_nothing_is_cancelled_once_a_part_is_paid(fair: Fair) -> None:
     assert fair.states(order) == ["paid", "fulfilled", "paid"]
 
 
-def test_part_by_part(fair: Fair) -> None:
+def test_a_sub_order_is_sent_in_several_shipments(fair: Fair) -> None:
     order = fair.of_two()
     path = f"/orders/{order}/shipments"
     body = {"lines": [{"number": 2, "quantity": 1}], "reference": "DHL 17"}
@@ -157,7 +157,7 @@ TOO_MANY = [[(2, 4)], [(2, 3), (3, 2)], [(2, 3), (2, 1)]]
 @pytest.mark.parametrize(
     ("lines", "status"), [*((each, 422) for each in WRONG_LINES), *((each, 409) for each in TOO_MANY)]
 )
-def test_what_cannot_be_sent(fair: Fair, lines: list[tuple[int, int]], status: int) -> None:
+def test_wrong_lines_cannot_be_sent(fair: Fair, lines: list[tuple[int, int]], status: int) -> None:
     order = fair.of_two()
     problem = fair.ship(order, *lines, status=status)
     assert problem["code"] == ("nothing_to_send" if status == 409 else "validation_failed")
@@ -171,7 +171,7 @@ def test_a_line_may_be_named_twice(fair: Fair) -> None:
 @pytest.mark.parametrize(
     "body", [None, [], {"lines": []}, {"lines": [{}]}, {"lines": [1]}, {"reference": None}, {"reference": "x" * 201}]
 )
-def test_a_shipment_that_is_none(fair: Fair, body: Any) -> None:
+def test_invalid_shipments_are_refused(fair: Fair, body: Any) -> None:
     order = fair.of_two()
     fair.other.pay(f"/orders/{order}/shipments", body, 400 if body is None else 422)
     assert fair.states(order) == ["paid", "paid", "paid"]
@@ -188,7 +188,7 @@ def test_moves_are_for_the_sellers_of_the_order(fair: Fair) -> None:
     assert fair.states(order) == ["paid", "paid", "paid"]
 
 
-def test_a_partial_fulfilment_then_the_rest_back(fair: Fair) -> None:
+def test_a_partial_shipment_then_refunds_of_the_rest(fair: Fair) -> None:
     """A refund restocks the units that were not sent."""
     order = fair.of_two()
     fair.ship(order, (2, 1), (3, 1))
@@ -235,7 +235,7 @@ def test_a_refusal_needs_the_sellers_money(fair: Fair) -> None:
     assert (fair.states(order), fair.stock(fair.vase)) == (["paid", "paid", "paid"], 6)
 
 
-def test_the_history_has_what_happened_with_its_times(fair: Fair) -> None:
+def test_the_history_has_every_step_with_its_time(fair: Fair) -> None:
     order = fair.of_two(paid=False)
     fair.other.pay(f"/orders/{order}/refuse", {}, 200)
     fair.after(GRACE)
@@ -255,7 +255,7 @@ def test_the_history_has_what_happened_with_its_times(fair: Fair) -> None:
     assert page["items"] + fair.buyer.get(path, cursor=page["next"])["items"] == found
 
 
-def test_an_account_goes_when_the_own_part_is_finished(fair: Fair) -> None:
+def test_an_account_can_be_deleted_when_its_part_is_finished(fair: Fair) -> None:
     """The state of the other seller's sub-order does not matter."""
     order = fair.of_two()
     assert leave(fair.other, status=409, forfeit=True)["code"] == "orders_unfinished"
@@ -272,7 +272,7 @@ def test_an_account_goes_when_the_own_part_is_finished(fair: Fair) -> None:
     )
 
 
-def test_a_key_of_long_ago_finds_what_it_made(fair: Fair) -> None:
+def test_an_expired_key_finds_what_it_made(fair: Fair) -> None:
     order, second = fair.of_two(), fair.placed()
     shipment = {"lines": [{"number": 2, "quantity": 1}], "reference": "A"}
     asked = [

@@ -53,14 +53,14 @@ def test_the_former_owner_may_take_it_back(world: World) -> None:
     assert ada.get("/accounts/ada")["account"]["handle"] == "ADA"
 
 
-def test_a_change_of_case_gives_nothing_up(world: World) -> None:
+def test_a_change_of_case_reserves_nothing(world: World) -> None:
     ada = world.system.person("ada")
     rename(ada, "ADA")
     with world.system.container.stores.relational.transaction() as tx:
         assert tx.accounts.end_reservations(before=world.clock() + 2 * RESERVED, limit=9) == 0
 
 
-def test_a_refused_name_gives_nothing_up(world: World) -> None:
+def test_a_refused_name_reserves_nothing(world: World) -> None:
     ada = world.system.person("ada")
     world.system.person("eve")
     assert rename(ada, "eve", 409) == "handle_taken"
@@ -77,7 +77,7 @@ def test_the_handle_of_a_deleted_account_is_kept_too(world: World) -> None:
     register(world, "ada")
 
 
-def test_the_sweeper_forgets_what_has_ended(world: World) -> None:
+def test_the_sweeper_removes_ended_reservations(world: World) -> None:
     ada = world.system.person("ada")
     rename(ada, "lovelace")
     world.system.sweeper.sweep()

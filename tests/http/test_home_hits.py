@@ -107,7 +107,7 @@ def test_a_poll_that_finds_nothing_is_kept(feed: Feed) -> None:
         *["after=x&after=x", "cursor=x&after=x", "cursor=x&cursor=x"],
     ],
 )
-def test_queries_it_is_not_sure_of_are_answered_by_the_application(feed: Feed, query: str) -> None:
+def test_unsupported_queries_are_answered_by_the_application(feed: Feed, query: str) -> None:
     feed.warmed()
     assert_alike(feed.fast(FEED, "GET", query, **feed.bearer), feed.viewed(query))
 
@@ -127,7 +127,7 @@ def test_tokens_in_every_form(feed: Feed, sent: str) -> None:
     assert fast.status[:3] == ("200" if "{token}" in sent else "401")
 
 
-def test_what_changed_is_seen_at_once(feed: Feed) -> None:
+def test_changes_are_seen_at_once(feed: Feed) -> None:
     feed.warmed()
     post = feed.author.publish("New")
     assert feed.titles()[0] == "New"
@@ -156,7 +156,7 @@ def test_a_session_that_ended_is_refused_at_once(feed: Feed) -> None:
     assert feed.fast(FEED, **bearer).status == "401 UNAUTHORIZED"
 
 
-def test_what_is_handed_on_is_asked_for_once(feed: Feed) -> None:
+def test_a_page_handed_on_to_flask_costs_no_more_round_trips(feed: Feed) -> None:
     def trips(answer: Answer) -> list[str]:
         return [part.split(";")[2] for part in (answer.header("Server-Timing") or "").split(", ")[:-1]]
 
@@ -167,7 +167,7 @@ def test_what_is_handed_on_is_asked_for_once(feed: Feed) -> None:
     assert trips(feed.fast(FEED, **feed.bearer)) == slow
 
 
-def test_a_store_that_is_away_is_asked_once(feed: Feed) -> None:
+def test_an_unavailable_store_is_asked_once(feed: Feed) -> None:
     feed.warmed()
     stores = feed.system.container.stores
     for store, name in ((stores.sessions, "find"), (stores.relational.feed_activity, "reader_state")):
@@ -189,7 +189,7 @@ def test_a_page_that_is_not_kept_is_made_before_flask(feed: Feed) -> None:
         assert json.loads(made.body)["items"][0]["post"]["id"] == post
 
 
-def test_a_store_that_is_away_while_a_page_is_made_is_asked_once(feed: Feed) -> None:
+def test_a_store_unavailable_during_a_build_is_asked_once(feed: Feed) -> None:
     feed.warmed()
     feed.system.container.stores.cache.void()
     accounts = feed.system.container.stores.relational.accounts
@@ -198,7 +198,7 @@ def test_a_store_that_is_away_while_a_page_is_made_is_asked_once(feed: Feed) -> 
     assert (answer.status[:3], answer.header("Retry-After") is not None, asked.call_count) == ("503", True, 1)
 
 
-def test_an_answer_is_counted_once_whichever_way_it_goes(feed: Feed) -> None:
+def test_an_answer_is_counted_once_on_either_path(feed: Feed) -> None:
     feed.warmed()
     labels: dict[str, str] = {"route": FEED, "method": "GET", "status": "200"}
     before = value(feed.system, "http_requests_total", **labels)

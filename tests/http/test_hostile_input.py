@@ -139,7 +139,7 @@ def test_strange_logins_are_unknown_or_refused(system: System, login: str) -> No
     assert response.status_code in {401, 422}
 
 
-def test_an_internal_error_says_nothing_of_the_inside(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_internal_error_reveals_nothing(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("secret detail")
 
@@ -149,7 +149,7 @@ def test_an_internal_error_says_nothing_of_the_inside(system: System, monkeypatc
     assert "secret" not in json.dumps(problem)
 
 
-def test_a_request_id_is_taken_when_sound_and_made_otherwise(ada: Person) -> None:
+def test_a_valid_request_id_is_used_and_an_invalid_one_replaced(ada: Person) -> None:
     assert ada.send("GET", "/posts", headers={"X-Request-Id": "client-id-1"}).headers["X-Request-Id"] == "client-id-1"
     assert ada.send("GET", "/posts", headers={"X-Request-Id": "bad id"}).headers["X-Request-Id"] != "bad id"
 
@@ -174,7 +174,7 @@ BLANKS = [
 
 
 @pytest.mark.parametrize("blank", BLANKS)
-def test_what_cannot_be_seen_is_no_name_no_title_and_no_tag(ada: Person, blank: str) -> None:
+def test_invisible_names_titles_and_tags_are_refused(ada: Person, blank: str) -> None:
     lamp = {"title": "Lamp", "category": "home", "price": {"amount": 1, "currency": "EUR"}}
     assert ada.patch("/accounts/me", {"display_name": blank}, 422, etag="*")["errors"][0]["pointer"] == "/display_name"
     assert ada.post("/posts", {"title": blank, "body": "b"}, 422)["errors"][0]["pointer"] == "/title"
@@ -184,7 +184,7 @@ def test_what_cannot_be_seen_is_no_name_no_title_and_no_tag(ada: Person, blank: 
 
 
 @pytest.mark.parametrize("blank", [*BLANKS, "\n\u200d\r\n"])
-def test_nor_is_it_a_text(ada: Person, blank: str) -> None:
+def test_invisible_texts_are_refused(ada: Person, blank: str) -> None:
     post, some = ada.publish(), {"amount": 1, "currency": "EUR"}
     texts: dict[str, dict[str, Any]] = {
         "/posts": {"title": "t", "body": blank},
@@ -204,7 +204,7 @@ def test_nor_is_it_a_text(ada: Person, blank: str) -> None:
         assert [error["pointer"] for error in sent.get_json()["errors"]] == [f"/{name}"]
 
 
-def test_a_text_that_may_be_empty_still_may(ada: Person) -> None:
+def test_an_optional_text_may_be_empty(ada: Person) -> None:
     assert ada.patch("/accounts/me", {"bio": "An invisible one\u200b is fine."}, etag="*")["account"]["bio"]
     assert ada.patch("/accounts/me", {"bio": ""}, etag="*")["account"]["bio"] == ""
 

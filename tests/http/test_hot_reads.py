@@ -103,7 +103,7 @@ OWN = {"post", "account", "posts", "account posts"}
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_signed_in_the_same_page_is_read(system: System, paths: dict[str, str], kind: str) -> None:
+def test_a_signed_in_reader_uses_the_same_cached_page(system: System, paths: dict[str, str], kind: str) -> None:
     bob = system.person()
     for _ in range(2):
         answer = bob.send("GET", paths[kind])
@@ -112,7 +112,7 @@ def test_signed_in_the_same_page_is_read(system: System, paths: dict[str, str], 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_shared_holds_nothing_personal(
+def test_shared_pages_hold_nothing_personal(
     system: System, client: FlaskClient, paths: dict[str, str], kind: str
 ) -> None:
     bob = system.person()
@@ -207,7 +207,7 @@ CHANGES: list[tuple[Change, set[str]]] = [
 
 
 @pytest.mark.parametrize(("change", "changed"), CHANGES, ids=lambda one: getattr(one, "__name__", ""))
-def test_a_change_is_seen_with_its_answer_and_what_is_not_concerned_stays(
+def test_a_change_is_seen_at_once_and_other_pages_stay(
     system: System, client: FlaskClient, ada: Person, paths: dict[str, str], change: Change, changed: set[str]
 ) -> None:
     before = {kind: read(client, paths[kind]) for kind in KINDS}
@@ -255,7 +255,7 @@ def test_pages_of_any_length_go_on_where_they_end(
     assert seen == sorted(seen, reverse=True)
 
 
-def test_what_its_events_drop_is_dropped_again(system: System, client: FlaskClient, paths: dict[str, str]) -> None:
+def test_its_events_drop_the_pages_again(system: System, client: FlaskClient, paths: dict[str, str]) -> None:
     """So a writer that died before its drop leaves no old page."""
     before = {kind: read(client, paths[kind]) for kind in KINDS}
     while system.relay.drain():

@@ -104,7 +104,7 @@ def test_another_body_is_refused(system: System) -> None:
     assert ada.pay("/posts", POST | {"title": "Other"}, 422, "one")["code"] == "idempotency_key_reused"
 
 
-def test_keys_of_other_accounts_and_routes_are_others(system: System) -> None:
+def test_keys_are_separate_for_each_account_and_route(system: System) -> None:
     ada, bob = system.person("ada"), system.person("bob")
     for person in (ada, bob):
         person.pay("/wallet/deposits", DEPOSIT, 201, "one")
@@ -127,7 +127,7 @@ def test_refusals_are_not_kept(system: System) -> None:
     ada.pay("/posts", POST, 201, "two")
 
 
-def test_a_replay_outlives_the_name_it_was_sent_to(system: System) -> None:
+def test_a_replay_works_after_the_recipient_is_renamed(system: System) -> None:
     ada, bob = system.person().rich(), system.person("bob")
     body = {"to": "bob", **DEPOSIT}
     first = ada.keyed("/wallet/transfers", body, "one")
@@ -162,7 +162,7 @@ def test_one_key_from_two_threads_fifty_times(system: System) -> None:
     assert (ada.available(), bob.available()) == (750, 250)
 
 
-def test_a_claim_in_flight_is_told_with_its_time_and_taken_over_after(
+def test_a_claim_in_flight_has_a_retry_after_and_is_then_taken_over(
     timed: System, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The process dies right after the post is stored: the claim stays, without an answer."""
@@ -185,7 +185,7 @@ def test_a_claim_in_flight_is_told_with_its_time_and_taken_over_after(
 
 
 @pytest.mark.parametrize("name", ["/posts", "/products", "/comments", "/accounts", "/wallet/deposits"])
-def test_a_lost_answer_is_made_up_for_without_a_second_effect(
+def test_a_lost_answer_is_rebuilt_without_a_second_effect(
     system: System, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     ada = system.person("ada")
@@ -211,7 +211,7 @@ def test_keys_are_kept_for_a_day(timed: System, clock: Clock) -> None:
     assert (again.status_code, "Idempotent-Replayed" in again.headers) == (201, False)
 
 
-def test_money_is_not_moved_again_by_a_key_of_long_ago(timed: System, clock: Clock) -> None:
+def test_money_is_not_moved_again_by_an_expired_key(timed: System, clock: Clock) -> None:
     ada, bob = timed.person().rich(100), timed.person("bob")
     body = {"to": "bob", **DEPOSIT}
     first = ada.keyed("/wallet/transfers", body, "one")
@@ -229,7 +229,7 @@ def test_money_is_not_moved_again_by_a_key_of_long_ago(timed: System, clock: Clo
         assert ada.pay("/wallet/transfers", body | other, 409, "one")["code"] == "idempotency_key_spent"
 
 
-def test_a_sign_in_is_never_kept(system: System) -> None:
+def test_a_sign_in_is_never_replayed(system: System) -> None:
     ada = system.person("ada")
     body = {"login": "ada", "password": "correct horse battery staple"}
     one, other = (ada.keyed("/sessions", body, "one") for _ in range(2))
@@ -279,7 +279,7 @@ def test_a_key_still_works_after_the_servers_secret_has_changed(settings: Settin
         assert same(registration, after.anybody().keyed("/accounts", eve, "k"))
 
 
-def test_what_a_previous_secret_signed_still_counts(settings: Settings) -> None:
+def test_cursors_signed_with_a_previous_secret_are_valid(settings: Settings) -> None:
     old, new = "a" * 32, "b" * 32
     with running(replace(settings, secret_key=old)) as before:
         ada = before.person("ada")

@@ -83,7 +83,7 @@ def test_other_queries_are_answered_by_the_application(unchanged: Inbox, query: 
     assert_alike(unchanged.fast(NOTIFICATIONS, "GET", query, **unchanged.bearer), unchanged.viewed(query))
 
 
-def test_nobody_gets_the_page_of_another(unchanged: Inbox) -> None:
+def test_no_reader_gets_the_page_of_another(unchanged: Inbox) -> None:
     mine = unchanged.warmed()
     theirs = unchanged.fast(NOTIFICATIONS, Authorization=f"Bearer {unchanged.reader.token}")
     assert json.loads(theirs.body)["items"] != mine["items"]
@@ -99,7 +99,7 @@ def test_a_session_that_ended_is_refused_at_once(unchanged: Inbox) -> None:
     assert unchanged.fast(NOTIFICATIONS, **bearer).status == "401 UNAUTHORIZED"
 
 
-def test_whoever_is_not_shown_counts_no_more_at_once(inbox: Inbox) -> None:
+def test_changes_of_people_not_shown_change_the_count_at_once(inbox: Inbox) -> None:
     """The item shows three other people, but the count of each changes at once."""
     like = ("like", inbox.post)
     author, (first, second, third, *_) = inbox.author, inbox.fans
@@ -123,7 +123,7 @@ def test_whoever_is_not_shown_counts_no_more_at_once(inbox: Inbox) -> None:
     inbox.warmed()
 
 
-def test_what_is_noted_renamed_read_and_deleted_is_seen_at_once(inbox: Inbox) -> None:
+def test_changes_are_seen_at_once(inbox: Inbox) -> None:
     inbox.warmed()
     inbox.fans[-1].patch("/accounts/me", {"display_name": "Renamed"}, etag="*")
     assert inbox.page()["items"][0]["actors"][0]["display_name"] == "Renamed"
@@ -143,7 +143,7 @@ def test_what_is_noted_renamed_read_and_deleted_is_seen_at_once(inbox: Inbox) ->
     ("role", "port", "methods"),
     [("relational", "graph", ("counts", "relations")), ("feeds", "notifications", ("page", "marker"))],
 )
-def test_a_store_that_is_silent_is_asked_once(
+def test_a_store_that_does_not_answer_is_asked_once(
     inbox: Inbox, monkeypatch: pytest.MonkeyPatch, role: str, port: str, methods: tuple[str, ...]
 ) -> None:
     """Each further call would wait for the timeout again."""

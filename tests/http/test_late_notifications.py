@@ -31,7 +31,7 @@ def inbox(system: System, person: Person) -> Any:
 
 
 @pytest.mark.parametrize("by_newest", [False, True])
-def test_what_is_dispatched_after_all_was_read_is_unread(system: System, ada: Person, by_newest: bool) -> None:  # noqa: FBT001
+def test_an_event_dispatched_after_the_reading_is_unread(system: System, ada: Person, by_newest: bool) -> None:  # noqa: FBT001
     """A slow relay holds the older like, while the newer one is stored and read."""
     first, second, bob, cyd = ada.publish(), ada.publish(), system.person(), system.person()
     inbox(system, ada)
@@ -51,7 +51,7 @@ def test_what_is_dispatched_after_all_was_read_is_unread(system: System, ada: Pe
     assert ada.post("/notifications/read", {"up_to": page["newest"]}, 200) == {"unread_count": 0}
 
 
-def test_what_is_dispatched_twice_stays_read(system: System, ada: Person) -> None:
+def test_an_event_dispatched_twice_stays_read(system: System, ada: Person) -> None:
     post, bob, seen = ada.publish(), system.person(), list[Event]()
     outbox, now = system.container.stores.relational.outbox, system.container.kit.clock()
     bob.put(f"/posts/{post}/like")

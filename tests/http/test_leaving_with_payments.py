@@ -56,7 +56,7 @@ def later(system: System, clock: Clock) -> None:
 
 
 @BOTH
-def test_what_is_known_keeps_nobody(system: System, ada: Person, path: str) -> None:
+def test_payments_with_a_known_outcome_allow_the_deletion(system: System, ada: Person, path: str) -> None:
     """Payments with a known outcome do not prevent the deletion, even before the relay has handled any event."""
     ada.pay(path, money(5))
     ada.pay(path, money(DECLINED), 402)
@@ -67,7 +67,9 @@ def test_what_is_known_keeps_nobody(system: System, ada: Person, path: str) -> N
 
 
 @BOTH
-def test_what_is_not_known_keeps_the_account_until_it_is(system: System, clock: Clock, ada: Person, path: str) -> None:
+def test_an_unknown_outcome_delays_the_deletion_until_it_is_known(
+    system: System, clock: Clock, ada: Person, path: str
+) -> None:
     ada.pay(path, money(SLOW), 503, "slow")
     assert leave(ada, 409) == "payments_open"
     assert ada.get("/accounts/me"), "nothing has happened"
@@ -79,9 +81,7 @@ def test_what_is_not_known_keeps_the_account_until_it_is(system: System, clock: 
 
 
 @BOTH
-def test_what_is_never_known_keeps_it_and_may_be_left_behind(
-    system: System, clock: Clock, ada: Person, path: str
-) -> None:
+def test_an_outcome_never_known_needs_forfeit(system: System, clock: Clock, ada: Person, path: str) -> None:
     """Even after the idempotency key has expired."""
     ada.pay(path, money(NEVER), 503)
     for _ in range(2):
@@ -93,7 +93,7 @@ def test_what_is_never_known_keeps_it_and_may_be_left_behind(
     later(system, clock)
 
 
-def test_a_late_deposit_of_who_left_it_is_in_the_ledger(system: System, clock: Clock, ada: Person) -> None:
+def test_a_late_deposit_of_a_deleted_account_is_in_the_ledger(system: System, clock: Clock, ada: Person) -> None:
     ada.pay("/wallet/deposits", money(SLOW), 503)
     leave(ada, forfeit=True)
     later(system, clock)
@@ -102,7 +102,7 @@ def test_a_late_deposit_of_who_left_it_is_in_the_ledger(system: System, clock: C
 
 
 @BOTH
-def test_a_request_under_way_asks_for_nothing_once_the_account_is_gone(system: System, ada: Person, path: str) -> None:
+def test_a_request_under_way_makes_no_payment_after_the_deletion(system: System, ada: Person, path: str) -> None:
     """The request was authenticated before the deletion, and makes its first write after it."""
     payments, owner = system.container.money.payments, UUID(ada.account["id"])
     leave(ada, forfeit=True)
@@ -116,7 +116,7 @@ def test_a_request_under_way_asks_for_nothing_once_the_account_is_gone(system: S
 
 
 @BOTH
-def test_a_retry_that_died_behind_the_relay_leaves_nothing_open(
+def test_a_retry_that_dies_after_the_relay_leaves_nothing_open(
     system: System, clock: Clock, ada: Person, path: str
 ) -> None:
     """The relay completes the payment after the retry has read the ledger, and before it claims the key."""
@@ -139,7 +139,7 @@ def test_a_retry_that_died_behind_the_relay_leaves_nothing_open(
 
 
 @pytest.mark.parametrize("who", ["buyer", "seller"])
-def test_an_order_of_who_left_meanwhile_is_not_placed(shop: Shop, who: str) -> None:
+def test_no_order_is_placed_with_an_account_deleted_meanwhile(shop: Shop, who: str) -> None:
     """The order was priced before. Otherwise its seller, who is gone, could neither send nor refund it."""
     buyer, price, leaving = shop.buyer, pricing.priced, [getattr(shop, who)]
 

@@ -60,7 +60,7 @@ def test_an_account_is_limited_wherever_it_asks_from(make: Make) -> None:
     assert bob.get("/accounts/me")
 
 
-def test_addresses_are_limited_apart_and_others_proxies_are_not_believed(make: Make) -> None:
+def test_addresses_are_limited_apart_and_unknown_proxies_ignored(make: Make) -> None:
     system = make(**SLOW)
     for n in range(7):
         [answer] = answers(system, 1, headers={"X-Forwarded-For": f"10.1.1.{n}"})
@@ -91,7 +91,7 @@ def test_addresses_are_limited_apart_and_others_proxies_are_not_believed(make: M
         (1, "[", "9.9.9.9"),
     ],
 )
-def test_whose_address_it_is(proxies: int, forwarded: str, found: str) -> None:
+def test_the_address_of_the_client(proxies: int, forwarded: str, found: str) -> None:
     environ = {"REMOTE_ADDR": "9.9.9.9", "HTTP_X_FORWARDED_FOR": forwarded}
     assert limiting.address(environ, proxies, "X-Forwarded-For") == found
 
@@ -123,7 +123,7 @@ def test_whose_address_it_is(proxies: int, forwarded: str, found: str) -> None:
         (1, '"' * 4001, "9.9.9.9"),
     ],
 )
-def test_whose_address_it_is_by_the_standard_header(proxies: int, said: str, found: str) -> None:
+def test_the_address_of_the_client_by_the_standard_header(proxies: int, said: str, found: str) -> None:
     environ = {"REMOTE_ADDR": "9.9.9.9", "HTTP_FORWARDED": said, "HTTP_X_FORWARDED_FOR": "6.6.6.6, 6.6.6.6"}
     assert limiting.address(environ, proxies, "Forwarded") == found
 
@@ -135,13 +135,13 @@ def test_health_and_documentation_are_not_limited(make: Make) -> None:
         assert {client.get(path).status_code for _ in range(7)} == {200}
 
 
-def test_without_a_limit_nothing_is_said_of_one(make: Make) -> None:
+def test_without_a_limit_there_are_no_limit_fields(make: Make) -> None:
     found = answers(make(), 20)
     assert {a.status_code for a in found} == {200}
     assert not any("RateLimit" in a.headers for a in found)
 
 
-def test_everybody_may_ask_while_the_limits_store_is_away(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_limited_while_the_limits_store_is_unavailable(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     system, asked = make(**SLOW, login_failures=1), []
 
     def away(*_: object, **__: object) -> None:
@@ -161,7 +161,7 @@ def signed_in(system: System, login: str, password: str, statuses: list[int], ad
     assert [client.post(f"{BASE}/sessions", **options).status_code for _ in statuses] == statuses
 
 
-def test_passwords_cannot_be_guessed_at_will(make: Make) -> None:
+def test_guessing_passwords_is_limited(make: Make) -> None:
     system = make(login_failures=3)
     ada, bob = system.person(), system.person()
     signed_in(system, ada.handle, "wrong password", [401] * 3 + [429] * 2)
@@ -177,12 +177,12 @@ def test_signing_in_rightly_is_not_limited(make: Make) -> None:
     signed_in(system, ada.handle, PASSWORD, [201] * 10)
 
 
-def test_guessing_is_limited_unless_told_otherwise(make: Make) -> None:
+def test_guessing_is_limited_by_default(make: Make) -> None:
     signed_in(make(), "nobody", "wrong password", [401] * 10 + [429])
     signed_in(make(login_failures=0), "somebody", "wrong password", [401] * 20)
 
 
-def test_one_account_is_one_name(make: Make) -> None:
+def test_all_names_of_an_account_share_a_limit(make: Make) -> None:
     system = make(login_failures=4)
     ada = system.person("ada")
     for login in ("ada", "ada@example.com", "ADA", "Ada@Example.com"):
@@ -192,7 +192,7 @@ def test_one_account_is_one_name(make: Make) -> None:
     assert ada.get("/accounts/me"), "who is signed in stays so"
 
 
-def test_an_address_has_a_bound_whatever_the_names(make: Make) -> None:
+def test_an_address_is_limited_whatever_the_names(make: Make) -> None:
     system = make()
     ada = system.person()
     answered = [system.anybody().send("POST", "/sessions", json={"login": f"n{i}", "password": "x"}) for i in range(30)]
@@ -201,7 +201,7 @@ def test_an_address_has_a_bound_whatever_the_names(make: Make) -> None:
     signed_in(system, ada.handle, PASSWORD, [201], address="10.0.0.1")
 
 
-def test_registrations_have_a_bound(make: Make) -> None:
+def test_registrations_are_limited(make: Make) -> None:
     assert Settings().registrations == 200
     system = make(registrations=2)
 

@@ -24,7 +24,7 @@ def registered(post: Post, email: str, status: int = 201, handle: str = "ada") -
 
 
 @pytest.mark.parametrize("first", NEW)
-def test_it_is_of_one_account(post: Post, first: str) -> None:
+def test_spellings_of_an_address_belong_to_one_account(post: Post, first: str) -> None:
     registered(post, first)
     eve = post.system.person("eve")
     for other in NEW:
@@ -34,7 +34,7 @@ def test_it_is_of_one_account(post: Post, first: str) -> None:
         post.system.anybody().post("/sessions", {"login": other, "password": PASSWORD}, 201)
 
 
-def test_it_gets_as_many_mails_as_any_other(post: Post) -> None:
+def test_spellings_of_an_address_share_the_limit_of_mails(post: Post) -> None:
     registered(post, READ)
     for spelling in SPELLINGS:
         forgot(post, spelling)
@@ -45,7 +45,7 @@ def test_it_gets_as_many_mails_as_any_other(post: Post) -> None:
 
 
 @pytest.mark.parametrize("before", [ENCODED, "ada@BÜCHER.example", "ada@☃.example"])
-def test_who_had_another_spelling_before_keeps_it(post: Post, before: str) -> None:
+def test_a_stored_other_spelling_still_works(post: Post, before: str) -> None:
     ada = post.system.person("ada")
     login = post.system.container.people.accounts.login(UUID(ada.account["id"]))
     with post.system.container.stores.relational.transaction() as tx:

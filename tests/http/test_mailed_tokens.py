@@ -42,7 +42,7 @@ def test_a_forgotten_password_is_set_anew_once(post: Post) -> None:
     signs_in(post, NEW)
 
 
-def test_nobody_can_see_whether_an_address_is_known(post: Post) -> None:
+def test_an_unknown_address_is_answered_alike(post: Post) -> None:
     post.system.person("ada")
     post.drained()
     answers, costs = [], []
@@ -101,7 +101,7 @@ def test_a_refused_password_leaves_the_token(post: Post, body: dict[str, Any], p
     reset(post, token)
 
 
-def test_a_lost_answer_is_got_with_the_same_key(post: Post) -> None:
+def test_a_lost_answer_is_replayed_with_the_same_key(post: Post) -> None:
     post.system.person("ada")
     forgot(post, "ada@example.com")
     body = {"token": post.mailed(), "new_password": NEW}
@@ -194,7 +194,7 @@ def test_mail_to_a_deleted_account_is_not_sent(post: Post) -> None:
     assert post.carried() == []
 
 
-def test_who_dies_before_ending_the_sessions_leaves_it_to_the_event(post: Post) -> None:
+def test_the_event_ends_the_sessions_if_the_request_could_not(post: Post) -> None:
     ada = post.system.person("ada")
     forgot(post, "ada@example.com")
     token = post.mailed()
@@ -233,14 +233,14 @@ def test_links_lead_to_the_app(tmp_path: Path) -> None:
             assert f"https://app.example.com/reset-password#token={kept.tokens[0]}\n" in mail.get_content()
 
 
-def test_without_mail_one_is_told_so(tmp_path: Path) -> None:
+def test_without_mail_the_routes_answer_501(tmp_path: Path) -> None:
     with running(Settings(**embedded(tmp_path) | {"mail_url": "none://"})) as system:
         ada = system.person("ada")
         assert system.anybody().post("/password-resets", {"email": "ada@example.com"}, 501)["code"] == "mail_off"
         assert ada.post("/accounts/me/email-verification", None, 501)["code"] == "mail_off"
 
 
-def test_in_development_it_is_printed(system: System, capsys: pytest.CaptureFixture[str]) -> None:
+def test_in_development_the_mail_is_printed(system: System, capsys: pytest.CaptureFixture[str]) -> None:
     system.person("ada")
     system.anybody().post("/password-resets", {"email": "ada@example.com"}, 204)
     system.relay.drain()
@@ -251,7 +251,7 @@ NO_ADDRESSES = ["", "ada", "ada@", "a" * 250 + "@example.com", None, "ada@exampl
 
 
 @pytest.mark.parametrize("email", NO_ADDRESSES)
-def test_what_is_no_address_is_refused(system: System, email: str | None) -> None:
+def test_invalid_addresses_are_refused(system: System, email: str | None) -> None:
     problem = system.anybody().post("/password-resets", {"email": email}, 422)
     assert [error["pointer"] for error in problem["errors"]] == ["/email"]
 
@@ -269,13 +269,13 @@ SPELLINGS = [
 
 
 @pytest.mark.parametrize("email", SPELLINGS)
-def test_a_mailbox_has_one_address(system: System, email: str) -> None:
+def test_only_plain_addresses_can_be_registered(system: System, email: str) -> None:
     new = {"handle": "ada", "email": email, "password": PASSWORD, "display_name": "Ada"}
     problem = system.anybody().post("/accounts", new, 422)
     assert [error["pointer"] for error in problem["errors"]] == ["/email"]
 
 
-def test_an_account_with_an_address_of_before_still_gets_mail(post: Post) -> None:
+def test_a_stored_address_of_former_rules_still_gets_mail(post: Post) -> None:
     system, before = post.system, '"ada,lovelace"@example.com'
     ada = system.person("ada")
     login = system.container.people.accounts.login(UUID(ada.account["id"]))

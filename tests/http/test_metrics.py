@@ -43,7 +43,7 @@ def value(system: System, name: str, **labels: str) -> float:
     return scrape(system).get((f"quartet_{name}", frozenset(labels.items())), 0.0)
 
 
-def test_every_answer_tells_what_it_asked_of_which_store(system: System) -> None:
+def test_every_answer_has_server_timing(system: System) -> None:
     ada = system.person()
     post = ada.publish()
     etag = ada.etag(f"/posts/{post}")
@@ -73,7 +73,7 @@ def test_answers_are_counted_by_route_and_never_by_path(system: System) -> None:
     assert value(system, "http_request_seconds_count", **labels) == timed + 3
 
 
-def test_strange_requests_make_no_series_of_their_own(system: System) -> None:
+def test_unknown_routes_and_methods_share_one_series(system: System) -> None:
     client = system.app.test_client()
     for number in range(3):
         client.open(f"/made/up/{number}", method=f"VERB{number}")
@@ -106,7 +106,7 @@ def test_a_store_that_is_away_counts_as_an_error(system: System, monkeypatch: py
     assert value(system, "store_errors_total", **labels) == before + 1
 
 
-def test_what_waits_for_the_relay_is_shown(system: System) -> None:
+def test_waiting_events_are_gauges(system: System) -> None:
     system.person().publish()
     assert value(system, "outbox_readable", truth="documents") == 1
     assert value(system, "outbox_unsent", truth="documents") == 1
@@ -151,7 +151,7 @@ def samples(backlogs: Backlogs) -> set[tuple[str, str, float]]:
     return {(s.name, s.labels["truth"], s.value) for family in backlogs.collect() for s in family.samples}
 
 
-def test_a_frozen_truth_holds_up_no_scrape_and_hides_no_other(well: FakeOutbox, frozen: FakeOutbox) -> None:
+def test_a_frozen_truth_delays_no_scrape_and_hides_no_other(well: FakeOutbox, frozen: FakeOutbox) -> None:
     backlogs = Backlogs({"relational": well, "documents": frozen}, lambda: NOW)  # type: ignore[dict-item]  # fakes
     found = [samples(backlogs) for _ in range(3)]
     assert frozen.is_asked, "a scrape has waited for it"
@@ -162,7 +162,7 @@ def test_a_frozen_truth_holds_up_no_scrape_and_hides_no_other(well: FakeOutbox, 
     assert frozen.asked == 1
 
 
-def test_a_dead_truth_is_said_to_be_unreadable(frozen: FakeOutbox) -> None:
+def test_an_unavailable_truth_is_reported_as_unreadable(frozen: FakeOutbox) -> None:
     frozen.answering.set()
     assert samples(Backlogs({"documents": frozen}, lambda: NOW)) == {  # type: ignore[dict-item]  # a fake
         ("quartet_outbox_readable", "documents", 0)
@@ -186,7 +186,7 @@ def test_metrics_can_be_switched_off(tmp_path: Path) -> None:
 read: Callable[[str], Iterator[Metric]] = openmetrics
 
 
-def test_whoever_asks_for_openmetrics_gets_exemplars_of_recorded_traces(system: System) -> None:
+def test_openmetrics_have_exemplars_of_recorded_traces(system: System) -> None:
     ada, recorded = system.person(), Recorded()
     with recorded.recording():
         ada.get("/accounts/me")
@@ -243,6 +243,6 @@ def test_a_slow_store_keeps_its_last_answer_for_a_while(monkeypatch: pytest.Monk
     answering.set()
 
 
-def test_metrics_of_an_address_of_their_own_are_not_on_the_servers(tmp_path: Path) -> None:
+def test_with_an_address_of_their_own_the_route_is_missing(tmp_path: Path) -> None:
     with running(replace(Settings(**embedded(tmp_path)), metrics_address="127.0.0.1:9999")) as system:
         assert system.app.test_client().get("/metrics").status_code == 404

@@ -9,14 +9,14 @@ from tests.shop import Shop, euros, money
 
 
 @pytest.mark.parametrize("quantity", [0, -1, 1.5, 2**63, "1", True, None])
-def test_a_quantity_that_is_none(shop: Shop, quantity: object) -> None:
+def test_invalid_quantities_are_refused(shop: Shop, quantity: object) -> None:
     body = {"lines": [{"product_id": shop.lamp, "quantity": quantity}]}
     problem = shop.buyer.pay("/orders", body, 422)
     assert [e["pointer"] for e in problem["errors"]] == ["/lines/0/quantity"]
 
 
 @pytest.mark.parametrize("lines", [None, [], {}, [{}], [1]])
-def test_lines_that_are_none(shop: Shop, lines: object) -> None:
+def test_invalid_lines_are_refused(shop: Shop, lines: object) -> None:
     shop.buyer.pay("/orders", {"lines": lines}, 422)
 
 
@@ -32,7 +32,7 @@ def test_lines_that_are_none(shop: Shop, lines: object) -> None:
         {"part": 1},
     ],
 )
-def test_a_refund_that_is_none(shop: Shop, body: Any) -> None:
+def test_invalid_refunds_are_refused(shop: Shop, body: Any) -> None:
     order = shop.paid()
     shop.seller.pay(f"/orders/{order}/refunds", body, 422)
     assert shop.state(order) == "paid"
@@ -41,12 +41,12 @@ def test_a_refund_that_is_none(shop: Shop, body: Any) -> None:
 @pytest.mark.parametrize(
     "at", ["", "now", "2030-01-01", "2030-01-01T00:00:00", "2030-13-01T00:00:00Z", "0001-01-01T00:00:00+14:00"]
 )
-def test_a_moment_that_is_none(system: System, at: str) -> None:
+def test_invalid_times_are_refused(system: System, at: str) -> None:
     assert system.person().get("/wallet/entries", 400, at=at)["code"] == "bad_query"
 
 
 @pytest.mark.parametrize("amount", [0, -1, 1.5, 2**63, 10**30, "1", True, None])
-def test_an_amount_that_is_none(system: System, amount: object) -> None:
+def test_invalid_amounts_are_refused(system: System, amount: object) -> None:
     ada = system.person().rich()
     system.person("bob")
     problem = ada.pay("/wallet/transfers", {"to": "bob"} | money(amount), 422)
@@ -57,7 +57,7 @@ def test_an_amount_that_is_none(system: System, amount: object) -> None:
 
 
 @pytest.mark.parametrize("currency", ["", "eur", "EURO", "E1R", "EU\0", 978, None, "ABC", "DEM", "XTS", "XAU"])
-def test_a_currency_that_is_none(system: System, currency: object) -> None:
+def test_invalid_currencies_are_refused(system: System, currency: object) -> None:
     ada, bob = system.person(), system.person()
     for path, body in (("/wallet/deposits", {}), ("/wallet/transfers", {"to": bob.handle})):
         problem = ada.pay(path, body | money(1, currency), 422)

@@ -43,7 +43,7 @@ def only(page: Any) -> Any:
     return item
 
 
-def test_nothing_happened_yet(ada: Person) -> None:
+def test_a_new_inbox_is_empty(ada: Person) -> None:
     assert ada.get("/notifications") == {"items": [], "next": None, "unread_count": 0, "newest": None}
     assert ada.post("/notifications/read", status=200) == {"unread_count": 0}
 
@@ -83,7 +83,7 @@ def test_own_activity_notifies_nobody(system: System, ada: Person) -> None:
     assert inbox(system, ada)["items"] == []
 
 
-def test_what_is_taken_back_is_withdrawn(system: System, ada: Person) -> None:
+def test_undone_activities_are_withdrawn(system: System, ada: Person) -> None:
     post, (bob, cyd) = ada.publish(), crowd(system, 2)
     for fan in (bob, cyd):
         fan.put("/accounts/ada/follow")
@@ -127,7 +127,7 @@ def test_an_unfollow_a_block_and_a_deletion_count_at_once(system: System, ada: P
     assert (page["items"], page["unread_count"], page["next"]) == ([], 0, None)
 
 
-def test_the_mark_of_what_was_read(system: System, ada: Person) -> None:
+def test_the_read_marker(system: System, ada: Person) -> None:
     (bob, cyd), posts = crowd(system, 2), [ada.publish() for _ in range(3)]
     for post in posts:
         bob.put(f"/posts/{post}/like")
@@ -151,7 +151,7 @@ def test_the_mark_of_what_was_read(system: System, ada: Person) -> None:
     assert cyd.get("/notifications")["items"] == []
 
 
-def test_one_cannot_read_what_has_not_come_yet(system: System, ada: Person) -> None:
+def test_the_read_marker_cannot_be_ahead_of_the_inbox(system: System, ada: Person) -> None:
     (bob,) = crowd(system, 1)
     bob.put("/accounts/ada/follow")
     system.relay.drain()
@@ -198,7 +198,7 @@ def test_dispatching_again_and_in_another_order_changes_nothing(system: System, 
     assert ada.get("/notifications") == page
 
 
-def test_what_does_not_fit_is_refused(system: System, ada: Person) -> None:
+def test_invalid_requests_are_refused(system: System, ada: Person) -> None:
     for query in ({"limit": 0}, {"limit": 101}, {"limit": "x"}, {"cursor": "x"}, {"cursor": "x" * 5001}, {"page": 1}):
         assert ada.get("/notifications", 400, **query)["code"] in {"bad_query", "bad_cursor"}
     wrong: list[Any] = ["x", 1, [], {}, "", str(uuid4()), "ffffffff-ffff-8fff-bfff-ffffffffffff"]
@@ -226,7 +226,7 @@ class Dispatched:
         self._handle(event)
 
 
-def test_an_old_event_without_its_time_leaves_no_notice(system: System, ada: Person) -> None:
+def test_an_old_event_without_a_time_is_ignored(system: System, ada: Person) -> None:
     (bob,), post = crowd(system, 1), ada.publish()
     payload = f'{{"type": "PostLiked", "post_id": "{post}", "account_id": "{bob.account["id"]}"}}'.encode()
     handle(system.container, Event(UUID(FIRST), "PostLiked", post, datetime.now(UTC), payload))

@@ -65,13 +65,13 @@ def reprice(other: Person, lamp: str, amount: int) -> None:
     other.patch(f"/products/{lamp}", {"price": euros(amount)}, etag="*")
 
 
-def test_what_is_remembered_is_not_asked_for(server: Server) -> None:
+def test_a_remembered_offer_costs_no_read(server: Server) -> None:
     server.deaf = True
     assert server.order()["total"] == euros(100)
     assert server.asked == []
 
 
-def test_a_price_that_was_answered_is_asked_by_everybody(server: Server, shop: Shop, other: Person) -> None:
+def test_a_new_price_counts_in_other_processes_too(server: Server, shop: Shop, other: Person) -> None:
     reprice(other, shop.lamp, 120)
     assert server.order()["total"] == euros(120)
     assert server.order()["total"] == euros(120)
@@ -89,7 +89,7 @@ def test_expected_totals_are_compared_with_the_price_of_now(server: Server, shop
     assert server.order(expected_total=euros(90))["total"] == euros(90)
 
 
-def test_nobody_is_refused_for_a_price_of_the_past(server: Server, shop: Shop, other: Person) -> None:
+def test_an_outdated_price_refuses_no_order(server: Server, shop: Shop, other: Person) -> None:
     poor = shop.system.person().rich(10)
     at_server = Person(server.buyer.client, poor.token, poor.account)
     assert server.order(409, by=at_server)["code"] == "insufficient_funds"
@@ -98,18 +98,18 @@ def test_nobody_is_refused_for_a_price_of_the_past(server: Server, shop: Shop, o
     assert server.order(by=at_server)["total"] == euros(10)
 
 
-def test_what_is_sold_out_is_not_asked_for(server: Server, shop: Shop) -> None:
+def test_a_sold_out_product_costs_no_read(server: Server, shop: Shop) -> None:
     shop.seller.put(f"/products/{shop.lamp}/stock", {"on_hand": 2}, 200, etag="*")
     assert server.order(409)["code"] == "out_of_stock"
     assert server.asked == []
 
 
-def test_what_is_withdrawn_is_not_sold(server: Server, shop: Shop, other: Person) -> None:
+def test_a_withdrawn_product_is_not_sold(server: Server, shop: Shop, other: Person) -> None:
     other.delete(f"/products/{shop.lamp}", etag="*")
     server.order(422)
 
 
-def test_a_change_that_lost_its_condition_costs_one_question(server: Server, shop: Shop, other: Person) -> None:
+def test_a_failed_conditional_change_costs_one_read(server: Server, shop: Shop, other: Person) -> None:
     tag = shop.seller.client.get(f"/api/v1/products/{shop.lamp}").headers["ETag"].strip('"')
     reprice(other, shop.lamp, 120)
     other.patch(f"/products/{shop.lamp}", {"price": euros(1)}, 412, etag=tag)
@@ -118,7 +118,7 @@ def test_a_change_that_lost_its_condition_costs_one_question(server: Server, sho
     assert server.asked == []
 
 
-def test_a_write_that_died_is_ended_by_the_sweeper(server: Server, shop: Shop) -> None:
+def test_an_interrupted_write_is_ended_by_the_sweeper(server: Server, shop: Shop) -> None:
     """The row says that a write has begun, but the document is unchanged. Until the sweep, orders ask the documents."""
     store, lamp = shop.system.container.stores.relational, UUID(shop.lamp)
     shop.system.container.money.offers.begin(lamp, 1)
@@ -135,7 +135,7 @@ def test_a_write_that_died_is_ended_by_the_sweeper(server: Server, shop: Shop) -
     assert (server.asked, shop.system.container.stores.documents.products.get([lamp])[lamp].version) == ([], 2)
 
 
-def test_the_event_of_a_write_that_died_makes_it_known(shop: Shop) -> None:
+def test_the_event_of_an_interrupted_write_settles_it(shop: Shop) -> None:
     """The process died after it had written the document."""
     container, lamp = shop.system.container, UUID(shop.lamp)
     reprice(shop.seller, shop.lamp, 120)
@@ -145,7 +145,7 @@ def test_the_event_of_a_write_that_died_makes_it_known(shop: Shop) -> None:
     assert state.digest == container.money.offers.read([lamp]).offers[lamp].digest
 
 
-def test_what_was_changed_behind_our_back_is_remembered_for_a_minute(shop: Shop) -> None:
+def test_a_change_in_the_store_itself_counts_after_a_minute(shop: Shop) -> None:
     container, lamp, now = shop.system.container, UUID(shop.lamp), [0.0]
     shop.order((shop.lamp, 1))
     stores = container.stores
@@ -162,7 +162,7 @@ def test_what_was_changed_behind_our_back_is_remembered_for_a_minute(shop: Shop)
     assert len(found.settled) == 1
 
 
-def test_no_more_is_remembered_than_there_is_room_for(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_memory_of_offers_is_bounded(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(offers, "MOST", 2)
     container = shop.system.container
     products = [shop.offer(shop.seller, 5, price) for price in (1, 2, 3)]

@@ -34,7 +34,7 @@ def news(shop: Shop, person: Person) -> list[tuple[str, str, list[str]]]:
 
 
 @pytest.mark.parametrize("settings", RELATIONAL, indirect=True)
-def test_news_of_orders(shop: Shop) -> None:
+def test_buyer_and_seller_are_notified_of_states(shop: Shop) -> None:
     ours, theirs = ["buyer"], ["seller"]
     order = shop.placed()
     assert news(shop, shop.buyer) == news(shop, shop.seller) == []

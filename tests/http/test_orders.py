@@ -45,7 +45,7 @@ def test_an_order_holds_its_prices_units_and_money(shop: Shop) -> None:
     system.person("eve").get(f"/orders/{order['id']}", 404)
 
 
-def test_who_is_blocked_buys_nothing(shop: Shop) -> None:
+def test_a_block_in_either_direction_forbids_orders(shop: Shop) -> None:
     seller, buyer = shop.seller, shop.buyer
     wanted = {"lines": [{"product_id": shop.lamp, "quantity": 1}]}
     for one, other in ((seller, buyer), (buyer, seller)):
@@ -56,7 +56,7 @@ def test_who_is_blocked_buys_nothing(shop: Shop) -> None:
     buyer.pay("/orders", wanted)
 
 
-def test_the_way_of_an_order(shop: Shop) -> None:
+def test_an_order_is_paid_fulfilled_and_refunded(shop: Shop) -> None:
     order = shop.placed()
     shop.after(timedelta(0))
     assert shop.state(order) == "placed"
@@ -108,13 +108,13 @@ def test_only_a_placed_order_is_settled(shop: Shop, state: str) -> None:
     assert shop.state(order) == ("paid" if state == "placed" else state)
 
 
-def test_an_order_nobody_paid_is_undone(shop: Shop) -> None:
+def test_an_unpaid_order_is_cancelled(shop: Shop) -> None:
     order = shop.placed()
     shop.after(PATIENCE)
     assert (shop.state(order), shop.stock(), shop.owned()) == ("cancelled", 10, (1000, 0))
 
 
-def test_moves_are_for_those_concerned(shop: Shop) -> None:
+def test_each_move_is_for_its_party(shop: Shop) -> None:
     eve = shop.system.person("eve")
     order = shop.placed()
     for move in ("cancel", "fulfil", "refund"):
@@ -184,7 +184,7 @@ def test_what_cannot_be_ordered(shop: Shop) -> None:
     assert shop.buyer.get("/orders")["items"] == []
 
 
-def test_an_order_costs_what_its_buyer_expects(shop: Shop) -> None:
+def test_an_unexpected_total_is_refused(shop: Shop) -> None:
     lines = [{"product_id": shop.lamp, "quantity": 2}]
     shop.seller.patch(f"/products/{shop.lamp}", {"price": euros(110)}, etag="*")
     for expected in (euros(200), {"amount": 220, "currency": "USD"}, euros(0)):
@@ -214,7 +214,7 @@ def test_the_last_unit_is_sold_once(shop: Shop) -> None:
     assert problem["code"] == "stock_reserved"
 
 
-def test_a_withdrawn_product_keeps_what_is_reserved(shop: Shop) -> None:
+def test_a_withdrawn_product_keeps_its_reservations(shop: Shop) -> None:
     order = shop.placed()
     shop.seller.delete(f"/products/{shop.lamp}", etag="*")
     shop.system.relay.drain()
@@ -234,7 +234,7 @@ def test_orders_publish_their_events(shop: Shop) -> None:
     assert {kind: published.count(f"Order{kind}") for kind in expected} == expected
 
 
-def test_the_last_units_go_to_as_many_buyers(shop: Shop) -> None:
+def test_the_last_units_are_sold_exactly_once(shop: Shop) -> None:
     """Each order has two lines of the same product, so exactly five of the concurrent orders fit."""
     last = shop.offer(shop.seller, 10, 1)
     buyers = [shop.system.person().rich(10) for _ in range(12)]

@@ -42,7 +42,7 @@ def fields(answer: TestResponse) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
 @pytest.mark.parametrize("origin", [None, ORIGIN, "https://elsewhere.example.com"])
-def test_it_is_the_answer_of_every_503(system: System, method: str, origin: str | None) -> None:
+def test_it_equals_the_503_of_the_application(system: System, method: str, origin: str | None) -> None:
     headers = {"X-Request-Id": ID} | ({"Origin": origin} if origin else {})
     quick = refused(system, method, f"{BASE}/posts", headers)
     own = system.app.test_client().open(
@@ -57,7 +57,7 @@ def test_it_is_the_answer_of_every_503(system: System, method: str, origin: str 
     assert without_length[0] == without_length[1]
 
 
-def test_it_is_counted_and_logged_with_others(system: System) -> None:
+def test_refusals_are_counted_and_logged_together(system: System) -> None:
     refusal = Refusal(system.app, gathered_seconds=3600, switch=lambda _: None)
     before = {reason: value(system, "requests_refused_total", reason=reason) for reason in REASONS}
     for reason in (*REASONS, REASONS[0]):
@@ -69,7 +69,7 @@ def test_it_is_counted_and_logged_with_others(system: System) -> None:
     assert {line["reason"]: line["refused"] for line in lines} == {REASONS[0]: 2, REASONS[1]: 1}
 
 
-def test_threads_queue_for_the_lock_more_patiently_until_nothing_is_refused_any_more(system: System) -> None:
+def test_the_switch_interval_is_longer_while_requests_are_refused(system: System) -> None:
     said: list[float] = []
     refusal = Refusal(system.app, gathered_seconds=0.01, calm_seconds=0.01, switch=said.append)
     for number in (1, 2):
@@ -80,7 +80,7 @@ def test_threads_queue_for_the_lock_more_patiently_until_nothing_is_refused_any_
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/metrics", f"{BASE}/feed/stream"])
-def test_what_is_spared_is_a_route(system: System, path: str) -> None:
+def test_spared_paths_are_routes(system: System, path: str) -> None:
     assert spared({"PATH_INFO": path})
     assert system.app.test_client().get(path).status_code in {200, 401}
     assert not spared({"PATH_INFO": f"{path}/more"})

@@ -37,9 +37,7 @@ def writes(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(posts, "add", add_and_note)
 
 
-def test_an_answer_that_is_given_again_says_what_was_written_when_it_was_made(
-    system: System, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_replayed_answer_has_the_position_of_the_first(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
     """The process died before it noted the position in the session."""
     ada, sessions = system.person(), system.container.stores.sessions
     writes(system, monkeypatch)
@@ -56,7 +54,7 @@ def test_an_answer_that_is_given_again_says_what_was_written_when_it_was_made(
     assert dict(kept.seen) == WRITTEN
 
 
-def test_each_answer_to_a_write_has_the_position_also_where_nothing_has_moved(
+def test_each_answer_to_a_write_has_the_position_even_if_unchanged(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ada = system.person()
@@ -66,7 +64,7 @@ def test_each_answer_to_a_write_has_the_position_also_where_nothing_has_moved(
         assert own_writes.read(system.container.settings.secrets, answer.headers["Quartet-Seen"]) == WRITTEN
 
 
-def test_shared_caches_keep_apart_who_has_seen_how_much(system: System) -> None:
+def test_shared_caches_vary_by_the_position_seen(system: System) -> None:
     ada = system.person()
     post, nobody = ada.publish(), system.anybody()
     for path in (f"/posts/{post}", f"/posts/{post}", f"/accounts/{ada.handle}/followers", "/posts/none"):

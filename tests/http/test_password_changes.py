@@ -73,7 +73,7 @@ def test_the_new_password_obeys_the_rules(system: System, new: str | None, code:
     signed_in(system, "ada")
 
 
-def test_strangers_have_no_password(system: System) -> None:
+def test_changing_needs_a_session(system: System) -> None:
     assert system.anybody().put(PATH, CHANGE, 401)["code"] == "unauthenticated"
 
 
@@ -88,7 +88,7 @@ def test_a_stolen_session_cannot_guess_the_password(tmp_path: Path) -> None:
         signed_in(system, "ada", PASSWORD, 429)
 
 
-def test_who_dies_before_ending_the_sessions_leaves_it_to_the_event(system: System) -> None:
+def test_the_event_ends_the_sessions_if_the_request_could_not(system: System) -> None:
     ada = system.person("ada")
     former = signed_in(system, "ada")
     with patch.object(system.container.stores.sessions, "end_all", side_effect=Unavailable("sessions")):
@@ -117,7 +117,7 @@ def test_a_sign_in_that_read_the_former_password_does_not_last(system: System) -
     assert len(ada.get("/sessions")["items"]) == 1
 
 
-def test_of_two_changes_at_once_one_wins(system: System) -> None:
+def test_one_of_two_concurrent_changes_wins(system: System) -> None:
     ada = system.person("ada")
     other = signed_in(system, "ada")
     people = system.container.people

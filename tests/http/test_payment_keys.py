@@ -57,7 +57,7 @@ def state(system: System, ada: Person) -> tuple[Any, int]:
 
 @BOTH
 @pytest.mark.parametrize(("amount", "status", "code"), FIRST)
-def test_another_body_is_refused_for_ever(
+def test_another_body_is_always_refused(
     system: System, clock: Clock, ada: Person, path: str, amount: int, status: int, code: str
 ) -> None:
     ada.keyed(path, money(amount), "one")
@@ -75,7 +75,7 @@ def test_another_body_is_refused_for_ever(
 
 
 @BOTH
-def test_a_refusal_of_ones_own_leaves_the_key_free(ada: Person, path: str) -> None:
+def test_a_refusal_before_the_provider_leaves_the_key_free(ada: Person, path: str) -> None:
     """The refusal is our own, so the provider was asked for nothing."""
     ada.pay(path, money(0), 422, "one")
     if path == "/wallet/payouts":
@@ -83,7 +83,7 @@ def test_a_refusal_of_ones_own_leaves_the_key_free(ada: Person, path: str) -> No
     ada.pay(path, money(7), 201, "one")
 
 
-def test_the_key_is_of_one_route(system: System, clock: Clock, ada: Person) -> None:
+def test_a_key_is_valid_for_one_route(system: System, clock: Clock, ada: Person) -> None:
     ada.pay("/wallet/deposits", money(5), 201, "one")
     for _ in range(2):
         ada.pay("/wallet/payouts", money(7), 201, "one")

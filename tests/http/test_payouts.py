@@ -60,7 +60,7 @@ def test_money_is_paid_out(system: System, ada: Person) -> None:
     assert (moved["kind"], moved["from_id"], moved["to_id"]) == ("payout", ada.account["id"], None)
 
 
-def test_nobody_else_sees_it(system: System, ada: Person) -> None:
+def test_a_payout_is_visible_only_to_its_owner(system: System, ada: Person) -> None:
     made = ada.pay("/wallet/payouts", money(5))
     other = system.person().rich(5)
     other.get(f"/wallet/payouts/{made['id']}", 404)
@@ -69,7 +69,7 @@ def test_nobody_else_sees_it(system: System, ada: Person) -> None:
     assert other.get("/wallet/payouts")["items"] == []
 
 
-def test_they_are_listed_newest_first(ada: Person) -> None:
+def test_payouts_are_listed_newest_first(ada: Person) -> None:
     made = [ada.pay("/wallet/payouts", money(amount))["id"] for amount in (1, 2, 3)]
     ada.pay("/wallet/payouts", money(40_402), 402)
     page = ada.get("/wallet/payouts", limit=3)
@@ -97,7 +97,7 @@ def test_a_declined_payout_frees_the_money(system: System, ada: Person) -> None:
     assert owned(ada) == GONE
 
 
-def test_money_of_which_nobody_knows_stays_held(system: System, ada: Person, clock: Clock) -> None:
+def test_money_of_an_unknown_payout_stays_held(system: System, ada: Person, clock: Clock) -> None:
     assert ada.pay("/wallet/payouts", money(40_504), 503, "never")["code"] == "payment_unknown"
     assert ada.pay("/wallet/payouts", money(5), 422, "never")["code"] == "idempotency_key_reused"
     (found,) = ada.get("/wallet/payouts")["items"]
@@ -117,7 +117,7 @@ def login() -> dict[str, str]:
     return {"login": "ada", "password": "correct horse battery staple"}
 
 
-def test_what_timed_out_once_is_paid_out_once(system: System, ada: Person) -> None:
+def test_a_payout_that_timed_out_is_paid_once(system: System, ada: Person) -> None:
     ada.pay("/wallet/payouts", money(40_503), 503, "slow")
     assert owned(ada) == (100_000, 40_503)
     first = ada.keyed("/wallet/payouts", money(40_503), "slow")
@@ -127,7 +127,7 @@ def test_what_timed_out_once_is_paid_out_once(system: System, ada: Person) -> No
     assert (owned(ada), asked(system)) == ((59_497, 0), [("payout", 40_503, "approved")])
 
 
-def test_the_relay_completes_it_without_asking_for_it_anew(
+def test_the_relay_completes_it_without_a_second_payout(
     system: System, ada: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ada.pay("/wallet/payouts", money(40_503), 503, "slow")
@@ -140,7 +140,7 @@ def test_the_relay_completes_it_without_asking_for_it_anew(
     assert found.get_json() == ada.get(f"/wallet/payouts/{found.get_json()['id']}")
 
 
-def test_a_key_of_long_ago_finds_what_became_of_it(
+def test_an_expired_key_finds_the_outcome(
     system: System, ada: Person, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = ada.keyed("/wallet/payouts", money(5), "one")
@@ -156,7 +156,7 @@ def test_a_key_of_long_ago_finds_what_became_of_it(
 
 
 @pytest.mark.parametrize(("amount", "owned_then"), [(5, (99_995, 0)), (40_402, GONE)])
-def test_an_answer_that_cannot_be_written_is_made_up_for(
+def test_an_answer_that_cannot_be_stored_is_rebuilt(
     system: System, ada: Person, monkeypatch: pytest.MonkeyPatch, amount: int, owned_then: tuple[int, int]
 ) -> None:
     once = system.container.commands.idempotency
@@ -171,9 +171,7 @@ def test_an_answer_that_cannot_be_written_is_made_up_for(
     assert (owned(ada), len(asked(system))) == (owned_then, 1)
 
 
-def test_a_provider_that_cannot_be_asked_leaves_it_open(
-    system: System, ada: Person, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unreachable_provider_leaves_it_open(system: System, ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as away:
         away.setattr(SandboxProvider, "_ask", lambda *_: "unknown")
         ada.pay("/wallet/payouts", money(5), 503, "one")
@@ -185,7 +183,7 @@ def test_a_provider_that_cannot_be_asked_leaves_it_open(
     assert (owned(ada), asked(system)) == ((99_995, 0), [("payout", 5, "approved")])
 
 
-def test_a_reference_is_of_one_payment_for_ever(system: System, ada: Person) -> None:
+def test_a_reference_always_belongs_to_one_payment(system: System, ada: Person) -> None:
     provider, reference = system.container.money.payments.provider, uuid4()
     assert provider.find(reference) is None
     assert provider.charge(reference, Money(7, "EUR")) == "approved"

@@ -19,7 +19,7 @@ def a_day_later(shop: Shop) -> None:
     shop.system.sweeper.sweep()
 
 
-def test_a_refund_is_a_thing(shop: Shop) -> None:
+def test_a_refund_can_be_read_and_listed(shop: Shop) -> None:
     order = shop.paid()
     path = f"/orders/{order}/refunds"
     body = {"amount": euros(50), "reason": "A scratch.", "restock": False}
@@ -56,13 +56,13 @@ def test_refunds_are_for_those_concerned(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(("said", "units"), [({"restock": True}, 10), ({"restock": False}, 8), ({}, 10)])
-def test_units_come_back_when_the_seller_says_so(shop: Shop, said: dict[str, bool], units: int) -> None:
+def test_units_are_restocked_if_the_seller_says_so(shop: Shop, said: dict[str, bool], units: int) -> None:
     order = shop.paid()
     made = shop.seller.pay(f"/orders/{order}/refunds", said)
     assert (made["restock"], shop.stock(), shop.state(order)) == (units == 10, units, "refunded")
 
 
-def test_units_come_back_with_a_part_and_only_once(shop: Shop) -> None:
+def test_units_are_restocked_by_a_partial_refund_only_once(shop: Shop) -> None:
     path = f"/orders/{shop.paid()}/refunds"
     assert shop.seller.pay(path, {"amount": euros(10), "restock": True})["restock"] is True
     assert shop.stock() == 10
@@ -71,7 +71,7 @@ def test_units_come_back_with_a_part_and_only_once(shop: Shop) -> None:
     assert shop.stock() == 10
 
 
-def test_a_seller_brings_back_own_units_only(shop: Shop) -> None:
+def test_a_seller_restocks_only_own_units(shop: Shop) -> None:
     """Including those of a free line, for which there is no money to refund."""
     other = shop.system.person("other")
     leaflet = shop.offer(other, 5, 0)
@@ -87,13 +87,13 @@ def test_a_seller_brings_back_own_units_only(shop: Shop) -> None:
     assert (shop.stock(leaflet), shop.stock()) == (0, 8)
 
 
-def test_a_body_that_is_not_sent_refunds_nothing(shop: Shop) -> None:
+def test_a_missing_body_refunds_nothing(shop: Shop) -> None:
     order = shop.paid()
     assert shop.seller.pay(f"/orders/{order}/refunds", None, 400)["code"] == "malformed_json"
     assert shop.state(order) == "paid"
 
 
-def test_a_key_of_long_ago_finds_its_refund_and_moves_nothing(shop: Shop) -> None:
+def test_an_expired_key_finds_its_refund_and_moves_nothing(shop: Shop) -> None:
     order = shop.paid()
     path, body = f"/orders/{order}/refunds", {"amount": euros(100)}
     first = shop.seller.keyed(path, body, "one")
@@ -118,7 +118,7 @@ def test_a_key_of_long_ago_finds_its_refund_and_moves_nothing(shop: Shop) -> Non
     assert shop.seller.keyed(path, body, "one").data == first.data
 
 
-def test_a_key_of_long_ago_finds_its_order_as_it_is_now(shop: Shop) -> None:
+def test_an_expired_key_finds_its_order_as_it_is_now(shop: Shop) -> None:
     body = {"lines": [{"product_id": shop.lamp, "quantity": 2}]}
     order = shop.buyer.pay("/orders", body, 201, "one")["id"]
     shop.after(GRACE)

@@ -81,7 +81,7 @@ def story(tmp_path: Path) -> Iterator[Story]:
             made.index.close()
 
 
-def test_what_happens_is_found_and_an_index_is_made_anew(story: Story) -> None:
+def test_changes_are_found_and_the_index_can_be_rebuilt(story: Story) -> None:
     ada, bob = story.system.person(), story.system.person()
     tea = ada.publish("Tea ceremony")
     gone = ada.publish("Tea that is deleted")
@@ -107,7 +107,7 @@ def test_what_happens_is_found_and_an_index_is_made_anew(story: Story) -> None:
     assert story.index.find("tea", "", "", 9) == []
 
 
-def test_an_index_is_filled_with_what_no_event_is_kept_of(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fill_adds_posts_and_products_without_events(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(consumer, "PER_PAGE", 2)
     ada = story.system.person()
     posts = [ada.publish(f"Tea {number}") for number in range(3)]
@@ -137,7 +137,7 @@ def test_pages_follow_one_another(system: System) -> None:
     assert ada.get("/search", 400, q="other", **cursor)["code"] == "bad_cursor"
 
 
-def test_a_card_is_as_its_viewer_sees_it(system: System) -> None:
+def test_cards_are_those_of_their_viewer(system: System) -> None:
     ada, bob = system.person(), system.person()
     card = ada.post("/posts", {"title": "viewers", "body": "."})
     indexed("post", card)
@@ -158,7 +158,7 @@ def test_nothing_in_a_query_is_syntax(system: System, query: str) -> None:
 
 
 @pytest.mark.parametrize("query", [{}, {"q": ""}, {"q": "x" * 201}, {"q": "a", "kind": "account"}, {"q": "a\x00"}])
-def test_queries_that_do_not_fit(system: System, query: dict[str, str]) -> None:
+def test_invalid_queries_are_refused(system: System, query: dict[str, str]) -> None:
     assert system.anybody().get("/search", 400, **query)["code"] == "bad_query"
 
 
@@ -168,7 +168,7 @@ def test_without_a_service_there_is_no_search(system: System) -> None:
 
 
 @pytest.mark.parametrize("answer", ["500", "200", "stall", "drip", "garbage", "endless body", "redirect", "empty"])
-def test_a_service_that_does_not_answer_well(tmp_path: Path, answer: str) -> None:
+def test_a_service_with_a_bad_answer_is_a_503(tmp_path: Path, answer: str) -> None:
     with receiving() as receiver:
         receiver.usual = answer
         url = receiver.url.partition("/hook")[0]
@@ -177,7 +177,7 @@ def test_a_service_that_does_not_answer_well(tmp_path: Path, answer: str) -> Non
             assert system.anybody().send("GET", "/posts").status_code == 200
 
 
-def test_a_service_that_is_away(tmp_path: Path) -> None:
+def test_an_unavailable_service_is_a_503(tmp_path: Path) -> None:
     with running(Settings(**embedded(tmp_path), search_url=ABSENT)) as system:
         assert system.anybody().get("/search", 503, q="a")["code"] == "store_unavailable"
 
@@ -201,7 +201,7 @@ def signed(body: bytes, secret: str = SECRET) -> dict[str, str]:
         (b"no JSON", SECRET, "401"),
     ],
 )
-def test_what_the_service_takes(body: bytes, secret: str, status: str) -> None:
+def test_answers_of_the_service_to_events(body: bytes, secret: str, status: str) -> None:
     with closing(Index(":memory:")) as index:
         environ: dict[str, Any] = {"REQUEST_METHOD": "POST", "PATH_INFO": "/events", "CONTENT_LENGTH": str(len(body))}
         answers: list[str] = []

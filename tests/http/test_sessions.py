@@ -18,7 +18,7 @@ from tests.apps import PASSWORD, Person, System, embedded, running
 from tests.http.world import Shifted
 
 
-def test_one_signs_in_by_handle_or_address(system: System) -> None:
+def test_signing_in_accepts_handle_or_address(system: System) -> None:
     ada = system.person("ada")
     for login in ("ada", "ADA", "ada@example.com", "Ada@EXAMPLE.com"):
         answer = system.anybody().post("/sessions", {"login": login, "password": PASSWORD, "device": "phone"})
@@ -51,7 +51,7 @@ def test_devices_are_listed_and_ended_one_by_one(system: System) -> None:
     assert ada.get("/sessions", 401)["code"] == "invalid_token"
 
 
-def test_what_is_ended_is_noted_for_a_store_of_sessions_that_forgets_it(system: System) -> None:
+def test_every_end_is_recorded_as_an_ending(system: System) -> None:
     ada, before = system.person("ada"), system.container.kit.clock()
     items = [ada.post("/sessions", {"login": "ada", "password": PASSWORD}), *ada.get("/sessions")["items"]]
     ada.delete(f"/sessions/{items[1]['id']}")
@@ -82,7 +82,7 @@ def test_a_device_is_read_by_its_id(system: System) -> None:
     assert ada.get(f"/sessions/{items[0]['id']}", 404)["code"] == "not_found"
 
 
-def test_somebody_elses_session_is_not_there(system: System) -> None:
+def test_the_session_of_another_account_is_not_found(system: System) -> None:
     ada, eve = system.person(), system.person()
     session = ada.get("/sessions")["items"][0]["id"]
     eve.get(f"/sessions/{session}", 404)
@@ -90,7 +90,7 @@ def test_somebody_elses_session_is_not_there(system: System) -> None:
     ada.get("/accounts/me")
 
 
-def test_a_bad_header_is_refused_even_where_none_is_needed(system: System) -> None:
+def test_a_bad_header_is_refused_even_where_optional(system: System) -> None:
     anybody = system.anybody()
     for header in ("Bearer", "Bearer nope", "Basic YTpi", "nonsense"):
         response = anybody.send("GET", "/posts", headers={"Authorization": header})
@@ -99,7 +99,7 @@ def test_a_bad_header_is_refused_even_where_none_is_needed(system: System) -> No
 
 
 @pytest.mark.parametrize(("method", "path", "status"), [("TRACE", "/accounts", 405), ("GET", "/nothing", 404)])
-def test_a_dead_token_hides_no_missing_route(system: System, method: str, path: str, status: int) -> None:
+def test_an_invalid_token_hides_no_missing_route(system: System, method: str, path: str, status: int) -> None:
     response = system.anybody().send(method, path, headers={"Authorization": "Bearer x"})
     assert response.status_code == status
 
@@ -133,7 +133,7 @@ def test_a_session_shows_when_and_from_where_it_was_used_last(tmp_path: Path) ->
             first = now
 
 
-def test_within_five_minutes_nothing_is_written(tmp_path: Path) -> None:
+def test_within_five_minutes_no_use_is_written(tmp_path: Path) -> None:
     clock = Shifted()
     with running(Settings(**embedded(tmp_path)), clock) as system:
         ada = system.person("ada")
@@ -147,7 +147,7 @@ def test_within_five_minutes_nothing_is_written(tmp_path: Path) -> None:
         assert listed(ada)["last_address"] == "127.0.0.1"
 
 
-def test_behind_a_proxy_it_is_the_address_that_the_limits_see(tmp_path: Path) -> None:
+def test_behind_a_proxy_the_address_is_that_of_the_client(tmp_path: Path) -> None:
     with running(Settings(**embedded(tmp_path) | {"proxies": 1})) as system:
         ada = system.person("ada")
         body = {"login": "ada", "password": PASSWORD}
@@ -157,7 +157,7 @@ def test_behind_a_proxy_it_is_the_address_that_the_limits_see(tmp_path: Path) ->
         assert [item["last_address"] for item in ada.get("/sessions")["items"]] == ["203.0.113.7", "127.0.0.1"]
 
 
-def test_a_use_that_cannot_be_noted_fails_nobody(tmp_path: Path) -> None:
+def test_a_use_that_cannot_be_noted_fails_no_request(tmp_path: Path) -> None:
     clock = Shifted()
     with running(Settings(**embedded(tmp_path)), clock) as system:
         ada = system.person("ada")

@@ -25,7 +25,7 @@ def shown(system: System) -> dict[tuple[str, str], float]:
     }
 
 
-def test_each_sink_says_how_far_it_is_behind(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_lag_of_each_sink_is_a_gauge(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
     log = system.container.stores.relational.event_log
     hooks = [sink_of(uuid4()) for _ in range(3)]
     for name in ("kafka", *hooks):

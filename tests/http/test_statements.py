@@ -42,7 +42,7 @@ def rows(ada: Person, **query: Any) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(answer.text, newline="")))
 
 
-def test_the_entries_are_between_two_balances(ada: Person) -> None:
+def test_a_statement_has_opening_and_closing_balances(ada: Person) -> None:
     at = times(ada)
     whole = ada.get(PATH)
     assert sums(whole) == (0, [100, -1, -2, -3, -4], 90)
@@ -54,7 +54,7 @@ def test_the_entries_are_between_two_balances(ada: Person) -> None:
     assert sums(ada.get(PATH, currency="USD")) == (0, [], 0)
 
 
-def test_pages_have_the_ends_of_the_whole(ada: Person) -> None:
+def test_every_page_has_the_balances_of_the_whole(ada: Person) -> None:
     first = ada.get(PATH, limit=3)
     ada.rich(7)
     second = ada.get(PATH, limit=3, cursor=first["next"])
@@ -63,7 +63,7 @@ def test_pages_have_the_ends_of_the_whole(ada: Person) -> None:
     assert ada.get(PATH, 400, cursor=first["next"], currency="EUR")["code"] == "bad_cursor"
 
 
-def test_csv_has_the_same(ada: Person) -> None:
+def test_csv_has_the_same_entries(ada: Person) -> None:
     at = times(ada)
     whole = rows(ada)
     assert [row["kind"] for row in whole] == ["opening", "deposit", *["transfer"] * 4, "closing"]
@@ -76,7 +76,7 @@ def test_csv_has_the_same(ada: Person) -> None:
     assert [row["balance"] for row in part] == ["100", "99", "97", "94", "94"]
 
 
-def test_a_period_that_is_none(ada: Person, system: System) -> None:
+def test_wrong_and_empty_periods(ada: Person, system: System) -> None:
     at = times(ada)
     tomorrow = moment(datetime.now(UTC) + timedelta(days=1))
     query: Any

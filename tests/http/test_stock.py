@@ -21,7 +21,7 @@ def level(shop: Shop) -> list[int]:
     return [found[name] for name in ("on_hand", "reserved", "sold")]
 
 
-def test_the_seller_sees_what_became_of_the_units(shop: Shop) -> None:
+def test_the_seller_sees_reserved_and_sold_units(shop: Shop) -> None:
     assert level(shop) == [10, 0, 0]
     shop.placed()
     assert level(shop) == [10, 2, 0]
@@ -43,7 +43,7 @@ def test_units_that_were_sold_do_not_come_back(shop: Shop) -> None:
     shop.seller.put(path(shop), {"on_hand": 9}, 412, etag=again)
 
 
-def test_a_reservation_is_a_change_too(shop: Shop) -> None:
+def test_a_reservation_changes_the_entity_tag(shop: Shop) -> None:
     before = shop.seller.etag(path(shop))
     shop.placed()
     shop.seller.put(path(shop), {"on_hand": 10}, 412, etag=before)
@@ -63,7 +63,7 @@ def test_units_are_added_and_taken_away(shop: Shop) -> None:
     shop.seller.patch(path(shop), {"delta": 1}, 428)
 
 
-def test_everybody_adds_at_once(shop: Shop) -> None:
+def test_concurrent_additions_are_all_counted(shop: Shop) -> None:
     def add(_: int) -> int:
         client = Person(shop.system.app.test_client(), shop.seller.token, shop.seller.account)
         response = client.send("PATCH", path(shop), json={"delta": 1}, headers={"If-Match": "*"})
@@ -75,7 +75,7 @@ def test_everybody_adds_at_once(shop: Shop) -> None:
     assert level(shop) == [10 + added, 0, 0]
 
 
-def test_it_is_the_sellers_alone(shop: Shop) -> None:
+def test_only_the_seller_reads_and_changes_it(shop: Shop) -> None:
     shop.buyer.get(path(shop), 403)
     shop.buyer.put(path(shop), {"on_hand": 1}, 403, etag="*")
     shop.buyer.patch(path(shop), {"delta": 1}, 403, etag="*")

@@ -13,7 +13,7 @@ def kinds(kind: type[StoreError] = StoreError) -> Iterator[type[StoreError]]:
         yield from kinds(one)
 
 
-def test_every_error_of_a_store_has_an_answer(system: System) -> None:
+def test_every_store_error_has_an_answer(system: System) -> None:
     """Adapters have subclasses of the ports' errors, which are answered like their base classes."""
     found = set(kinds())
     assert {ReadOnly, Contention}.issubset(found)

@@ -48,7 +48,7 @@ def test_events_come_as_they_happen_with_ids_names_and_data(system: System) -> N
         assert ID.fullmatch(reader.start)
 
 
-def test_the_first_bytes_come_at_once_and_tell_when_to_retry(system: System) -> None:
+def test_the_first_bytes_come_at_once_with_the_retry_time(system: System) -> None:
     response = system.person().send("GET", "/feed/stream")
     body: Any = response.response
     first = next(iter(body))
@@ -57,7 +57,7 @@ def test_the_first_bytes_come_at_once_and_tell_when_to_retry(system: System) -> 
 
 
 @pytest.mark.parametrize("by_query", [False, True])
-def test_who_comes_back_gets_exactly_what_came_since(system: System, by_query: bool) -> None:  # noqa: FBT001
+def test_reconnecting_gets_exactly_the_missed_events(system: System, by_query: bool) -> None:  # noqa: FBT001
     ada = system.person()
     with closing(Reader(ada)) as reader:
         publish(system, ada, *range(5))
@@ -73,7 +73,7 @@ def test_who_comes_back_gets_exactly_what_came_since(system: System, by_query: b
 @pytest.mark.parametrize(
     "last_id", ["", "x", "0.0", "0123456789abcdef.3", "..", "a.-1", "a.1e3", "a.\u0661", "f" * 900]
 )
-def test_an_id_that_is_no_place_leads_to_one_resync_from_which_it_goes_on(system: System, last_id: str) -> None:
+def test_an_invalid_id_gets_one_resync_and_then_continues(system: System, last_id: str) -> None:
     ada = system.person()
     with closing(Reader(ada)) as first:
         publish(system, ada, "before")
@@ -87,7 +87,7 @@ def test_an_id_that_is_no_place_leads_to_one_resync_from_which_it_goes_on(system
             assert numbers(again.events(1)) == ["after"]
 
 
-def test_another_accounts_id_or_one_of_the_future_is_no_place(system: System) -> None:
+def test_the_id_of_another_account_or_the_future_gets_a_resync(system: System) -> None:
     ada, bob = system.person(), system.person()
     with closing(Reader(ada)) as hers, closing(Reader(bob)) as his:
         for bad in (his.start, hers.start.replace(".0", ".7")):
@@ -95,7 +95,7 @@ def test_another_accounts_id_or_one_of_the_future_is_no_place(system: System) ->
                 assert [block.name for block in reader.events(1)] == ["resync"]
 
 
-def test_who_was_away_for_more_than_is_kept_gets_one_resync(system: System) -> None:
+def test_a_reader_behind_the_kept_events_gets_one_resync(system: System) -> None:
     ada = system.person()
     with closing(Reader(ada)) as reader:
         start = reader.start
@@ -126,14 +126,14 @@ def test_a_slow_reader_holds_one_batch_and_loses_nothing_that_is_kept(system: Sy
         assert numbers(slow.events(1)) == ["fresh"]
 
 
-def test_the_heart_beats_when_nothing_happens(system: System) -> None:
+def test_heartbeats_are_sent_without_events(system: System) -> None:
     with closing(Reader(system.person())) as reader:
         began = time.monotonic()
         assert [reader.block().fields for _ in range(3)] == [{}, {}, {}]
         assert time.monotonic() - began >= 2.9 * HEARTBEAT.total_seconds()
 
 
-def test_line_breaks_in_data_break_no_line(system: System) -> None:
+def test_data_with_line_breaks_is_one_event(system: System) -> None:
     ada = system.person()
     with closing(Reader(ada)) as reader:
         event = LiveEvent("k", "notification", b'{"a":\r\n1,\n"b":\r2}')
@@ -155,7 +155,7 @@ def test_a_stream_ends_with_its_session(system: System) -> None:
     assert ada.send("GET", "/feed/stream").status_code == 401
 
 
-def test_a_stream_ends_after_its_life_and_the_next_goes_on(make: Make) -> None:
+def test_a_stream_ends_after_its_lifetime_and_the_next_continues(make: Make) -> None:
     system = make(structs.replace(FAST, life=timedelta(seconds=0.2)))
     ada = system.person()
     with closing(Reader(ada)) as reader:
@@ -189,7 +189,7 @@ class Away:
         return getattr(self._inner, name)
 
 
-def test_a_store_that_is_away_costs_no_stream_and_no_event_that_it_kept(system: System, make: Make) -> None:
+def test_an_unavailable_store_loses_no_stream_and_no_kept_event(system: System, make: Make) -> None:
     streams = Away(system.container.stores.streams)
     system = make(streams=cast("Streams", streams))
     ada = system.person()
@@ -202,7 +202,7 @@ def test_a_store_that_is_away_costs_no_stream_and_no_event_that_it_kept(system: 
         assert numbers(reader.events(1)) == ["back"]
 
 
-def test_a_stream_that_the_store_has_lost_is_one_resync(system: System) -> None:
+def test_a_stream_lost_by_the_store_gets_one_resync(system: System) -> None:
     ada = system.person()
     with closing(Reader(ada)) as reader:
         forget(system, ada)
@@ -219,7 +219,7 @@ def forget(system: System, person: Person) -> None:
         connection.execute("DELETE FROM hot_streams WHERE account_id = ?", (UUID(person.account["id"]).bytes,))
 
 
-def test_who_reads_stays_a_listener(make: Make) -> None:
+def test_an_open_stream_keeps_its_account_a_listener(make: Make) -> None:
     system = make(structs.replace(FAST, prolong=timedelta(seconds=0.05)))
     ada = system.person()
     streams, place = system.container.stores.streams, UUID(ada.account["id"]).bytes
@@ -233,12 +233,12 @@ def expiry(streams: Any, place: bytes) -> float:
     return float(moment)
 
 
-def test_strangers_are_refused(system: System) -> None:
+def test_a_stream_needs_a_session(system: System) -> None:
     assert system.anybody().get("/feed/stream", 401)["code"] == "unauthenticated"
     assert system.person().get("/feed/stream", 400, nonsense=uuid4().hex)["code"]
 
 
-def test_every_event_is_as_the_document_has_it(system: System) -> None:
+def test_every_event_conforms_to_the_document(system: System) -> None:
     ada, bob = system.person(), system.person()
     with closing(Reader(ada, "unknown.1")) as reader:
         bob.put(f"/accounts/{ada.handle}/follow")

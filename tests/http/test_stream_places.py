@@ -13,7 +13,7 @@ def system(make: Make) -> System:
     return make()
 
 
-def test_places_are_bounded_and_come_back(system: System) -> None:
+def test_places_are_limited_and_freed(system: System) -> None:
     ada, bob, cleo = system.person(), system.person(), system.person()
     hers, his = [Reader(ada) for _ in range(4)], [Reader(bob) for _ in range(2)]
     refused = cleo.send("GET", "/feed/stream")
@@ -54,7 +54,7 @@ def test_a_session_takes_the_places_of_its_own_streams_first(system: System) -> 
         reader.close()
 
 
-def test_who_has_a_stream_gets_another_where_all_places_are_taken(system: System) -> None:
+def test_an_account_with_a_stream_gets_another_when_all_places_are_taken(system: System) -> None:
     ada, bob = system.person(), system.person()
     hers, his = [Reader(ada) for _ in range(4)], [Reader(bob) for _ in range(2)]
     with closing(Reader(bob)):
@@ -64,12 +64,12 @@ def test_who_has_a_stream_gets_another_where_all_places_are_taken(system: System
         reader.close()
 
 
-def test_a_body_that_is_never_read_gives_its_place_back(system: System) -> None:
+def test_a_body_that_is_never_read_frees_its_place(system: System) -> None:
     system.person().send("GET", "/feed/stream").close()
     assert system.container.live.hub.count == 0
 
 
-def test_asking_for_the_head_takes_no_place(system: System) -> None:
+def test_a_head_request_takes_no_place(system: System) -> None:
     response = system.person().send("HEAD", "/feed/stream")
     assert (response.status_code, response.headers["Content-Type"]) == (200, "text/event-stream")
     assert "Content-Length" not in response.headers

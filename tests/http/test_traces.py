@@ -112,7 +112,7 @@ def test_a_batch_is_linked_to_every_trace_that_it_serves(system: System, recorde
     assert len({one.trace for one in tries}) == 2
 
 
-def test_what_leaves_for_a_sink_is_linked_to_what_wrote_it(tmp_path: Path, recorded: Recorded) -> None:
+def test_the_span_of_a_sink_is_linked_to_the_writing_request(tmp_path: Path, recorded: Recorded) -> None:
     with running(Settings(**embedded(tmp_path), sinks="kafka://127.0.0.1:1/events")) as system:
         story, shelf = sent_to_a_shelf(system, recorded)
     published, sent = story.one(f"POST {BASE}/posts"), story.one("send events")
@@ -151,7 +151,7 @@ def test_a_fan_out_in_slices_stays_one_trace_without_failures(tmp_path: Path, re
     assert {(one.trace, one.failed) for one in tries} == {(recorded.story.one(f"POST {BASE}/posts").trace, False)}
 
 
-def test_a_callers_trace_goes_on(system: System, recorded: Recorded) -> None:
+def test_a_callers_trace_is_continued(system: System, recorded: Recorded) -> None:
     ada, _ = followed(system)
     recorded.forget()
     answer = ada.send("GET", "/accounts/me", headers={"traceparent": SENT, "tracestate": "a=1"})
@@ -176,7 +176,7 @@ def test_a_parent_of_a_later_version_is_read(system: System, recorded: Recorded)
     assert recorded.story[-1].trace == TRACE
 
 
-def test_what_the_caller_does_not_record_is_not_recorded(system: System, recorded: Recorded) -> None:
+def test_a_trace_that_the_caller_does_not_record_is_not_recorded(system: System, recorded: Recorded) -> None:
     ada, _ = followed(system)
     recorded.forget()
     sent = {"traceparent": f"00-{TRACE}-{SPAN}-00"}
@@ -222,7 +222,7 @@ def test_pages_that_are_kept_whole_have_spans_too(system: System, recorded: Reco
     assert (span.attributes["http.response.status_code"], span.parent) == (200, "")
 
 
-def test_probes_and_scrapes_are_traced_when_they_ask_for_it(system: System, recorded: Recorded) -> None:
+def test_probes_and_scrapes_are_traced_only_with_a_traceparent(system: System, recorded: Recorded) -> None:
     client = system.app.test_client()
     for path in ("/health/live", "/health/ready", "/metrics"):
         client.get(path)
@@ -231,7 +231,7 @@ def test_probes_and_scrapes_are_traced_when_they_ask_for_it(system: System, reco
     assert recorded.story.one("GET /health/live").trace == TRACE
 
 
-def test_a_store_that_is_away_fails_its_span_and_the_requests(system: System, recorded: Recorded) -> None:
+def test_an_unavailable_store_fails_its_span_and_the_requests(system: System, recorded: Recorded) -> None:
     ada = system.person()
     recorded.forget()
     with closing(sqlite3.connect(path_of(system.container.settings.documents_url))) as file:
@@ -270,7 +270,7 @@ def test_a_client_error_is_no_failure(system: System, recorded: Recorded) -> Non
     assert "http.route" not in unknown.attributes
 
 
-def test_spans_say_nothing_of_anybody(system: System, recorded: Recorded) -> None:
+def test_spans_have_no_personal_data(system: System, recorded: Recorded) -> None:
     ada, bob = followed(system)
     post = ada.publish("Secret title")
     bob.put(f"/posts/{post}/like")

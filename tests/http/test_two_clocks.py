@@ -72,7 +72,7 @@ def test_everything_stored_has_the_time_of_the_database(shop: Shop) -> None:
     assert (shop.state(placed), shop.state(open_)) == ("paid", "placed")
 
 
-def test_nothing_is_released_early_and_everything_in_time(shop: Shop) -> None:
+def test_orders_and_holds_end_by_the_clock_of_the_database(shop: Shop) -> None:
     order = shop.placed()
     shop.system.sweeper.sweep()
     assert shop.state(order) == "placed"

@@ -28,7 +28,7 @@ def author(system: System) -> Person:
     return system.person()
 
 
-def test_each_reading_counts_also_one_that_found_nothing_new(system: System, author: Person) -> None:
+def test_each_get_counts_even_a_304(system: System, author: Person) -> None:
     post = author.publish()
     assert views(system, post) == 0
     answer = system.anybody().send("GET", f"/posts/{post}")
@@ -38,7 +38,7 @@ def test_each_reading_counts_also_one_that_found_nothing_new(system: System, aut
     assert views(system, post) == 3
 
 
-def test_nothing_else_counts(system: System, author: Person) -> None:
+def test_other_requests_do_not_count(system: System, author: Person) -> None:
     post = author.publish()
     assert system.app.test_client().head(f"{BASE}/posts/{post}").status_code == 200
     author.patch(f"/posts/{post}", {"title": "Other"}, etag="*")

@@ -84,7 +84,7 @@ def test_a_transfer_has_a_memo_for_both_and_a_reference_for_its_sender(system: S
     assert list(audit.ledger()) == []
 
 
-def test_what_is_only_set_aside_is_no_transfer_yet(settings: Settings) -> None:
+def test_a_hold_is_not_shown_as_a_transfer(settings: Settings) -> None:
     clock = Clock()
     with running(settings, clock) as system:
         shop = Shop(system, clock)
@@ -113,7 +113,7 @@ def test_entries_are_paged_with_running_balances(system: System) -> None:
     assert bob.get("/wallet/entries", 400, cursor=page["next"])["code"] == "bad_cursor"
 
 
-def test_a_wallet_as_of_a_moment(ticking: System) -> None:
+def test_entries_and_balance_at_a_past_time(ticking: System) -> None:
     ada = ticking.person()
     ada.rich(100)
     (first,) = ada.get("/wallet/entries")["items"]
@@ -126,14 +126,14 @@ def test_a_wallet_as_of_a_moment(ticking: System) -> None:
     assert [held["currency"] for held in ada.get("/wallet")["items"]] == ["EUR"]
 
 
-def test_a_moment_to_come_has_no_balance(ticking: System) -> None:
+def test_a_future_time_is_refused(ticking: System) -> None:
     ada = ticking.person().rich(100)
     to_come = ticking.container.stores.relational.now() + timedelta(minutes=5)
     problem = ada.get("/wallet/entries", 400, at=moment(to_come))
     assert (problem["code"], "later than the time of the ledger" in problem["detail"]) == ("bad_query", True)
 
 
-def test_a_balance_of_a_moment_waits_for_what_is_being_written(system: System) -> None:
+def test_a_balance_at_a_time_waits_for_earlier_writes(system: System) -> None:
     ada = system.person().rich(100)
     other = Person(system.app.test_client(), ada.token, ada.account)
     wanted = Transfer(uuid4(), "deposit", PROVIDER, UUID(ada.account["id"]), Money(20, "EUR"))
@@ -163,13 +163,13 @@ def test_the_times_of_entries_rise_and_are_those_of_their_transfers(settings: Se
         assert {moment(one.created_at) for one in made.values()} == set(times)
 
 
-def test_two_currencies_want_one_named(system: System) -> None:
+def test_with_two_currencies_one_must_be_named(system: System) -> None:
     ada = system.person().rich(1, "EUR").rich(1, "USD")
     assert ada.get("/wallet/entries", 400)["code"] == "bad_query"
     assert len(ada.get("/wallet/entries", currency="USD")["items"]) == 1
 
 
-def test_what_cannot_be_sent(system: System) -> None:
+def test_refused_transfers_move_nothing(system: System) -> None:
     ada, bob = system.person("ada").rich(10), system.person("bob")
     assert sent(ada, "bob", 11, 409)["code"] == "insufficient_funds"
     assert sent(ada, "bob", 2**63 - 1, 409)["code"] == "insufficient_funds"
@@ -196,7 +196,7 @@ def test_the_sandbox_declines_and_times_out(system: System) -> None:
     assert ada.available() == 40_503
 
 
-def test_an_approved_payment_is_credited_though_nobody_retries(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_approved_payment_is_credited_without_a_retry(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
     ada = system.person()
     with monkeypatch.context() as dead:
         dead.setattr(system.container.commands.idempotency, "finish", refused)
@@ -210,7 +210,9 @@ def test_an_approved_payment_is_credited_though_nobody_retries(system: System, m
     assert ada.available() == 40_508
 
 
-def test_what_the_relay_has_credited_needs_no_second_answer(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deposit_credited_by_the_relay_needs_no_second_answer(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The sandbox approves 40503 again only in the process of the first call; `charge` plays another process."""
     ada = system.person()
     ada.pay("/wallet/deposits", money(40_503), 503, "slow")
@@ -220,9 +222,7 @@ def test_what_the_relay_has_credited_needs_no_second_answer(system: System, monk
     assert ada.available() == 40_503
 
 
-def test_a_deposit_of_long_ago_is_found_without_the_provider(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_deposit_of_an_expired_key_needs_no_provider(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Ticking()
     with running(settings, clock) as system:
         ada = system.person()

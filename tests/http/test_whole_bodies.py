@@ -42,14 +42,16 @@ def cut(person: Person, method: str, path: str, environ: dict[str, Any], sent: b
 
 @pytest.mark.parametrize("environ", ANNOUNCED)
 @pytest.mark.parametrize("route", WRITES, ids=" ".join)
-def test_no_route_takes_a_body_that_is_not_there_for_none(world: World, route: Route, environ: dict[str, Any]) -> None:
+def test_an_incomplete_body_is_a_400_on_every_route(world: World, route: Route, environ: dict[str, Any]) -> None:
     call = DRIVES[route](world, 1)
     response = cut(call.who, route[0], call.path, environ)
     assert (response.status_code, json.loads(response.data)["code"]) == (400, "incomplete_body")
 
 
 @pytest.mark.parametrize("environ", ANNOUNCED)
-def test_a_refund_whose_body_was_lost_moves_nothing_and_frees_its_key(world: World, environ: dict[str, Any]) -> None:
+def test_a_refund_with_an_incomplete_body_moves_nothing_and_frees_its_key(
+    world: World, environ: dict[str, Any]
+) -> None:
     buyer, seller, order = world.order(paid=True)
     before, key = buyer.available(), str(uuid4())
     assert cut(seller, "POST", f"/orders/{order}/refunds", environ, key=key).status_code == 400
@@ -59,14 +61,14 @@ def test_a_refund_whose_body_was_lost_moves_nothing_and_frees_its_key(world: Wor
 
 
 @pytest.mark.parametrize("announced", [25, 500, 262144])
-def test_json_that_is_whole_is_not_a_body_that_is(world: World, announced: int) -> None:
+def test_complete_json_in_an_incomplete_body_is_refused(world: World, announced: int) -> None:
     body = b'{"title":"a","body":"b"}'
     assert len(body) == 24
     response = cut(world.person(), "POST", "/posts", {"CONTENT_LENGTH": str(announced)}, body)
     assert (response.status_code, json.loads(response.data)["code"]) == (400, "incomplete_body")
 
 
-def test_who_may_not_is_told_so_before_a_body_is_waited_for(world: World) -> None:
+def test_authentication_and_routing_come_before_the_body(world: World) -> None:
     assert cut(world.system.anybody(), "POST", "/posts", ANNOUNCED[0]).status_code == 401
     assert cut(world.person(), "POST", "/nowhere", ANNOUNCED[0]).status_code == 404
 
@@ -80,14 +82,14 @@ def test_other_transfer_codings_are_a_501(world: World, method: str, coding: str
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "GZIP", "identity, gzip", "x"])
 @pytest.mark.parametrize("path", ["/posts", "/notifications/read"])
-def test_a_coded_body_is_a_415_that_says_what_is_taken(world: World, path: str, coding: str) -> None:
+def test_a_coded_body_is_a_415_with_the_accepted_coding(world: World, path: str, coding: str) -> None:
     for body in (gzip.compress(b"{}"), b"{}"):
         response = world.person().send("POST", path, data=body, headers={"Content-Encoding": coding})
         assert (response.status_code, json.loads(response.data)["code"]) == (415, "content_coding_unsupported")
         assert response.headers["Accept-Encoding"] == "identity"
 
 
-def test_identity_is_no_coding(world: World) -> None:
+def test_the_coding_identity_is_accepted(world: World) -> None:
     body = {"title": "a", "body": "b"}
     assert world.person().send("POST", "/posts", json=body, headers={"Content-Encoding": "identity"}).status_code == 201
 
@@ -131,20 +133,20 @@ def test_integers_are_written_as_integers(world: World, number: str) -> None:
     ("without", "status", "code"),
     [("late", 408, "request_timeout"), ("crowded", 429, "too_many_requests"), ("full", 503, "overloaded")],
 )
-def test_why_a_body_was_not_waited_for_is_said(world: World, without: str, status: int, code: str) -> None:
+def test_the_reason_for_not_reading_a_body_is_the_answer(world: World, without: str, status: int, code: str) -> None:
     response = world.person().send("POST", "/posts", json={}, environ_overrides={"quartet.without": without})
     assert (response.status_code, json.loads(response.data)["code"]) == (status, code)
     assert ("Retry-After" in response.headers) == (status != 408)
 
 
 @pytest.mark.parametrize("lost", [0, 63, 64])
-def test_readiness_knows_of_threads_that_do_not_come_back(world: World, lost: int) -> None:
+def test_readiness_reports_lost_threads(world: World, lost: int) -> None:
     response = world.system.anybody().send("GET", "/health/ready", environ_overrides={"quartet.lost": lost})
     assert (response.status_code, json.loads(response.data)["lost_threads"]) == (200 if lost < 64 else 503, lost)
 
 
 @pytest.mark.parametrize("keys", ["a,b", "a, b", "a,a"])
-def test_two_keys_are_none(world: World, keys: str) -> None:
+def test_two_idempotency_keys_are_malformed(world: World, keys: str) -> None:
     """Two header lines arrive like this, since the server joins them."""
     for path, body in (("/posts", {"title": "a", "body": "b"}), ("/wallet/deposits", {"amount": EUR})):
         assert world.person().pay(path, body, 400, keys)["code"] == "idempotency_key_malformed"
