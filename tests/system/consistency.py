@@ -21,4 +21,4 @@ OTHERS: dict[str, type] = {
     "limits": Limits,
     "views": ViewCounts,
 }
-OTHER_METHODS = [method for name, port in OTHERS.items() for method in ports.of(name, port)]
+OTHER_METHODS = [method for name, port in OTHERS.items() for method in ports.methods_of(name, port)]

@@ -226,7 +226,7 @@ def _answers(child: Process) -> bool:
     return bool(command) and b"resource_tracker" not in command
 
 
-def as_under_way(live: Live, client: Client, body: bytes) -> socket.socket:
+def begin_publishing(live: Live, client: Client, body: bytes) -> socket.socket:
     """Begin a request to publish, without its body: the server has started to handle it, as its 100 shows."""
     connection = socket.create_connection((HOST, live.port), timeout=10)
     connection.sendall(

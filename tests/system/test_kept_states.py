@@ -81,7 +81,7 @@ def container(tmp_path: Path, now: list[float]) -> Iterator[Container]:
 class Town:
     """A reader who follows an author and has read, so that the next page needs no truth. `theirs` is the writer's."""
 
-    def __init__(self, container: Container, scheduler: Scheduler, theirs: EmbeddedCache, pause: Pause) -> None:
+    def __init__(self, container: Container, scheduler: Scheduler, other_cache: EmbeddedCache, pause: Pause) -> None:
         def step(point: str) -> None:
             if point in STEPS or (self.writes and point == "before relational.transaction"):
                 scheduler.step()
@@ -103,9 +103,9 @@ class Town:
         truth, cache, timelines = self.here.stores.relational, self.here.stores.cache, self.here.feeds.timelines
         states = KeptStates(truth, cache, timelines, clock, steady=0)
         self.pages = HomePages(timelines, cache, "", states)
-        self.there = with_stores(container, **steps, cache=watched(theirs, step, "cache"))
+        self.there = with_stores(container, **steps, cache=watched(other_cache, step, "cache"))
         self.there.pages.invalidation.lost = LostDrops(stores.relational, lambda: 0.0, pause)
-        self.relay = with_stores(container, cache=watched(theirs, extended, "cache"))
+        self.relay = with_stores(container, cache=watched(other_cache, extended, "cache"))
         self.reader, self.author = people(container, 2)
         befriend(container, [self.reader], [self.author])
         publish(container, self.author)
@@ -159,13 +159,13 @@ def outcomes(town: Callable[[], Town], scheduler: Scheduler, *acts: str) -> Iter
 
 
 @pytest.fixture
-def theirs(request: pytest.FixtureRequest, container: Container, now: list[float]) -> Iterator[EmbeddedCache]:
+def other_cache(request: pytest.FixtureRequest, container: Container, now: list[float]) -> Iterator[EmbeddedCache]:
     cache: EmbeddedCache = request.param(container.settings.cache_url, clock=lambda: now[0])
     yield cache
     cache.close()
 
 
-def passing(now: list[float]) -> Pause:
+def advancing(now: list[float]) -> Pause:
     def pause(seconds: float) -> None:
         now[0] += seconds
 
@@ -173,26 +173,26 @@ def passing(now: list[float]) -> Pause:
 
 
 @pytest.mark.parametrize(
-    ("theirs", "act"),
+    ("other_cache", "act"),
     [
         pytest.param(EmbeddedCache, "publishes", marks=pytest.mark.proof),
         pytest.param(Away, "publishes", marks=pytest.mark.proof),
         (EmbeddedCache, "unfollows"),
         (Away, "unfollows"),
     ],
-    indirect=["theirs"],
+    indirect=["other_cache"],
 )
 def test_no_interleaving_hides_a_post_or_shows_one_of_an_unfollowed_author(
-    container: Container, scheduler: Scheduler, theirs: EmbeddedCache, now: list[float], act: str
+    container: Container, scheduler: Scheduler, other_cache: EmbeddedCache, now: list[float], act: str
 ) -> None:
-    orders = list(outcomes(lambda: Town(container, scheduler, theirs, passing(now)), scheduler, "reads", act))
+    orders = list(outcomes(lambda: Town(container, scheduler, other_cache, advancing(now)), scheduler, "reads", act))
     assert len(orders) > 2
     assert [what for wrong in orders for what in wrong] == []
 
 
-@pytest.mark.parametrize("theirs", [Deaf, Away], indirect=True)
+@pytest.mark.parametrize("other_cache", [Deaf, Away], indirect=True)
 def test_without_drops_or_waiting_some_interleavings_are_wrong(
-    container: Container, scheduler: Scheduler, theirs: EmbeddedCache
+    container: Container, scheduler: Scheduler, other_cache: EmbeddedCache
 ) -> None:
-    town = partial(Town, container, scheduler, theirs, lambda _seconds: None)
+    town = partial(Town, container, scheduler, other_cache, lambda _seconds: None)
     assert any(any(outcomes(town, scheduler, "reads", act)) for act in ("publishes", "unfollows"))

@@ -125,13 +125,13 @@ def urls(engines: Shared) -> dict[str, str]:
 
 
 @pytest.fixture
-def everything() -> Iterator[ExitStack]:
+def stack() -> Iterator[ExitStack]:
     with ExitStack() as stack:
         yield stack
 
 
 def test_a_column_type_changes_while_old_and_new_processes_serve(
-    tmp_path: Path, trees: Sequence[str], urls: dict[str, str], everything: ExitStack
+    tmp_path: Path, trees: Sequence[str], urls: dict[str, str], stack: ExitStack
 ) -> None:
     old, expanding, contracting = trees
     serving, over = Serving(), threading.Event()
@@ -143,19 +143,19 @@ def test_a_column_type_changes_while_old_and_new_processes_serve(
 
     def started(tree: str) -> Live:
         live = Live(tmp_path, tree=tree, WORKERS="1", THREADS="2", RELAY="external", **urls)
-        everything.callback(live.close)
+        stack.callback(live.close)
         serving.put_in(live.answering().port)
         return live
 
     migrated(old)
-    sql = everything.enter_context(psycopg.connect(urls["RELATIONAL_URL"], autocommit=True))
+    sql = stack.enter_context(psycopg.connect(urls["RELATIONAL_URL"], autocommit=True))
     sql.execute("INSERT INTO post_counters SELECT gen_random_uuid(), n FROM generate_series(1, %s) AS n", (COUNTERS,))
     first = started(old)
     author = first.person("ada")
     posts = [author.publish(f"Post {number}") for number in range(POSTS)]
     fans = [Fan(serving, first.person(f"fan{number}").token or "", posts) for number in range(PEOPLE)]
-    pool = everything.enter_context(ThreadPoolExecutor(PEOPLE))
-    everything.callback(over.set)
+    pool = stack.enter_context(ThreadPoolExecutor(PEOPLE))
+    stack.callback(over.set)
     working: list[Future[None]] = [pool.submit(fan.go_on, over) for fan in fans]
 
     def all_go_on() -> None:

@@ -27,7 +27,7 @@ from tests.system.live import (
     Client,
     Live,
     answer_of,
-    as_under_way,
+    begin_publishing,
     environment,
     migrated,
     run,
@@ -98,7 +98,7 @@ def test_start_seeds_once_and_prints_the_url_and_a_login(start: Starter) -> None
 def test_requests_under_way_are_answered_after_sigterm(server: Live, start: Starter) -> None:
     ada = server.person("ada")
     bodies = [json.dumps({"title": f"no. {n}", "body": "x"}).encode() for n in range(3)]
-    waiting = [as_under_way(server, ada, body) for body in bodies]
+    waiting = [begin_publishing(server, ada, body) for body in bodies]
     server.terminate()
     assert wait_until(lambda: not _accepts(server), 20), "it still accepts connections"
     for connection, body in zip(waiting, bodies, strict=True):

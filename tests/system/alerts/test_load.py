@@ -77,7 +77,7 @@ def watched(own_engines: Engines, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @contextmanager
-def beside(*works: Callable[[threading.Event], object]) -> Iterator[None]:
+def repeating_in_threads(*works: Callable[[threading.Event], object]) -> Iterator[None]:
     """Repeat each work in its own thread, until the block ends."""
     over = threading.Event()
 
@@ -108,7 +108,7 @@ def slow_answers(watched: Watched) -> Iterator[None]:
     crowd = [visiting(watched.system, watched.system.person()) for _ in range(READERS)]
     watched.way.strike("slow")
     try:
-        with beside(*crowd):
+        with repeating_in_threads(*crowd):
             yield
     finally:
         watched.way.heal()
@@ -122,7 +122,7 @@ def cache_emptied(watched: Watched) -> Iterator[None]:
         watched.cache.flushall()
         over.wait(0.001)
 
-    with beside(empty):
+    with repeating_in_threads(empty):
         yield
 
 
@@ -168,7 +168,7 @@ ALONG: dict[Fault, set[str]] = {
 def test_no_alert_fires_in_healthy_traffic(watched: Watched) -> None:
     """For an hour of the rules' time."""
     found, person = watched.prometheus, watched.system.person()
-    with beside(visiting(watched.system, person)):
+    with repeating_in_threads(visiting(watched.system, person)):
         begun = found.value(SCRAPES)
         assert wait_until(lambda: found.value(SCRAPES) >= begun + HEALTHY_SCRAPES, PATIENCE)
     assert fired(found) - OF_SPEED == set()
@@ -184,7 +184,7 @@ def test_a_fault_fires_its_alert(watched: Watched, fault: Fault, alerts: set[tup
         seen.update(found.firing())
         return seen >= alerts
 
-    with beside(visiting(watched.system, watched.system.person())):
+    with repeating_in_threads(visiting(watched.system, watched.system.person())):
         with fault(watched):
             assert wait_until(all_have, PATIENCE), seen
             assert {name for name, _ in seen - alerts} - OF_SPEED <= ALONG.get(fault, set())
@@ -197,7 +197,7 @@ def fired(found: Prometheus) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Live, Prometheus]]:
+def small_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Live, Prometheus]]:
     """A server with one thread and few slots for streams."""
     folder = tmp_path_factory.mktemp("crowded")
     migrated(folder)
@@ -208,15 +208,15 @@ def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Live, Pr
             yield live, found
 
 
-def test_overload_of_a_server_fires_its_alert(crowded: tuple[Live, Prometheus]) -> None:
-    live, found = crowded
+def test_overload_of_a_server_fires_its_alert(small_server: tuple[Live, Prometheus]) -> None:
+    live, found = small_server
 
     def registering(client: Client, number: int) -> Callable[[threading.Event], object]:
         more = {"handle": f"ada_{number}", "email": f"ada_{number}@example.com", "display_name": "Ada"}
         return lambda _over: client.send("POST", "/accounts", more | {"password": PASSWORD})
 
     assert ("QuartetOverloaded", "") not in found.firing()
-    with beside(*(registering(live.client(), number) for number in range(READERS))):
+    with repeating_in_threads(*(registering(live.client(), number) for number in range(READERS))):
         assert wait_until(lambda: ("QuartetOverloaded", "") in found.firing(), PATIENCE), found.firing()
     assert wait_until(lambda: ("QuartetOverloaded", "") not in found.firing(), PATIENCE), found.firing()
 
@@ -234,8 +234,8 @@ def registered(live: Live) -> Client:
     return found[0]
 
 
-def test_streams_at_their_limit_fire_their_alert(crowded: tuple[Live, Prometheus]) -> None:
-    live, found = crowded
+def test_streams_at_their_limit_fire_their_alert(small_server: tuple[Live, Prometheus]) -> None:
+    live, found = small_server
     people = [registered(live) for _ in range(PLACES)]
     assert ("QuartetStreamsFull", "") not in found.firing()
     with ExitStack() as stack:

@@ -43,7 +43,7 @@ def quartet(urls: dict[str, Any], *arguments: str) -> Result:
 
 
 @pytest.fixture(params=MIXES)
-def elsewhere(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
+def other_stores(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
     """Settings with other engines, empty and migrated: files; PostgreSQL and MongoDB; PostgreSQL alone."""
     urls = embedded(tmp_path)
     if request.param != "embedded":
@@ -65,7 +65,7 @@ def backup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backup]:
         for (method, _route), prepare in DRIVES.items():
             if method != "GET":
                 send(method, prepare(world, FOUND))
-        lived_in(world)
+        add_rare_records(world)
         container, people = system.container, [UUID(one.account["id"]) for one in world.people(PEOPLE)]
         for one in world.people(PEOPLE)[1:]:
             one.put(f"/accounts/{world.people(PEOPLE)[0].handle}/follow")
@@ -76,7 +76,7 @@ def backup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backup]:
         yield Backup(path, before, people, done.output)
 
 
-def lived_in(world: World) -> None:
+def add_rare_records(world: World) -> None:
     """Add records that no route creates, or that the relay would change or remove: noted heads, dead letters, leases,
     tombstones, payments of unknown outcome.
     """

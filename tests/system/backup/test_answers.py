@@ -11,7 +11,7 @@ from tests.apps import PASSWORD, Person, System, embedded, running
 from tests.http.drives import DRIVES, FURTHER
 from tests.http.test_budgets import send
 from tests.http.world import Call, Shifted, World
-from tests.system.backup.conftest import lived_in, quartet
+from tests.system.backup.conftest import add_rare_records, quartet
 
 SOME = 3
 # Routes whose answers include data that is not in a dump (docs/backups.md) or the time of the request.
@@ -58,7 +58,7 @@ def _compared(path: str, answer: TestResponse) -> tuple[Any, ...]:
     return answer.headers.get("ETag"), answer.data
 
 
-def test_every_get_is_answered_as_before_the_dump(elsewhere: dict[str, Any], tmp_path: Path) -> None:
+def test_every_get_is_answered_as_before_the_dump(other_stores: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "before").mkdir()
     urls, clock, path = embedded(tmp_path / "before"), Shifted(), tmp_path / "quartet.dump"
     with running(Settings(**urls, views_seconds=0.0), clock) as system:
@@ -66,13 +66,13 @@ def test_every_get_is_answered_as_before_the_dump(elsewhere: dict[str, Any], tmp
         for (method, _), prepare in DRIVES.items():
             if method != "GET":
                 send(method, prepare(world, 1))
-        lived_in(world)
+        add_rare_records(world)
         asked = asked_of(world)
         assert quartet(urls, "dump", str(path)).exit_code == 0
         before = answers(system, asked)
     for command in (["restore", str(path)], ["rebuild", "feeds"]):
-        assert quartet(elsewhere, *command).exit_code == 0
-    with running(Settings(**elsewhere, views_seconds=0.0), clock) as system:
+        assert quartet(other_stores, *command).exit_code == 0
+    with running(Settings(**other_stores, views_seconds=0.0), clock) as system:
         after = answers(system, asked)
     assert [one for one in zip(before, after, strict=True) if one[0] != one[1]] == []
     assert {one[0] for one in before} | OTHERWISE.keys() >= {path for method, path in DRIVES if method == "GET"}

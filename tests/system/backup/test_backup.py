@@ -51,24 +51,24 @@ def test_only_the_owner_reads_the_file_and_no_partial_file_is_left(backup: Backu
 
 
 def test_a_restore_brings_everything_back_and_dumps_the_same(
-    backup: Backup, elsewhere: dict[str, Any], tmp_path: Path
+    backup: Backup, other_stores: dict[str, Any], tmp_path: Path
 ) -> None:
-    done = quartet(elsewhere, "restore", str(backup.path))
+    done = quartet(other_stores, "restore", str(backup.path))
     assert done.exit_code == 0, done.output
     assert "kinds are as in the file" in done.output
-    assert quartet(elsewhere, "restore", "--verify-only", str(backup.path)).exit_code == 0
+    assert quartet(other_stores, "restore", "--verify-only", str(backup.path)).exit_code == 0
     second = tmp_path / "second.dump"
-    assert quartet(elsewhere, "dump", str(second)).exit_code == 0
+    assert quartet(other_stores, "dump", str(second)).exit_code == 0
     assert records(second) == records(backup.path)
 
-    container = build(Settings(**elsewhere), hasher=PlainHasher())
+    container = build(Settings(**other_stores), hasher=PlainHasher())
     try:
         in_order(container)
         assert backup.before <= set(container.stores.documents.posts.get(backup.before))
         publish(container, backup.readers[0])
     finally:
         container.close()
-    differs = quartet(elsewhere, "restore", "--verify-only", str(backup.path))
+    differs = quartet(other_stores, "restore", "--verify-only", str(backup.path))
     assert differs.exit_code == 1
     assert "in the file" in differs.output
 

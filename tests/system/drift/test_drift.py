@@ -51,7 +51,7 @@ def examined(container: Container, *, repair: bool = True) -> tuple[Report, list
     return Drift(container, lines.append, repair=repair).everybody(), lines
 
 
-def entries_told(lines: Iterable[str]) -> set[Found]:
+def reported_entries(lines: Iterable[str]) -> set[Found]:
     return {
         (kind, UUID(match[1]), UUID(match[2]))
         for line in lines
@@ -144,7 +144,7 @@ def test_everything_damaged_is_found_and_mended_while_serving(world: World, time
         falsify_comments(container.settings.documents_url, commented)
         report, lines = examined(container)
         again, more = examined(container)
-    told = entries_told(lines)
+    told = reported_entries(lines)
     shares = {kind: (len(some & told), len(some)) for kind, some in vandal.injected.items()}
     print(shares, *report.summary(1), sep="\n")  # noqa: T201 - the figures of the proof
     assert sum(f for f, _ in shares.values()) >= 0.999 * sum(n for _, n in shares.values()), shares
@@ -154,10 +154,10 @@ def test_everything_damaged_is_found_and_mended_while_serving(world: World, time
         assert report.found[f"{kind} counters"] == number
     assert not report.unrepaired.total(), report.unrepaired
     assert (again.drift, more) == (0, [line for line in more if "left over" in line])
-    container_is_right(world)
+    assert_no_drift(world)
 
 
-def container_is_right(world: World) -> None:
+def assert_no_drift(world: World) -> None:
     while any(outbox.backlog().unsent for outbox in outboxes(world.container)):
         relay_of(world.container).drain()
     assert world.unequal(world.accounts) == []
@@ -204,7 +204,7 @@ def test_undispatched_events_are_no_drift(world: World) -> None:
     lines: list[str] = []
     report = Drift(container, lines.append, repair=True).everybody()
     assert report.drift == 0, lines
-    container_is_right(world)
+    assert_no_drift(world)
 
 
 @pytest.mark.proof(on="engines")
@@ -268,7 +268,7 @@ def test_entries_whose_deletion_is_not_dispatched_are_not_judged(world: World) -
     lines: list[str] = []
     report = Drift(container, lines.append, repair=True).everybody()
     assert (report.drift, lines) == (0, [])
-    container_is_right(world)
+    assert_no_drift(world)
 
 
 @pytest.mark.proof(on="engines")

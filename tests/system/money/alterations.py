@@ -33,7 +33,7 @@ class Cell(NamedTuple):
     row: Row
 
     def put(self, value: Any) -> Executable:
-        return update(self.table).where(its(self.table, self.row)).values({self.column.name: value})
+        return update(self.table).where(by_primary_key(self.table, self.row)).values({self.column.name: value})
 
     def __str__(self) -> str:
         return f"{self.table.name}.{self.column.name}"
@@ -46,7 +46,7 @@ def money() -> dict[str, Table]:
     return own | {"stock": tables.stock}
 
 
-def its(table: Table, row: Row) -> Any:
+def by_primary_key(table: Table, row: Row) -> Any:
     return and_(*(key == row[key.name] for key in table.primary_key.columns))
 
 
@@ -99,7 +99,7 @@ class Book:
 
     def _rows_gone_and_new(self, table: Table) -> Iterator[Alteration]:
         for row in self.rows[table.name]:
-            yield Alteration(f"{table.name} deleted", row, (delete(table).where(its(table, row)),))
+            yield Alteration(f"{table.name} deleted", row, (delete(table).where(by_primary_key(table, row)),))
             for key in table.primary_key.columns:
                 for value in _different(key, row[key.name]):
                     new = row | {key.name: value}
@@ -123,7 +123,9 @@ class Book:
                     if row[one.name] is not None and row[other.name] is not None:
                         values = {one.name: row[one.name] + 1, other.name: row[other.name] + step}
                         what = f"{table.name}.{one.name} and {other.name} altered"
-                        yield Alteration(what, (row, values), (update(table).where(its(table, row)).values(values),))
+                        yield Alteration(
+                            what, (row, values), (update(table).where(by_primary_key(table, row)).values(values),)
+                        )
 
     def _with_digest_anew(self) -> Iterator[Alteration]:
         """Alter a transfer and recompute its digest, as somebody who knows how it is made could."""
@@ -137,7 +139,9 @@ class Book:
                         to_transfer([new[column.name] for column in TRANSFER_COLUMNS]), new["order_head"]
                     )
                     kind = f"{cell.row['phase']}.{cell.column.name} altered with its digest"
-                    change = update(cell.table).where(its(cell.table, cell.row)).values(new | {"digest": digest})
+                    change = (
+                        update(cell.table).where(by_primary_key(cell.table, cell.row)).values(new | {"digest": digest})
+                    )
                     yield Alteration(kind, (cell.row, value), (change,))
 
     def _equal_cells(self) -> Iterator[Alteration]:
@@ -162,7 +166,7 @@ class Book:
         """Delete two rows of different tables with a common id, or alter a number in each."""
         found = next(_pairs(self.rows[one.name], self.rows[other.name]), None)
         for first, second in _pairs(self.rows[one.name], self.rows[other.name]):
-            gone = (delete(one).where(its(one, first)), delete(other).where(its(other, second)))
+            gone = (delete(one).where(by_primary_key(one, first)), delete(other).where(by_primary_key(other, second)))
             yield Alteration(f"{one.name} and {other.name} deleted", (first, second), gone)
         for column, beside in itertools.product(one.columns, other.columns):
             if found and _is_number(column) and _is_number(beside):

@@ -20,7 +20,7 @@ from repositories.relational.work import Work
 from tests.system.money.forgery import recompute
 
 
-def everything_anew(connection: Connection) -> None:
+def recompute_everything(connection: Connection) -> None:
     """Make everything consistent after an alteration, as far as computing can."""
     _orders(connection)
     _heads(connection)

@@ -10,7 +10,7 @@ from app.services.money.anchors import Altered
 from repositories.relational.schema.order_tables import order_lines, refunds, shipments, sub_orders
 from tests.contracts.money import engine_of, without_triggers
 from tests.shop import Shop
-from tests.system.money.anew import everything_anew
+from tests.system.money.anew import recompute_everything
 from tests.system.money.full_shop import fill
 from tests.system.money.test_anchors import anchors, change, found
 
@@ -43,7 +43,7 @@ def test_forged_steps_without_money_are_found_with_all_hashes_recomputed(shop: S
             connection.execute(update(refunds).values(reason="another"))
             ended = sub_orders.c.state == "refused"
             connection.execute(update(sub_orders).where(ended).values(reason="another"))
-        everything_anew(connection)
+        recompute_everything(connection)
 
     change(shop, rewrite)
     assert found(shop, None) == [], "the audit without an anchor finds nothing"

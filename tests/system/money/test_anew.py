@@ -18,7 +18,7 @@ from repositories.relational.work import Work
 from tests.contracts.money import without_triggers
 from tests.shop import Shop
 from tests.system.money.alterations import Alteration, Book, Row
-from tests.system.money.anew import everything_anew
+from tests.system.money.anew import recompute_everything
 from tests.system.money.full_shop import fill
 from tests.system.money.test_alterations import NO_BOOKS, altering
 
@@ -58,7 +58,7 @@ def _findings(connection: Connection, book: Book, alteration: Alteration, anchor
         try:
             for statement in alteration.statements:
                 connection.execute(statement)
-            everything_anew(connection)
+            recompute_everything(connection)
             if all(
                 _keyed(table, _rows(connection, table)) == _keyed(table, book.all[table.name]) for table in book.tables
             ):

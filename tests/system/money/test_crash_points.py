@@ -105,7 +105,7 @@ def test_a_payment_whose_client_does_not_retry_is_completed_once(
     for point in range(0, len(whole.end.passed), POINT_EVERY if engine == "embedded" else 4):
         death = Death(shop, settings, ROUTES[name], point)
         shop.system.relay.drain()
-        assert death.changed() == (expected if death.end.commits else _nothing(expected)), point
+        assert death.changed() == (expected if death.end.commits else _no_changes(expected)), point
         answer = death.ask()
         assert (answer.status_code, death.changed()) == (201, expected), answer.data
         shop.system.relay.drain()
@@ -179,8 +179,8 @@ def _die_and_ask_again(death: Death, whole: Death, expected: list[int], point: i
     assert not death.end.survived
     finished = death.end.commits == whole.end.commits
     left = death.changed()
-    held = death.path == "/wallet/payouts" and left == [0, PAID_OUT, *_nothing(expected)[2:]]
-    assert left == expected or (not finished and (held or left == _nothing(expected))), (point, left)
+    held = death.path == "/wallet/payouts" and left == [0, PAID_OUT, *_no_changes(expected)[2:]]
+    assert left == expected or (not finished and (held or left == _no_changes(expected))), (point, left)
     first, again = death.ask(), death.ask()
     assert death.changed() == expected, (point, death.end.passed[-3:])
     assert first.status_code < 300, first.data
@@ -201,5 +201,5 @@ def _constant_members(found: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if name not in VARYING}
 
 
-def _nothing(state: list[int]) -> list[int]:
+def _no_changes(state: list[int]) -> list[int]:
     return [0] * len(state)

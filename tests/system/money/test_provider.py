@@ -28,79 +28,85 @@ Change = Callable[[Shop], Any]
 def paid(shop: Shop, what: str, amount: int = 7, status: int = 201) -> UUID:
     """Make a payment; returns its reference."""
     made = shop.buyer.pay(f"/wallet/{what}", {"amount": euros(amount)}, status)
-    return UUID(made["id"]) if status == 201 else newest(shop)
+    return UUID(made["id"]) if status == 201 else newest_payout(shop)
 
 
-def newest(shop: Shop) -> UUID:
+def newest_payout(shop: Shop) -> UUID:
     return UUID(shop.buyer.get("/wallet/payouts")["items"][0]["id"])
 
 
-def there(shop: Shop, reference: UUID, **values: Any) -> None:
+def alter_at_provider(shop: Shop, reference: UUID, **values: Any) -> None:
     """Alter the provider's record of a payment; without values, delete it."""
     this = sandbox_payments.c.reference == reference
     change = update(sandbox_payments).where(this).values(values) if values else delete(sandbox_payments).where(this)
     sql(shop.system.container.stores.relational, change)
 
 
-def here(shop: Shop, reference: UUID, **values: Any) -> None:
+def alter_in_ledger(shop: Shop, reference: UUID, **values: Any) -> None:
     store = shop.system.container.stores.relational
     without_triggers(store)
     sql(store, update(transfers).where(transfers.c.id == reference).values(values))
 
 
-def charged_there_alone(shop: Shop) -> None:
+def charge_at_provider_only(shop: Shop) -> None:
     shop.system.container.money.payments.provider.charge(uuid4(), Money(7, "EUR"))
 
 
-def paid_out_there_alone(shop: Shop) -> None:
+def pay_out_at_provider_only(shop: Shop) -> None:
     shop.system.container.money.payments.provider.pay_out(uuid4(), Money(7, "EUR"))
 
 
-def credited_here_alone(shop: Shop) -> None:
+def credit_in_ledger_only(shop: Shop) -> None:
     own = Transfer(uuid4(), DEPOSIT, PROVIDER, UUID(shop.buyer.account["id"]), Money(7, "EUR"))
     with shop.system.container.stores.relational.transaction() as tx:
         assert tx.ledger.transfer(own).transfer.id == own.id
 
 
 FOUND: dict[str, tuple[Change, str]] = {
-    "a charge without a deposit": (charged_there_alone, "deposit of 7 EUR approved only at the provider"),
+    "a charge without a deposit": (charge_at_provider_only, "deposit of 7 EUR approved only at the provider"),
     "a payout of which the ledger knows nothing": (
-        paid_out_there_alone,
+        pay_out_at_provider_only,
         "payout of 7 EUR approved only at the provider",
     ),
-    "a deposit without a charge": (credited_here_alone, "deposit of 7 EUR approved only in the ledger"),
-    "a charge that is gone": (lambda s: there(s, paid(s, "deposits")), "deposit of 7 EUR approved only in the ledger"),
-    "a payout that is gone": (lambda s: there(s, paid(s, "payouts")), "payout of 7 EUR approved only in the ledger"),
+    "a deposit without a charge": (credit_in_ledger_only, "deposit of 7 EUR approved only in the ledger"),
+    "a charge that is gone": (
+        lambda s: alter_at_provider(s, paid(s, "deposits")),
+        "deposit of 7 EUR approved only in the ledger",
+    ),
+    "a payout that is gone": (
+        lambda s: alter_at_provider(s, paid(s, "payouts")),
+        "payout of 7 EUR approved only in the ledger",
+    ),
     "another amount there": (
-        lambda s: there(s, paid(s, "deposits"), amount=8),
+        lambda s: alter_at_provider(s, paid(s, "deposits"), amount=8),
         "8 EUR at the provider, 7 EUR in the ledger",
     ),
     "another amount here": (
-        lambda s: here(s, paid(s, "deposits"), amount=8),
+        lambda s: alter_in_ledger(s, paid(s, "deposits"), amount=8),
         "7 EUR at the provider, 8 EUR in the ledger",
     ),
     "another currency": (
-        lambda s: there(s, paid(s, "payouts"), currency="USD"),
+        lambda s: alter_at_provider(s, paid(s, "payouts"), currency="USD"),
         "7 USD at the provider, 7 EUR in the ledger",
     ),
     "another kind": (
-        lambda s: there(s, paid(s, "payouts"), kind="deposit"),
+        lambda s: alter_at_provider(s, paid(s, "payouts"), kind="deposit"),
         "a deposit at the provider, a payout in the ledger",
     ),
     "declined there": (
-        lambda s: there(s, paid(s, "deposits"), state="declined"),
+        lambda s: alter_at_provider(s, paid(s, "deposits"), state="declined"),
         "declined at the provider, approved in the ledger",
     ),
     "taken back there": (
-        lambda s: there(s, paid(s, "payouts"), state="declined"),
+        lambda s: alter_at_provider(s, paid(s, "payouts"), state="declined"),
         "declined at the provider, approved in the ledger",
     ),
     "freed here, and paid there": (
-        lambda s: there(s, paid(s, "payouts", 40_402, 402), state="approved"),
+        lambda s: alter_at_provider(s, paid(s, "payouts", 40_402, 402), state="approved"),
         "approved at the provider, declined in the ledger",
     ),
     "held here, and paid there": (
-        lambda s: there(s, paid(s, "payouts", 40_504, 503), state="approved"),
+        lambda s: alter_at_provider(s, paid(s, "payouts", 40_504, 503), state="approved"),
         "approved at the provider, pending in the ledger",
     ),
     "open on both sides": (lambda s: paid(s, "payouts", 40_504, 503), "still open on both sides"),
@@ -109,7 +115,7 @@ FOUND: dict[str, tuple[Change, str]] = {
         "deposit of 40504 EUR pending only at the provider",
     ),
     "a payout that the provider was never asked for": (
-        lambda s: there(s, paid(s, "payouts", 40_504, 503)),
+        lambda s: alter_at_provider(s, paid(s, "payouts", 40_504, 503)),
         "payout of 40504 EUR pending only in the ledger",
     ),
 }
@@ -172,7 +178,7 @@ def test_the_command_prints_differences_and_exits_with_1(traded: Shop, monkeypat
     # The command uses the real time, also for an embedded database.
     to = ("--to", "2040-01-01T00:00:00Z")
     assert (run(*to).exit_code, "provider and ledger agree" in run(*to).output) == (0, True)
-    charged_there_alone(traded)
+    charge_at_provider_only(traded)
     ended = run(*to)
     assert (ended.exit_code, "deposit of 7 EUR approved only at the provider" in ended.output) == (1, True)
     found, total = map(json.loads, run(*to, "--json").output.splitlines())

@@ -51,7 +51,7 @@ def one(request: pytest.FixtureRequest, tmp_path: Path) -> Town:
 
 
 @contextmanager
-def first(one: Town) -> Iterator[tuple[str, Stores]]:
+def first_place(one: Town) -> Iterator[tuple[str, Stores]]:
     """A migrated place, and the stores of a process that has its URL."""
     url = one.place()
     with one.stores(url) as stores:
@@ -71,7 +71,7 @@ def moving(old: StorePlace, new: StorePlace, meanwhile: Callable[[], object] = l
 
 def test_moves_in_a_chain_and_in_a_circle(one: Town) -> None:
     """A process with the URL of any of the places finds the truth, and no other place accepts a write."""
-    with first(one) as (url, stores):
+    with first_place(one) as (url, stores):
         written, places, seen = [one.write(stores)], [url, one.place(), one.place()], set[str]()
         for here, there in ((0, 1), (1, 2), (2, 0), (0, 1)):
             done = one.moved(places[here], "--to", places[there])
@@ -87,7 +87,7 @@ def test_moves_in_a_chain_and_in_a_circle(one: Town) -> None:
 
 
 def test_a_later_move_of_a_role_overtakes_an_earlier_one(one: Town) -> None:
-    with first(one) as (url, stores):
+    with first_place(one) as (url, stores):
         written = one.write(stores)
         near, far = one.place(), one.place()
         later: list[int] = []
@@ -109,7 +109,7 @@ def test_a_later_move_of_a_role_overtakes_an_earlier_one(one: Town) -> None:
 
 def test_a_move_that_begins_after_another_one_completed_fails(one: Town) -> None:
     """The second move looks up the role's place before the first one is complete, and begins after that."""
-    with first(one) as (url, stores):
+    with first_place(one) as (url, stores):
         written, near, far = [one.write(stores)], one.place(), one.place()
         with closing(build(one.at(url))) as looked:
             assert one.moved(url, "--to", far).exit_code == 0
@@ -134,7 +134,7 @@ def test_a_move_that_begins_after_another_one_completed_fails(one: Town) -> None
 
 def test_the_cleanup_of_a_move_keeps_the_notes_of_the_next_one(one: Town) -> None:
     """The next move may begin at the new place before the former one has tidied it."""
-    with first(one) as (url, _):
+    with first_place(one) as (url, _):
         place = one.place()
         assert one.moved(url, "--to", place).exit_code == 0
         with one.begun(url) as there, one.stores(place) as mine:
@@ -151,7 +151,7 @@ def test_the_cleanup_of_a_move_keeps_the_notes_of_the_next_one(one: Town) -> Non
 
 
 def test_writes_continue_while_a_killed_move_is_given_up(one: Town) -> None:
-    with first(one) as (url, stores):
+    with first_place(one) as (url, stores):
         written, place = [one.write(stores)], one.place()
         with one.stores(url) as mine, one.stores(place) as other:
             other.by_role()[one.role].migrate()
@@ -175,7 +175,7 @@ def test_writers_go_on_when_a_move_dies_in_its_switch(
 ) -> None:
     """Not in SQL databases, where the transaction of the switch ends with its process anyway."""
     one = town(*pair, tmp_path, lambda: engines)
-    with first(one) as (url, stores):
+    with first_place(one) as (url, stores):
         place, dead = one.place(), Mark("leaving", 0, "elsewhere", "a move")
         with one.stores(url) as mine:
             source = one.place_of(mine)
@@ -203,7 +203,7 @@ def test_writers_go_on_when_a_move_dies_in_its_switch(
 
 
 def test_verify_finds_differences_between_places(one: Town) -> None:
-    with first(one) as (url, stores), first(one) as (place, others):
+    with first_place(one) as (url, stores), first_place(one) as (place, others):
         one.write(stores)
         done = one.moved(url, "--to", place, "--verify-only")
         assert done.exit_code == 1
@@ -214,7 +214,7 @@ def test_verify_finds_differences_between_places(one: Town) -> None:
 
 
 def test_a_place_that_is_not_empty_is_not_overwritten(one: Town) -> None:
-    with first(one) as (url, stores), first(one) as (place, others):
+    with first_place(one) as (url, stores), first_place(one) as (place, others):
         one.write(stores)
         kept = one.write(others)
         done = one.moved(url, "--to", place)
@@ -226,7 +226,7 @@ def test_a_place_that_is_not_empty_is_not_overwritten(one: Town) -> None:
 
 
 def test_a_move_that_fails_does_not_end_a_later_one(one: Town) -> None:
-    with first(one) as (url, stores), one.stores(url) as others:
+    with first_place(one) as (url, stores), one.stores(url) as others:
         earlier, later = one.place_of(stores), one.place_of(others)
         earlier.capture(Mark("leaving", 0, "near", "earlier"))
 

@@ -52,13 +52,13 @@ class Town:
     def warm(self) -> None:
         """Use every connection pool concurrently, so that the connections are open."""
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            list(pool.map(used, self.world.people(AT_ONCE)))
+            list(pool.map(warm_account, self.world.people(AT_ONCE)))
 
     def cells(self, role: str, trouble: Trouble, routes: Collection[Route] = DRIVES.keys()) -> list[Cell]:
         """The answer of each route to a request that was prepared before the fault."""
         # Preparation has its own, long deadline.
         with patch("app.http.edge.deadline.within", lambda _seconds: within(READY_SECONDS)):
-            calls = {route: DRIVES[route](self.world, 1) for route in sorted(routes, key=in_turn)}
+            calls = {route: DRIVES[route](self.world, 1) for route in sorted(routes, key=is_cancellation)}
         with self.struck(role, trouble), ThreadPoolExecutor(AT_ONCE) as pool:
             # Each call has its own person, so a sign-out or a deletion does not affect the others.
             return list(pool.map(lambda route: answered(route, calls[route]), calls))
@@ -101,15 +101,17 @@ def town(urls: dict[str, str], *, own: bool, **changes: Any) -> Iterator[Town]:
             yield Town(World(system, clock, real=True), ways)
 
 
-def used(person: Person) -> None:
+def warm_account(person: Person) -> None:
     for _ in range(WARMING):
         person.get("/wallet")
         person.rich(1)
         person.publish()
 
 
-def in_turn(route: Route) -> bool:
-    """A sort key that puts cancellations first: an order can only be cancelled until other calls advance the clock."""
+def is_cancellation(route: Route) -> bool:
+    """A sort key that prepares cancellations last: the preparation of other calls advances the clock, after which an
+    order can no longer be cancelled.
+    """
     return route[1].endswith("/cancel")
 
 

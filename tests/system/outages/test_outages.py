@@ -44,15 +44,15 @@ def test_every_route_is_in_the_table() -> None:
 
 
 @pytest.fixture(scope="module")
-def some(engines: Shared) -> Iterator[Town]:
+def shared_town(engines: Shared) -> Iterator[Town]:
     patient = {f"{role}_timeout": LATE for role in ROLES}
     with town(real_urls(engines, "outages", keyspace=KEYSPACE), own=False, request_timeout=SOON, **patient) as made:
         yield made
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_without_a_store_some_routes_answer_as_in_the_table(some: Town, role: str) -> None:
-    cells = some.cells(role, "refused", SOME)
+def test_without_a_store_some_routes_answer_as_in_the_table(shared_town: Town, role: str) -> None:
+    cells = shared_town.cells(role, "refused", SOME)
     assert_kept(cells, SOON)
     rows = documented(PAGE.read_text(encoding="utf-8"))
     said = {named(cell.route): outcome(cell) for cell in cells}
@@ -60,7 +60,7 @@ def test_without_a_store_some_routes_answer_as_in_the_table(some: Town, role: st
 
 
 @pytest.fixture(scope="module")
-def alone(engines: Shared) -> Iterator[Town]:
+def town_on_postgres(engines: Shared) -> Iterator[Town]:
     """Every role on one PostgreSQL server, each behind its own proxy."""
     with town(on_postgres(engines, ROLES), own=False) as made:
         yield made
@@ -68,8 +68,8 @@ def alone(engines: Shared) -> Iterator[Town]:
 
 @pytest.mark.proof
 @pytest.mark.parametrize("role", ROLES)
-def test_the_table_holds_on_postgresql_alone_too(alone: Town, role: str) -> None:
-    cells = alone.cells(role, "refused", SOME)
+def test_the_table_holds_on_postgresql_alone_too(town_on_postgres: Town, role: str) -> None:
+    cells = town_on_postgres.cells(role, "refused", SOME)
     assert_kept(cells, DEADLINE)
     rows = documented(PAGE.read_text(encoding="utf-8"))
     said = {named(cell.route): outcome(cell) for cell in cells}
@@ -77,12 +77,12 @@ def test_the_table_holds_on_postgresql_alone_too(alone: Town, role: str) -> None
 
 
 @pytest.mark.parametrize("role", ["relational", "documents", "feeds", "sessions"])
-def test_a_request_has_one_deadline_for_all_of_its_calls(some: Town, role: str) -> None:
-    assert_kept(some.cells(role, "frozen", FEW), SOON)
+def test_a_request_has_one_deadline_for_all_of_its_calls(shared_town: Town, role: str) -> None:
+    assert_kept(shared_town.cells(role, "frozen", FEW), SOON)
 
 
 @pytest.fixture(scope="module")
-def whole(own_engines: Engines) -> Iterator[Town]:
+def own_town(own_engines: Engines) -> Iterator[Town]:
     own_engines.start_all()
     with town(real_urls(own_engines, "outages"), own=True) as made:
         yield made
@@ -103,9 +103,9 @@ def matrix() -> Iterator[dict[tuple[str, Trouble], list[Cell]]]:
 @pytest.mark.proof
 @pytest.mark.parametrize(("role", "trouble"), CELLS)
 def test_every_route_keeps_the_contract(
-    whole: Town, matrix: dict[tuple[str, Trouble], list[Cell]], role: str, trouble: Trouble
+    own_town: Town, matrix: dict[tuple[str, Trouble], list[Cell]], role: str, trouble: Trouble
 ) -> None:
-    whole.warm()
+    own_town.warm()
     new = new_routes(PAGE.read_text(encoding="utf-8")) if os.environ.get("QUARTET_OUTAGES_ROUTES") == "new" else DRIVES
-    cells = matrix[role, trouble] = whole.cells(role, trouble, list(new))
+    cells = matrix[role, trouble] = own_town.cells(role, trouble, list(new))
     assert_kept(cells, DEADLINE)

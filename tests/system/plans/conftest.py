@@ -38,7 +38,7 @@ class Asked:
 
 
 @contextmanager
-def named(asking: Asking, settings: Settings) -> Iterator[None]:
+def labelled(asking: Asking, settings: Settings) -> Iterator[None]:
     """Label the methods of the ports. Must precede building the container: wrappers of a store keep its methods."""
     relational = open_relational(settings.relational_url, timeout=settings.seconds("relational"), pool=1)
     documents = open_documents(settings.documents_url, timeout=settings.seconds("documents"), pool=1)
@@ -61,7 +61,7 @@ def watched(commands: Commands) -> Iterator[None]:
 
 
 @contextmanager
-def each_alone() -> Iterator[None]:
+def unbatched() -> Iterator[None]:
     """Send each statement at once, instead of together with a later one of another method."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Batches, "sends_together", False)
@@ -76,12 +76,12 @@ def asked(engines: Shared, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     asking, clock = Asking(), Shifted()
     commands, statements = Commands(asking), Statements(asking)
     plan = Plan(data.SIZES)
-    with named(asking, settings), watched(commands), running(settings, clock) as system:
+    with labelled(asking, settings), watched(commands), running(settings, clock) as system:
         container = system.container
         data.fill(container, plan, container.people.hasher.hash(PASSWORD))
         data.settle(settings.relational_url)
         transactions = Transactions(settings.relational_url)
-        with each_alone(), statements.listening(), commands.listening(), transactions.listening():
+        with unbatched(), statements.listening(), commands.listening(), transactions.listening():
             exercise.everything(World(system, clock, real=True), plan)
         with (
             closing(sql_plans.Planner(settings.relational_url)) as sql,

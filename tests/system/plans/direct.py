@@ -21,7 +21,7 @@ from tests.contracts.money import wallet as wallet_with
 HOUR = timedelta(hours=1)
 
 
-def rest(container: Container, plan: Plan, paid_order: UUID) -> None:
+def call_remaining_methods(container: Container, plan: Plan, paid_order: UUID) -> None:
     accounts, posts = plan.account_ids, [ref.post_id for ref in plan.refs[-20:]]
     relational_reads(container, accounts, plan.product_ids[:20])
     document_reads(container, accounts, posts)

@@ -17,7 +17,7 @@ from tests.apps import PASSWORD, Person
 from tests.http.drives import DRIVES
 from tests.http.test_budgets import send
 from tests.http.world import World
-from tests.system.plans.direct import rest
+from tests.system.plans.direct import call_remaining_methods
 from tests.system.seed.loads import TINY
 
 FOUND = 5
@@ -28,7 +28,7 @@ def everything(world: World, plan: Plan) -> None:
     lists(world, plan)
     background(world)
     _buyer, _seller, order = world.order(paid=True)
-    rest(world.system.container, plan, UUID(order))
+    call_remaining_methods(world.system.container, plan, UUID(order))
     load(world)
 
 

@@ -21,17 +21,17 @@ NO_QUERIES = {
 }
 
 
-def promised(port: type) -> list[str]:
+def abstract_methods(port: type) -> list[str]:
     return sorted(name for name in dir(port) if getattr(getattr(port, name), "__isabstractmethod__", False))
 
 
-def of(name: str, port: type) -> Iterator[str]:
-    yield from (f"{name}.{method}" for method in promised(port))
+def methods_of(name: str, port: type) -> Iterator[str]:
+    yield from (f"{name}.{method}" for method in abstract_methods(port))
     for part, its_port in get_type_hints(port).items():
-        yield from (f"{name}.{part}.{method}" for method in promised(its_port))
+        yield from (f"{name}.{part}.{method}" for method in abstract_methods(its_port))
 
 
-METHODS = [method for name, port in PORTS.items() for method in of(name, port)]
+METHODS = [method for name, port in PORTS.items() for method in methods_of(name, port)]
 
 
 class Asking:
@@ -59,7 +59,7 @@ class Asking:
             yield
 
     def _label(self, patch: pytest.MonkeyPatch, name: str, port: type, adapter: object) -> None:
-        for method in promised(port):
+        for method in abstract_methods(port):
             if f"{name}.{method}" not in NO_QUERIES:
                 kind = type(adapter)
                 patch.setattr(kind, method, self._labelled(f"{name}.{method}", getattr(kind, method)))

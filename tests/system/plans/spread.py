@@ -80,7 +80,7 @@ class Transactions:
             return
         with cursor.connection.cursor() as own:
             (transaction,) = own.execute("SELECT pg_current_xact_id()::text").fetchone()
-            who = self._begun_by.setdefault(transaction, _who(sys._getframe(1)))
+            who = self._begun_by.setdefault(transaction, _caller(sys._getframe(1)))
             if sql.startswith("INSERT INTO outbox"):
                 for one in values if isinstance(values, list) else [values]:
                     self.ordered[one["type"]].add((self._held(own, one["type"], one["aggregate"]), who))
@@ -100,7 +100,7 @@ class Transactions:
         return "free" if free else "held"
 
 
-def _who(frame: FrameType | None) -> str:
+def _caller(frame: FrameType | None) -> str:
     stack = []
     while frame is not None:
         name = frame.f_code.co_filename

@@ -58,12 +58,15 @@ def test_a_crash_at_any_call_to_any_store_loses_and_doubles_no_live_event(contai
             clock.forward(LEASE + 1)
             persist(container, clock, healthy)
         for reader, place in places.items():
-            assert heard(container, reader, place) == [f"gone:{old}", f"post:{new}"], (crashes, reader == author)
+            assert received_keys(container, reader, place) == [f"gone:{old}", f"post:{new}"], (
+                crashes,
+                reader == author,
+            )
         if left >= 0:
             break
     assert crashes > 30
 
 
-def heard(container: Container, reader: UUID, place: Position) -> list[str]:
+def received_keys(container: Container, reader: UUID, place: Position) -> list[str]:
     [delta] = container.stores.streams.since([(reader, place)], limit=100)
     return sorted(event.key for event in delta.events)
