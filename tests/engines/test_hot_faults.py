@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -17,8 +16,6 @@ from redis.exceptions import ResponseError
 
 from repositories.errors import Unavailable
 from repositories.hot import Cache, Fill, SessionStore, Value, open_cache, open_sessions
-from repositories.hot.redis.link import RedisLink
-from repositories.hot.redis.wire import Command
 from repositories.records import Session
 from tests.engines import Engines, Server
 from tests.engines.kernel import free_port, wait_until
@@ -181,27 +178,6 @@ def test_lost_scripts_are_loaded_again(own_engines: Engines, sessions: SessionSt
     cache.release({"key": b"lease"})
     cache.void()
     assert cache.read(keys) == [None] * 3
-
-
-def test_a_void_that_is_sent_twice_restores_no_voided_value(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The link sends it again if the connection is lost before the reply; another client may void in between."""
-    sent, exchange, key = list[tuple[RedisLink, tuple[Command, ...]]](), RedisLink.exchange, f"{uuid4()}"
-
-    def noted(link: RedisLink, *commands: Command, again: bool) -> list[Any]:
-        sent.append((link, commands))
-        return exchange(link, *commands, again=again)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(RedisLink, "exchange", noted)
-        cache.void()
-    [(link, void)] = sent
-    [lease] = cache.lease({key: b""})
-    assert isinstance(lease, bytes)
-    assert cache.fill({key: Fill(lease, Value(b"v"), 60)}) == {key}
-    cache.void()
-    assert cache.read([key]) == [None]
-    link.exchange(*void, again=True)
-    assert cache.read([key]) == [None]
 
 
 def test_a_server_that_refuses_writes_is_unavailable_for_them(own_engines: Engines, role: Role) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -15,6 +16,8 @@ from app.services.pages.kinds import Kind
 from app.services.pages.read_through import ReadThrough
 from repositories.errors import Unavailable
 from repositories.hot import Cache, Fill, SessionStore, Value, open_cache, open_sessions
+from repositories.hot.redis.link import RedisLink
+from repositories.hot.redis.wire import Command
 from repositories.records import Ending, Session
 from tests.engines import Reachable, Shared
 
@@ -146,6 +149,27 @@ def test_a_void_already_done_by_another_client_is_not_repeated(engines: Shared, 
     other.void()
     assert cache.read([key]) == [None]
     other.close()
+
+
+def test_a_void_that_is_sent_twice_restores_no_voided_value(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The link sends it again if the connection is lost before the reply; another client may void in between."""
+    sent, exchange, key = list[tuple[RedisLink, tuple[Command, ...]]](), RedisLink.exchange, f"{uuid4()}"
+
+    def noted(link: RedisLink, *commands: Command, again: bool) -> list[Any]:
+        sent.append((link, commands))
+        return exchange(link, *commands, again=again)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RedisLink, "exchange", noted)
+        cache.void()
+    [(link, void)] = sent
+    [lease] = cache.lease({key: b""})
+    assert isinstance(lease, bytes)
+    assert cache.fill({key: Fill(lease, Value(b"v"), 60)}) == {key}
+    cache.void()
+    assert cache.read([key]) == [None]
+    link.exchange(*void, again=True)
+    assert cache.read([key]) == [None]
 
 
 def test_a_damaged_value_is_a_miss(engines: Shared, cache: Cache) -> None:
