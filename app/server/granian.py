@@ -115,14 +115,17 @@ def _load(receiver: "Connection[Any, Any]", sender: "Connection[Any, Any]", targ
     """In a worker: import and return the target, after waiting until the main process lets the workers begin.
 
     The target may wait itself (`await_word`) while it is imported. Until granian sets its handlers, a signal ends the
-    worker.
+    worker. SIGINT is blocked in the worker and its threads.
     """
     global _start_receiver  # noqa: PLW0603  one process, one server
     sender.close()
     _start_receiver = receiver
     for number in _HANDLED:
         signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
+    # Ctrl-C in a terminal sends SIGINT to every process, and then the main process sends SIGTERM to its workers. The
+    # kernel may deliver both to a thread other than the main one, which then sleeps on: one signal is enough.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGHUP})
     end_with(receiver)
     module, _, name = target.partition(":")
     found = getattr(import_module(module), name)

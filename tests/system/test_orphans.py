@@ -47,3 +47,18 @@ def test_a_server_that_waits_for_a_store_ends_at_once_with_its_workers(tmp_path:
         assert wait_gone(workers, 10)
     finally:
         live.close()
+
+
+def test_ctrl_c_ends_the_server_and_its_workers(tmp_path: Path) -> None:
+    """A terminal sends SIGINT to every process, and then the main process sends SIGTERM to its workers."""
+    migrated(tmp_path)
+    live = Live(tmp_path)
+    try:
+        live.answering().person()
+        workers = live.workers
+        os.killpg(live.pid, signal.SIGINT)
+        assert live.ended(60) == 0
+        assert wait_gone(workers, 10)
+        assert "refused to gracefully stop" not in live.output
+    finally:
+        live.close()
