@@ -62,7 +62,7 @@ def test_a_frozen_node_costs_no_call(ring: list[Server], node: Server) -> None:
         assert wait_until(lambda: store.notes() == ["1 of 3 nodes are down"], 60)
 
 
-def test_a_process_starts_while_a_node_is_frozen(ring: list[Server], node: Server) -> None:
+def test_a_store_opens_while_a_node_is_frozen(ring: list[Server], node: Server) -> None:
     node.pause()
     for _ in range(STARTS):
         with closing(opened(ring[0].url)) as store:

@@ -57,9 +57,7 @@ def test_a_lease_from_before_a_crash_fills_nothing(own_engines: Engines, cache: 
 
 
 @pytest.mark.parametrize("fault", ["frozen", "dead"])
-def test_an_outage_costs_a_few_deadlines_and_then_next_to_nothing(
-    own_engines: Engines, cache: Cache, fault: str
-) -> None:
+def test_an_outage_costs_three_deadlines_and_then_no_calls(own_engines: Engines, cache: Cache, fault: str) -> None:
     guarded, server = Breaker(cache, failures=3, interval=30), own_engines.cache()
     guarded.read(["key"])
     if fault == "frozen":

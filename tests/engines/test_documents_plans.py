@@ -186,6 +186,6 @@ def test_pulling_does_not_read_every_post(
     assert 0 < sum(note["keysExamined"] for note in notes) <= most < MANY
 
 
-def test_the_server_does_refuse_scans(client: MongoClient[dict[str, Any]], profiled: object) -> None:
+def test_the_server_refuses_collection_scans(client: MongoClient[dict[str, Any]], profiled: object) -> None:
     with pytest.raises(Exception, match="notablescan"):
         list(client.get_default_database()["posts"].find({"title": str(UUID(int=0))}))

@@ -41,7 +41,9 @@ def store(url: str) -> Iterator[DocumentStore]:
     store.close()
 
 
-def test_changes_are_brought_up_to_date(store: DocumentStore, database: Database[dict[str, Any]]) -> None:
+def test_migrate_restores_changed_indexes_and_validators(
+    store: DocumentStore, database: Database[dict[str, Any]]
+) -> None:
     database.command("collMod", "posts", validator={})
     database["posts"].drop_index("author")
     database["posts"].create_index("title", name="author")

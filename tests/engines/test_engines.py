@@ -192,7 +192,7 @@ def test_a_recycled_process_id_is_not_killed() -> None:
     assert not Process(mine.pid, mine.start - 1).alive()
 
 
-def test_jars_that_cannot_be_fetched_leave_no_half_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_jars_that_cannot_be_fetched_leave_no_partial_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
     def broken(_artifact: str, work: Path) -> list[str]:

@@ -239,7 +239,7 @@ def test_markers_are_written_once(feeds: CassandraFeeds, monkeypatch: pytest.Mon
     assert written == ["home_mark", "home_add", "home_add", *["home_mark", "home_add"] * 2]
 
 
-def test_a_failed_removal_costs_no_budget(server: Server, feeds: CassandraFeeds) -> None:
+def test_a_failed_removal_uses_no_tombstone_budget(server: Server, feeds: CassandraFeeds) -> None:
     owner, (doomed, other) = uuid4(), (post(), post())
     for one in (doomed, other):
         feeds.push(one, [owner], AT)

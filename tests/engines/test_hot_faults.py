@@ -282,7 +282,7 @@ def write_until(stop: threading.Event, sessions: SessionStore) -> tuple[Acknowle
     return kept, ended
 
 
-def test_a_server_that_became_a_replica_is_left_at_once(role: Role) -> None:
+def test_the_connection_to_a_server_that_became_a_replica_is_closed(role: Role) -> None:
     """The address may lead to another server by now. The writes of both stores are scripts, hence `evalsha`."""
     with client(role.server) as redis:
         own = redis.client_id()

@@ -63,7 +63,7 @@ def cache(request: pytest.FixtureRequest, engines: Shared) -> Iterator[Cache]:
     ],
     indirect=["cache"],
 )
-def test_no_order_leaves_or_serves_an_old_value(scene: Scene, cache: Cache) -> None:
+def test_no_interleaving_leaves_or_serves_a_stale_value(scene: Scene, cache: Cache) -> None:
     with Scheduler(4) as scheduler:
         orders = list(outcomes(scene, cache, scheduler, [0.0]))
     assert len(orders) > 7

@@ -92,7 +92,7 @@ def test_a_request_that_breaks_off_marks_nothing_as_read(
 
 @pytest.mark.parametrize("announced", ["Content-Length: 500", CHUNKED])
 @pytest.mark.parametrize("ending", [b"", b"zz\r\n", b"5\r\nab"])
-def test_complete_json_in_an_incomplete_body_makes_nothing(
+def test_complete_json_in_an_incomplete_body_creates_nothing(
     server: Live, ada: Client, announced: str, ending: bytes
 ) -> None:
     before = ada.titles(f"/accounts/{ada.handle}/posts")

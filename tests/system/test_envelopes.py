@@ -103,7 +103,7 @@ def test_an_event_of_an_earlier_version_is_sent_in_the_current_form() -> None:
     assert made["data"] == {"order_id": str(order), "seller_id": None}
 
 
-def test_the_document_in_the_manual_is_that_of_the_code() -> None:
+def test_the_committed_asyncapi_document_matches_the_code() -> None:
     """`quartet asyncapi > docs/asyncapi.json` writes it. Its version is the release's."""
     assert json.loads((ROOT / "docs/asyncapi.json").read_text()) == document()
 

@@ -80,7 +80,7 @@ def test_money_routes_require_an_idempotency_key_and_every_post_takes_one(system
             assert methods <= {"GET", "HEAD", "OPTIONS"}, rule
 
 
-def test_a_money_route_without_a_sound_key_does_nothing(system: System) -> None:
+def test_a_money_route_without_a_valid_key_is_a_400(system: System) -> None:
     ada = system.person()
     for rule in system.app.url_map.iter_rules():
         if getattr(system.app.view_functions[rule.endpoint], "idempotency", None) != "required":

@@ -85,7 +85,7 @@ def test_a_worker_that_was_killed_keeps_its_counts_and_loses_its_gauges(server: 
     assert total(scraped(server.port), "http_requests_total", route=LIVE) >= before
 
 
-def test_the_shared_files_go_with_the_server(server: Live) -> None:
+def test_the_shared_files_are_removed_with_the_server(server: Live) -> None:
     directory = shared_directory(server.workers[0])
     assert list(directory.iterdir())
     server.terminate()

@@ -47,7 +47,7 @@ class FakePool(Pool):
         return None if self._room is None else Room(self._room, "so it is")
 
 
-def test_pools_that_fit_are_no_shortage() -> None:
+def test_pools_within_their_limits_are_no_shortage() -> None:
     assert shortages([FakePool("relational", 4, 24), FakePool("relational", 4, 24)], processes=3) == []
 
 

@@ -87,7 +87,7 @@ def test_a_rebuild_of_one_account_leaves_the_others(container: Container, crowd:
     assert served(container, crowd[0]) != defined(container, crowd[0])
 
 
-def test_author_timelines_come_back(container: Container, crowd: list[UUID]) -> None:
+def test_author_timelines_are_rebuilt(container: Container, crowd: list[UUID]) -> None:
     feeds, author = container.stores.feeds, crowd[1]
     whole = feeds.author_page(author, limit=100)
     feeds.audit.remove_author(list(feeds.audit.author(author))[1:4], container.kit.clock())

@@ -117,7 +117,7 @@ def test_a_standby_answers_and_is_not_the_writer(pair: Pair) -> None:
         assert store.notes() == ["1 of 2 hosts do not answer"]
 
 
-def test_a_server_that_becomes_read_only_is_left_and_found_again(store: RelationalStore, url: str) -> None:
+def test_a_server_that_becomes_read_only_is_used_again_when_writable(store: RelationalStore, url: str) -> None:
     database = urlsplit(url).path.lstrip("/")
     put(store)
     with psycopg.connect(url, autocommit=True) as server:

@@ -114,7 +114,7 @@ def test_writes(store: RelationalStore, url: str, ids: list[UUID], name: str) ->
     assert scans(url, recorder.statements) == []
 
 
-def test_settling_claims(store: RelationalStore, url: str) -> None:
+def test_acknowledging_and_releasing_claims_uses_indexes(store: RelationalStore, url: str) -> None:
     assert isinstance(store, PostgresRelational)
     first, second, *rest = store.outbox.claim(now=NOW, lease_until=NOW + SECOND, limit=20)
     with Recorder(store) as recorder:

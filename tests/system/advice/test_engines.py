@@ -108,7 +108,7 @@ def home() -> Iterator[Home]:
     one.close()
 
 
-def test_a_cache_that_is_too_small_and_sessions_that_may_be_evicted(home: Home) -> None:
+def test_a_cache_that_is_too_small_and_evictable_sessions_are_found(home: Home) -> None:
     cache, sessions = redis.launch_cache(home), redis.launch_sessions(home)
     try:
         assert check_names(seen(cache.url, "cache")) >= {"server", "level"}
@@ -148,7 +148,7 @@ def test_a_cache_that_is_too_small_and_sessions_that_may_be_evicted(home: Home) 
         sessions.discard()
 
 
-def test_a_replica_of_redis_that_lags(home: Home) -> None:
+def test_a_lagging_replica_of_redis_is_found(home: Home) -> None:
     master = redis.launch_sessions(home)
     replica = redis.launch_replica(home, master)
     try:
@@ -191,7 +191,7 @@ def cassandra(engines: Shared) -> Iterator[tuple[Session, str]]:
         yield session, server.url.replace("/quartet", f"/{keyspace}")
 
 
-def test_a_hot_partition_and_tombstones(cassandra: tuple[Session, str]) -> None:
+def test_a_hot_partition_and_tombstones_are_found(cassandra: tuple[Session, str]) -> None:
     session, url = cassandra
     assert check_names(seen(url, "feeds")) >= {"node", "table", "pool", "level"}
     of_tables = [rule for rule in rules() if rule.engine == "Cassandra" and rule.kind == "table"]

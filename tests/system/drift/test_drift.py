@@ -131,7 +131,7 @@ class Vandal:
         self.injected.setdefault(kind, set()).update(found)
 
 
-def test_everything_damaged_is_found_and_mended_while_serving(world: World, timelines: Timelines) -> None:
+def test_all_damage_is_found_and_repaired_while_serving(world: World, timelines: Timelines) -> None:
     container, chance = world.container, random.Random(5)  # noqa: S311 - test data
     with traffic(world):
         vandal = Vandal(world, timelines, chance)
@@ -261,7 +261,7 @@ def test_readers_whose_feed_is_being_filled_have_no_drift(world: World, timeline
 
 
 @pytest.mark.proof(on="engines")
-def test_entries_whose_deletion_is_not_dispatched_are_not_judged(world: World) -> None:
+def test_entries_whose_deletion_is_not_dispatched_are_no_drift(world: World) -> None:
     container = world.container
     post = next(p for p in world.posts if p.author_id in world.settled)
     container.content.posts.delete(post.author_id, post.id, ANY)

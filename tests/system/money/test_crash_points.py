@@ -81,7 +81,9 @@ def shop(settings: Settings) -> Iterator[Shop]:
 
 @pytest.mark.proof(on="engines")
 @pytest.mark.parametrize("name", ROUTES)
-def test_the_process_ends_at_every_point(shop: Shop, settings: Settings, engine: str, name: str) -> None:
+def test_a_retry_after_a_death_at_any_point_has_one_effect(
+    shop: Shop, settings: Settings, engine: str, name: str
+) -> None:
     # The first order stores the product's offer, so that all later ones make the same calls.
     assert Death(shop, settings, ROUTES[name], NEVER).end.survived
     whole = Death(shop, settings, ROUTES[name], NEVER)

@@ -74,7 +74,7 @@ def test_events_claimed_by_a_dead_relay_are_taken_over_after_the_lease(container
 
 
 @pytest.mark.long
-def test_a_crash_at_any_call_to_any_store_loses_and_doubles_nothing(container: Container, clock: Watch) -> None:
+def test_a_crash_at_any_call_to_any_store_loses_and_duplicates_nothing(container: Container, clock: Watch) -> None:
     """Each round writes a history and runs a relay that dies some calls later than in the round before."""
     left = 0
 

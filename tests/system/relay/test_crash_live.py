@@ -32,7 +32,7 @@ def container(request: pytest.FixtureRequest, clock: Watch, tmp_path: Path) -> I
 
 
 @pytest.mark.long
-def test_a_crash_at_any_call_to_any_store_loses_and_doubles_no_live_event(container: Container, clock: Watch) -> None:
+def test_a_crash_at_any_store_call_loses_and_duplicates_no_live_event(container: Container, clock: Watch) -> None:
     left = 0
 
     def notice(_call: str) -> None:

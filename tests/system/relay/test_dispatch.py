@@ -75,7 +75,7 @@ def test_a_poisoned_event_is_dead_lettered_and_delays_no_other(container: Contai
 
 
 @pytest.mark.parametrize("payload", [b'{"type":"Unheard"}', b'{"type":"PostPublished"}', b"[]", b"\xff", b""])
-def test_an_unknown_payload_is_set_aside(container: Container, clock: Watch, payload: bytes) -> None:
+def test_an_unknown_payload_is_dead_lettered(container: Container, clock: Watch, payload: bytes) -> None:
     [author] = people(container, 1)
     now = clock()
     post = Post(container.kit.ids(), author, "t", "b", (), (), now, now, 1)

@@ -87,7 +87,7 @@ def test_retry_after_of_a_receiver_is_kept(operator: Operator, receiver: Receive
     assert len(receiver.posted) == 2
 
 
-def test_an_event_that_is_not_taken_is_dead_lettered_and_sent_again(operator: Operator, receiver: Receiver) -> None:
+def test_an_event_that_is_refused_is_dead_lettered_and_replayed(operator: Operator, receiver: Receiver) -> None:
     webhook = operator.add(receiver)
     bad, *others = operator.log(*"abc")
     receiver.refused.add(bad)
