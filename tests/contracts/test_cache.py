@@ -292,7 +292,7 @@ def test_a_dropped_lease_to_renew_a_value_fills_nothing(cache: Cache, key: str) 
     lease(cache, key, seen=held.stamp)
 
 
-def test_a_drop_removes_what_is_stale_too(cache: Cache, key: str) -> None:
+def test_a_drop_removes_stale_values_too(cache: Cache, key: str) -> None:
     store(cache, key, b"value", fresh=0, stale=60)
     assert soon(lambda: (read(cache, key) or _NEVER).left < 0)
     assert body(cache, key) == b"value"

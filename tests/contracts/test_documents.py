@@ -42,7 +42,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return url_of(request.param, request, tmp_path)
 
 
-def test_what_was_written_is_there_after_reopening(url: str) -> None:
+def test_documents_are_there_after_reopening(url: str) -> None:
     with_everything = a_post(tags=("a",), product_ids=(uuid4(),))
     first = open_store(url, timeout=TIMEOUT, pool=2)
     first.migrate()

@@ -91,7 +91,7 @@ def test_a_missing_post_cannot_be_commented_on(store: DocumentStore) -> None:
         commented(store, gone)
 
 
-def test_many_comment_at_once(store: DocumentStore) -> None:
+def test_many_concurrent_comments_are_numbered(store: DocumentStore) -> None:
     post = published(store)
     results = at_once([partial(commented, store, post, str(n)) for n in range(32)])
     assert sorted(comment.number for comment in results) == list(range(1, 33))

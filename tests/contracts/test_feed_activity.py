@@ -158,7 +158,7 @@ class TestSeen:
 
 
 class TestSleep:
-    def test_takes_those_not_seen_since_oldest_first(self, new_relational: Callable[[], RelationalStore]) -> None:
+    def test_takes_readers_not_seen_since_oldest_first(self, new_relational: Callable[[], RelationalStore]) -> None:
         store = new_relational()
         readers = [awake(store, NOW + MICROSECOND * number) for number in range(6)]
         do(store, lambda unit: unit.feed_activity.seen(readers[0], NOW + SECOND))
@@ -304,7 +304,7 @@ class TestLowWatermark:
         assert finish(relational, reader, 1, None) is False
         assert finish(relational, reader, 2, None) is True
 
-    def test_wakes_nobody(self, relational: RelationalStore) -> None:
+    def test_does_not_wake_the_reader(self, relational: RelationalStore) -> None:
         reader = asleep(relational)
         raise_low_watermark(relational, reader, LOW)
         assert relational.feed_activity.reader_state(reader) == ReaderState("dormant", 0, NOW, LOW)

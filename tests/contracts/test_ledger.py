@@ -59,7 +59,7 @@ class TestTransfer:
         assert relational.ledger.balance_at(nobody, "EUR", NOW) == 0
         assert relational.ledger.get([]) == {}
 
-    def test_refuses_more_than_is_there(self, relational: RelationalStore) -> None:
+    def test_refuses_more_than_the_balance(self, relational: RelationalStore) -> None:
         ada, bob = wallet(relational, 10), wallet(relational, 1)
         for debit, credit in ((ada, bob), (bob, ada), (uuid4(), ada)):
             with pytest.raises(Insufficient):
@@ -317,7 +317,7 @@ class TestHolds:
         assert made(do(relational, lambda unit: unit.ledger.post(uuid4(), other.id, at=NOW))).amount == other.amount
         assert do(relational, lambda unit: unit.ledger.void(end, other.id)) == Differs(voided, "hold_id")
 
-    def test_there_must_be_a_hold(self, relational: RelationalStore) -> None:
+    def test_ending_an_unknown_hold_is_not_found(self, relational: RelationalStore) -> None:
         ada, bob = wallet(relational, 10), wallet(relational)
         paid = pay(relational, ada, bob, 1)
         for one in (uuid4(), paid.id):

@@ -149,7 +149,7 @@ def test_a_get_is_one_cache_read_and_for_misses_a_lease_one_source_read_and_one_
     assert (counted.calls, len(source.asked)) == (["read", "lease", "fill", "read"], 1)
 
 
-def test_what_does_not_exist_is_remembered_until_it_does(source: Source, posts: Site) -> None:
+def test_absence_is_remembered_until_the_creation(source: Source, posts: Site) -> None:
     post, other = made(source), made(source)
     source.posts.clear()
     assert posts.get([post.id, other.id]) == posts.get([post.id, other.id]) == {}
@@ -398,7 +398,7 @@ def test_write_through_beside_another_change_or_in_doubt_keeps_nothing(cache: Ca
     assert len(parts.asked) == 2
 
 
-def test_write_through_drops_what_else_is_stale_in_one_round_trip(cache: Cache) -> None:
+def test_write_through_drops_other_stale_keys_in_one_round_trip(cache: Cache) -> None:
     parts, key = Parts(), uuid4().hex
     counted = Broken(cache)
     through, writer = ReadThrough(cache), write_through(cast("Cache", counted))

@@ -134,7 +134,7 @@ class TestMigrate:
             with pytest.raises(Unavailable, match=r"does not know: .*9999"):
                 new.migrate(dry_run=dry_run)
 
-    def test_two_at_once(self, fresh_url: Callable[[], str]) -> None:
+    def test_two_concurrent_runs(self, fresh_url: Callable[[], str]) -> None:
         url = fresh_url()
         with opened(url) as one, opened(url) as other:
             steps = together(one.migrate, other.migrate)
@@ -417,7 +417,7 @@ class TestAccounts:
             store.accounts.login(f"{text}@example.org")
 
     @pytest.mark.parametrize("version", [LARGEST + 1, -LARGEST - 2, 10**30])
-    def test_refuse_what_is_beyond_64_bits(self, store: RelationalStore, version: int) -> None:
+    def test_refuse_integers_beyond_64_bits(self, store: RelationalStore, version: int) -> None:
         one = account(version=version)
         with pytest.raises(Invalid):
             do(store, lambda unit: unit.accounts.add(one, login(one)))

@@ -136,7 +136,7 @@ def test_digests_are_any_bytes(sessions: SessionStore) -> None:
     assert len(sessions.of_account(account, now=NOW)) == 5
 
 
-def test_a_session_ends_at_the_very_moment_of_its_expiry(sessions: SessionStore) -> None:
+def test_a_session_ends_at_its_exact_expiry(sessions: SessionStore) -> None:
     [(made, its_digest)] = added(sessions, uuid4())
     for now, live in ((made.expires_at - MICROSECOND, True), (made.expires_at, False), (LAST, False)):
         assert (sessions.find(its_digest, now=now) is not None) is live
@@ -314,7 +314,7 @@ def test_migrating_again_does_nothing(sessions: SessionStore) -> None:
     sessions.ping()
 
 
-def test_a_dry_run_says_what_a_run_does(tmp_path: Path) -> None:
+def test_a_dry_run_reports_what_a_run_does(tmp_path: Path) -> None:
     store = open_sessions(f"sqlite:///{tmp_path / 'new.db'}", timeout=TIMEOUT, pool=1)
     try:
         planned = store.migrate(dry_run=True)
@@ -341,7 +341,7 @@ def test_the_last_use_is_noted(sessions: SessionStore) -> None:
     assert sessions.find(its_digest, now=NOW) is None
 
 
-def test_noting_a_use_does_not_bring_back_what_has_ended(sessions: SessionStore) -> None:
+def test_noting_a_use_does_not_restore_an_ended_session(sessions: SessionStore) -> None:
     account = uuid4()
     ended = added(sessions, account, 2)
     sessions.end(account, ended[0][0].id)

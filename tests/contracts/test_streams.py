@@ -112,7 +112,7 @@ def test_a_listener_gets_every_event_once_in_order(streams: Streams) -> None:
         assert read(streams, ada, at) == Delta(delta.position, tuple(events(7)[skipped:]), lost=False)
 
 
-def test_at_most_limit_events_and_where_to_go_on(streams: Streams) -> None:
+def test_at_most_limit_events_and_the_next_position(streams: Streams) -> None:
     ada = uuid4()
     at = streams.listen(ada)
     for one in events(7):
@@ -133,7 +133,7 @@ def test_an_account_that_does_not_listen_has_no_stream(streams: Streams) -> None
     assert read(streams, ada, start) == Delta(start, (), lost=False)
 
 
-def test_listening_again_goes_on_with_the_same_stream(streams: Streams) -> None:
+def test_listening_again_continues_the_same_stream(streams: Streams) -> None:
     ada = uuid4()
     start = streams.listen(ada)
     streams.append([ada], event())

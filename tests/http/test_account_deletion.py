@@ -166,7 +166,7 @@ def test_the_event_ends_the_sessions(life: Life) -> None:
 
 
 @pytest.mark.parametrize("failing", ["products", "comments"])
-def test_a_clean_up_that_stopped_half_way_goes_on(life: Life, failing: str) -> None:
+def test_an_interrupted_clean_up_is_continued(life: Life, failing: str) -> None:
     store = getattr(life.system.container.stores.documents, failing)
     with patch.object(store, "delete_of", side_effect=Unavailable("documents")):
         leave(life.ada)
@@ -214,7 +214,7 @@ def test_a_stolen_session_cannot_guess_the_password(tmp_path: Path) -> None:
         assert ada.get(PATH)
 
 
-def test_orders_and_entries_stay_and_name_nobody(life: Life) -> None:
+def test_orders_and_entries_stay_without_the_name(life: Life) -> None:
     """After the seller's account is deleted, the order is paid nevertheless, and the buyer still sees it."""
     leave(life.ada)
     life.drained()

@@ -113,7 +113,7 @@ def test_a_page_is_a_miss_and_then_a_hit_with_an_age(system: System, pages: list
     assert first.headers["ETag"] == second.headers["ETag"]
 
 
-def test_pages_that_are_not_kept_whole_say_so(system: System, pages: list[str]) -> None:
+def test_pages_that_are_not_kept_whole_report_a_bypass(system: System, pages: list[str]) -> None:
     for query in ("?tag=lamps", "?author=nobody", "?limit=3&tag=lamps"):
         assert ask(system, "/posts" + query).headers["Cache-Status"] == "quartet; fwd=bypass"
 

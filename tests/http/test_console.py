@@ -133,6 +133,6 @@ def test_changes_need_a_form_of_this_session(guarded: System, path: str) -> None
     assert good.status_code == 303
 
 
-def test_a_form_of_another_site_signs_nobody_in(guarded: System) -> None:
+def test_a_form_of_another_site_cannot_sign_in(guarded: System) -> None:
     sent = {"data": {"token": TOKEN}, "headers": {"Sec-Fetch-Site": "cross-site"}}
     assert guarded.app.test_client().post("/console/sign-in", **sent).status_code == 403

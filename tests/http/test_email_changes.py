@@ -181,7 +181,7 @@ def test_without_mail_the_address_changes_too(tmp_path: Path) -> None:
         assert system.container.stores.relational.outbox.backlog().unsent == 0
 
 
-def test_a_password_that_changes_meanwhile_is_the_wrong_one(system: System) -> None:
+def test_a_password_changed_meanwhile_is_wrong(system: System) -> None:
     ada = system.person("ada")
     people = system.container.people
     verify: Any = people.hasher.verify

@@ -168,7 +168,7 @@ def _viewers(page: Any, post: str) -> Any:
     return card["viewer"]["liked"], card["viewer"]["following_author"]
 
 
-def test_a_dead_token_is_refused_on_every_page(both: Both) -> None:
+def test_an_invalid_token_is_refused_on_every_page(both: Both) -> None:
     both.warm(both.paths())
     for path in both.paths():
         for sent in ("Bearer nonsense", "Basic x", ""):

@@ -29,7 +29,7 @@ def test_a_post_is_in_every_followers_feed_at_once(system: System, *, relayed: b
 
 
 @RELAY
-def test_a_follow_brings_what_was_published_before(system: System, *, relayed: bool) -> None:
+def test_a_follow_brings_earlier_posts(system: System, *, relayed: bool) -> None:
     ada, bob, cyd = (system.person(name) for name in ("ada", "bob", "cyd"))
     old = [ada.publish(), cyd.publish(), ada.publish()]
     settle(system, relayed=relayed)
@@ -109,7 +109,7 @@ def test_the_feed_needs_a_session(system: System) -> None:
     assert system.anybody().get("/feed", 401)["code"] == "unauthenticated"
 
 
-def test_a_long_history_continues_below_what_was_copied(tmp_path: Path) -> None:
+def test_a_long_history_continues_below_the_copied_posts(tmp_path: Path) -> None:
     with running(Settings(**embedded(tmp_path), backfill_posts=2)) as system:
         ada, bob, cyd = (system.person(name) for name in ("ada", "bob", "cyd"))
         posts = [person.publish() for person in (ada, cyd, ada, ada, cyd, ada)][::-1]

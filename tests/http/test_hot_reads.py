@@ -240,7 +240,7 @@ def test_a_handle_moves_with_its_account(system: System, client: FlaskClient, ad
 
 @pytest.mark.parametrize("limit", [1, 19, 20, 21, 22, 100])
 @pytest.mark.parametrize("kind", ["posts", "account posts", "products"])
-def test_pages_of_any_length_go_on_where_they_end(
+def test_pages_of_any_length_continue_where_they_end(
     client: FlaskClient, paths: dict[str, str], kind: str, limit: int
 ) -> None:
     name = "product" if kind == "products" else "post"

@@ -33,7 +33,7 @@ def test_every_201_is_documented_with_its_location() -> None:
 
 
 @pytest.mark.parametrize("route", [route for route in DRIVES if documented(route) in MAKING], ids=" ".join)
-def test_what_was_made_is_read_where_the_answer_says(world: World, route: Route) -> None:
+def test_the_location_of_a_201_can_be_read(world: World, route: Route) -> None:
     call = DRIVES[route](world, 1)
     made = call.who.send(route[0], call.path, json=call.body, headers={"Idempotency-Key": str(uuid4())})
     assert made.status_code == 201, made.text

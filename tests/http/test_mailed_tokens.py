@@ -23,7 +23,7 @@ TRIPS = re.compile(r'(\w+);dur=[^;]+;desc="(\d+) round')
 
 
 @pytest.mark.parametrize("settings", RELATIONAL, indirect=True)
-def test_a_forgotten_password_is_set_anew_once(post: Post) -> None:
+def test_a_forgotten_password_is_reset_once(post: Post) -> None:
     ada = post.system.person("ada")
     other = signs_in(post, PASSWORD)
     forgot(post, "ADA@example.com")
@@ -152,7 +152,7 @@ def test_an_address_is_verified_once(post: Post) -> None:
     assert "email" not in anybody.get("/accounts/ada")["account"]
 
 
-def test_mail_that_cannot_be_sent_waits_and_holds_up_nothing(post: Post) -> None:
+def test_mail_that_cannot_be_sent_waits_and_blocks_nothing(post: Post) -> None:
     ada, bob = post.system.person("ada"), post.system.person("bob")
     post.kept.answer = "451 later"
     forgot(post, "ada@example.com")

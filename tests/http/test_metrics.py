@@ -94,7 +94,7 @@ def test_calls_are_timed_by_store_and_operation(system: System) -> None:
     assert value(system, "store_further_trips_total", store="relational") > further
 
 
-def test_a_store_that_is_away_counts_as_an_error(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unavailable_store_counts_as_an_error(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken() -> None:
         raise sqlite3.OperationalError
 

@@ -70,7 +70,7 @@ def test_an_order_is_paid_fulfilled_and_refunded(shop: Shop) -> None:
     assert kinds == [("refund", 200), ("order", -200), ("deposit", 1000)]
 
 
-def test_a_cancelled_order_frees_what_it_held(shop: Shop) -> None:
+def test_a_cancelled_order_frees_units_and_money(shop: Shop) -> None:
     order = shop.cancelled()
     assert (shop.state(order), shop.stock(), shop.owned()) == ("cancelled", 10, (1000, 0))
     shop.after(PATIENCE)
@@ -165,7 +165,7 @@ def test_an_order_of_several_sellers(shop: Shop) -> None:
     assert shop.owned() == (1000, 0)
 
 
-def test_what_cannot_be_ordered(shop: Shop) -> None:
+def test_refused_orders_change_nothing(shop: Shop) -> None:
     dollars = shop.offer(shop.seller, 1, 1, "USD")
     problem = shop.order((shop.lamp, 1), (dollars, 1), status=422)
     assert [e["pointer"] for e in problem["errors"]] == ["/lines/1/product_id"]
@@ -197,7 +197,7 @@ def test_an_unexpected_total_is_refused(shop: Shop) -> None:
         assert shop.buyer.pay("/orders", {"lines": lines, "expected_total": known})["total"] == euros(220)
 
 
-def test_what_costs_nothing_can_be_ordered(shop: Shop) -> None:
+def test_a_free_product_can_be_ordered(shop: Shop) -> None:
     leaflet = shop.offer(shop.seller, 1, 0)
     order = shop.order((leaflet, 1))["id"]
     shop.after(GRACE)
@@ -246,7 +246,7 @@ def test_the_last_units_are_sold_exactly_once(shop: Shop) -> None:
     assert shop.stock(last) == 0
 
 
-def test_a_cancel_and_the_relay_at_once(shop: Shop) -> None:
+def test_concurrent_cancel_and_settlement(shop: Shop) -> None:
     for _ in range(5):
         order = shop.placed()
         shop.clock.now += GRACE

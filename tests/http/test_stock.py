@@ -29,7 +29,7 @@ def test_the_seller_sees_reserved_and_sold_units(shop: Shop) -> None:
     assert level(shop) == [6, 0, 4]
 
 
-def test_units_that_were_sold_do_not_come_back(shop: Shop) -> None:
+def test_a_stale_tag_cannot_restore_sold_units(shop: Shop) -> None:
     before = shop.seller.etag(path(shop))
     shop.paid()
     left = level(shop)

@@ -53,7 +53,7 @@ def test_the_answer_is_the_id_and_the_number(system: System, author: Person) -> 
     assert "views" not in author.get(f"/posts/{post}")["stats"]
 
 
-def test_a_post_that_is_not_there_has_no_views(system: System, author: Person) -> None:
+def test_a_missing_post_has_no_views(system: System, author: Person) -> None:
     unknown, deleted = str(uuid4()), author.publish()
     author.delete(f"/posts/{deleted}", etag="*")
     for post in (unknown, deleted):

@@ -60,7 +60,7 @@ def test_a_malformed_url_has_a_reason_without_its_text(url: str) -> None:
     assert SECRET not in reason
 
 
-def test_postgresql_takes_several_hosts_and_what_libpq_knows() -> None:
+def test_postgresql_takes_several_hosts_and_options_of_libpq() -> None:
     found = postgres("postgresql://me:p%40ss@h1:5432,h2/db?sslmode=verify-full&sslrootcert=/a%20b.pem")
     assert not found.pooled
     assert found.keywords == {
@@ -132,7 +132,7 @@ def test_redis_takes_nodes_of_a_cluster() -> None:
     assert (encrypted.scheme, encrypted.options) == ("rediss", {"ssl_ca_certs": "/ca.pem"})
 
 
-def test_mongodb_takes_several_hosts_and_what_its_driver_knows() -> None:
+def test_mongodb_takes_several_hosts_and_options_of_its_driver() -> None:
     assert mongo("mongodb://me:p%40ss@h1,h2:3/db?replicaSet=rs0&tls=true").server == "h1,h2:3"
     # Parsed without DNS.
     assert mongo("mongodb+srv://cluster.invalid/db?retryWrites=true").hosts == (Host("cluster.invalid", None),)
@@ -199,7 +199,7 @@ def test_mongodb_takes_several_hosts_and_what_its_driver_knows() -> None:
         (path_of, "sqlite:////tmp"),
     ],
 )
-def test_an_engine_refuses_what_it_would_ignore(read: Callable[[str], Any], url: str) -> None:
+def test_options_that_would_be_ignored_are_refused(read: Callable[[str], Any], url: str) -> None:
     with pytest.raises(BadAddress):
         read(url)
 

@@ -16,7 +16,7 @@ def test_no_rate_is_no_limit() -> None:
     assert budget.idle()
 
 
-def test_what_is_not_used_is_kept_for_a_burst_and_no_longer() -> None:
+def test_unused_budget_is_kept_up_to_one_burst() -> None:
     seconds = Seconds()
     budget = DeliveryBudget(100, seconds)
     burst = int(100 * BURST_SECONDS)

@@ -24,7 +24,7 @@ def modules(statement: str) -> set[str]:
         ("import app.cli, app.http, app.seed.command", {"sqlalchemy.dialects.postgresql", "h11", "iso4217", "smtplib"}),
     ],
 )
-def test_what_a_start_does_not_need_is_not_imported(statement: str, needless: set[str]) -> None:
+def test_modules_that_a_start_does_not_need_are_not_imported(statement: str, needless: set[str]) -> None:
     assert modules(statement) & needless == set()
 
 

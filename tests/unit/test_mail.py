@@ -206,7 +206,7 @@ def test_a_wrong_url_is_refused_and_not_repeated(url: str) -> None:
     assert "p@ss" not in str(caught.value)
 
 
-def test_in_production_nothing_is_printed_unless_that_is_asked_for() -> None:
+def test_in_production_mail_is_printed_only_if_configured() -> None:
     assert Settings().mailer_url == "print://"
     assert Settings(env="production").mailer_url == "none://"
     assert Settings(env="production", mail_url="print://").mailer_url == "print://"

@@ -63,7 +63,7 @@ def test_writes_beyond_the_end_of_their_timeline_are_counted_once(counted: Count
 
 
 @pytest.mark.parametrize("known", [on_the_first(), on_the_first(1, END, looked=END)], ids=["idle", "writing"])
-def test_a_failover_that_has_lost_nothing_is_not_counted(known: Acknowledged, counted: Counted) -> None:
+def test_a_failover_without_loss_is_not_counted(known: Acknowledged, counted: Counted) -> None:
     connected(known, Promoted(HISTORY))
     assert counted.reads == {}
 

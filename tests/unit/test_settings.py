@@ -62,7 +62,7 @@ def test_origins_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> Non
     assert Settings.from_env().origins == ("https://app.example.com", "http://localhost:5173")
 
 
-def test_production_refuses_what_is_for_development(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_production_refuses_development_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QUARTET_ENV", "production")
     with pytest.raises(SettingsError, match="QUARTET_SECRET_KEY"):
         Settings.from_env()
