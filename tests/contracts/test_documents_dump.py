@@ -36,11 +36,11 @@ def other(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DocumentSt
     """An embedded store with data of every kind."""
     (tmp_path / "other").mkdir()
     for made in opened("embedded", request, tmp_path / "other"):
-        live_in(made)
+        add_everything(made)
         yield made
 
 
-def live_in(store: DocumentStore) -> None:
+def add_everything(store: DocumentStore) -> None:
     """Add documents without events, with events, with a postponed event and with a dead letter, and tombstones."""
     texts = tuple(dict.fromkeys(TEXTS))
     store.posts.load([a_post(tags=("lamps",), body=text) for text in texts])

@@ -45,7 +45,7 @@ def ids(claims: list[Claim]) -> list[UUID]:
     return [one.event.id for one in claims]
 
 
-def flying(store: DocumentStore, post: Post) -> bool:
+def is_in_flight(store: DocumentStore, post: Post) -> bool:
     return bool(store.posts.in_flight([post.author_id], limit=1))
 
 
@@ -130,7 +130,7 @@ def test_a_dead_lettered_event_does_not_hold_back_later_ones(store: DocumentStor
     store.outbox.dead_letter(first, reason="broken", attempts=9, now=at(6))
     assert ids(claim(store, 6)) == [events[1].id]
     assert [dead.event for dead in store.outbox.dead_letters(limit=9)] == [events[0]]
-    assert flying(store, post)
+    assert is_in_flight(store, post)
 
 
 def test_a_replayed_event_goes_before_the_later_ones(store: DocumentStore) -> None:
@@ -141,7 +141,7 @@ def test_a_replayed_event_goes_before_the_later_ones(store: DocumentStore) -> No
     again = claim(store, 7)
     assert ids(again) == [event.id for event in events]
     store.outbox.acknowledge(again)
-    assert not flying(store, post)
+    assert not is_in_flight(store, post)
 
 
 def test_a_lost_lease_changes_nothing(store: DocumentStore) -> None:
@@ -211,21 +211,21 @@ def test_relays_and_writers_together_lose_nothing(store: DocumentStore) -> None:
 
 def test_a_post_is_in_flight_until_its_first_event_is_acknowledged(store: DocumentStore) -> None:
     post = edited(store, published(store))
-    assert flying(store, post)
+    assert is_in_flight(store, post)
     claims = claim(store)
-    assert flying(store, post)
+    assert is_in_flight(store, post)
     store.outbox.acknowledge(claims[1:])
-    assert flying(store, post)
+    assert is_in_flight(store, post)
     store.outbox.acknowledge(claims[:1])
-    assert not flying(store, post)
+    assert not is_in_flight(store, post)
     edited(store, post)
-    assert not flying(store, post)
+    assert not is_in_flight(store, post)
 
 
 def test_a_tombstone_goes_with_its_last_event(store: DocumentStore) -> None:
     post = published(store)
     store.posts.delete(post.id, an_event(), if_version=1)
-    assert not flying(store, post)
+    assert not is_in_flight(store, post)
     first, second = claim(store)
     store.outbox.acknowledge([first])
     with pytest.raises(Conflict):

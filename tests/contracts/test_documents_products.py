@@ -27,7 +27,7 @@ def found(store: DocumentStore, **where: object) -> list[Product]:
     return store.products.page(ProductFilter(**where), before=None, limit=99)  # type: ignore[arg-type]  # by name
 
 
-def bearing(store: DocumentStore, *pairs: tuple[str, str]) -> list[Product]:
+def having(store: DocumentStore, *pairs: tuple[str, str]) -> list[Product]:
     return store.products.page(ProductFilter(attributes=pairs), before=None, limit=99)
 
 
@@ -38,9 +38,9 @@ def test_text_comes_back_as_it_was(store: DocumentStore, text: str) -> None:
     offered(store, category="other", attributes={"n": "x"})
     assert store.products.get([product.id]) == {product.id: product}
     assert found(store, category=text) == [product]
-    assert bearing(store, (text, text)) == [product]
-    assert bearing(store, ("n", text * 2), (text, text)) == [product]
-    assert bearing(store, ("n", text)) == []
+    assert having(store, (text, text)) == [product]
+    assert having(store, ("n", text * 2), (text, text)) == [product]
+    assert having(store, ("n", text)) == []
     facets = store.products.facets(ANY, sample=9, values=9)
     assert facets.attributes[text] == (FacetValue(text, 1),)
     assert facets.categories == tuple(FacetValue(value, 1) for value in sorted({text, "other"}))
@@ -65,16 +65,16 @@ def test_minus_zero_keeps_its_sign(store: DocumentStore) -> None:
     kept = store.products.get([product.id])[product.id].attributes["a"]
     assert isinstance(kept, float)
     assert math.copysign(1, kept) == -1
-    assert bearing(store, ("a", "0")) == [product]
+    assert having(store, ("a", "0")) == [product]
 
 
 def test_attributes_are_compared_by_their_text(store: DocumentStore) -> None:
     values: list[AttributeValue] = ["4", 4, 4.0, "true", True, "True", 4.5]
     products = [offered(store, attributes={"a": value}) for value in values]
-    assert bearing(store, ("a", "4")) == products[2::-1]
-    assert bearing(store, ("a", "true")) == products[4:2:-1]
-    assert bearing(store, ("a", "4.5")) == [products[6]]
-    assert bearing(store, ("A", "4")) == []
+    assert having(store, ("a", "4")) == products[2::-1]
+    assert having(store, ("a", "true")) == products[4:2:-1]
+    assert having(store, ("a", "4.5")) == [products[6]]
+    assert having(store, ("A", "4")) == []
 
 
 def test_attributes_keep_their_order(store: DocumentStore) -> None:
@@ -101,8 +101,8 @@ def test_versions_guard_changes(store: DocumentStore) -> None:
     with pytest.raises(Stale):
         store.products.delete(product.id, an_event(), if_version=1)
     assert store.products.get([product.id]) == {product.id: changed}
-    assert bearing(store, ("old", "1")) == found(store, category="old") == []
-    assert bearing(store, ("new", "1")) == found(store, category="new") == [changed]
+    assert having(store, ("old", "1")) == found(store, category="old") == []
+    assert having(store, ("new", "1")) == found(store, category="new") == [changed]
     assert len(dispatch_all(store)) == 2
 
 
@@ -119,7 +119,7 @@ def test_a_deleted_product_is_in_no_read(store: DocumentStore) -> None:
     store.products.delete(product.id, an_event(), if_version=1)
     for _ in range(2):
         assert store.products.get([product.id]) == {}
-        assert found(store) == found(store, category="category") == bearing(store, ("a", "1")) == []
+        assert found(store) == found(store, category="category") == having(store, ("a", "1")) == []
         assert found(store, price_min=0) == []
         assert store.products.facets(ANY, sample=9, values=9) == Facets(0, (), {})
         with pytest.raises(NotFound):
@@ -153,9 +153,9 @@ def test_every_part_of_a_filter_must_hold(store: DocumentStore) -> None:
     assert found(store, price_min=1000, price_max=2000) == expected(None, None, 1000, 2000)
     assert found(store, price_min=1000, price_max=1000) == expected(None, None, 1000, 1000)
     assert found(store, price_min=2001) == found(store, price_min=2, price_max=1) == []
-    assert bearing(store, ("size", "M")) == expected(None, "M", 0, 9999)
-    assert bearing(store, ("size", "M"), ("n", "1")) == expected(None, "M", 0, 9999)
-    assert bearing(store, ("size", "M"), ("size", "S")) == bearing(store, ("size", "1"), ("n", "M")) == []
+    assert having(store, ("size", "M")) == expected(None, "M", 0, 9999)
+    assert having(store, ("size", "M"), ("n", "1")) == expected(None, "M", 0, 9999)
+    assert having(store, ("size", "M"), ("size", "S")) == having(store, ("size", "1"), ("n", "M")) == []
     everything = ProductFilter("shoe", (("size", "S"), ("n", "1")), 1000, 2000)
     wanted = expected("shoe", "S", 1000, 2000)
     assert store.products.page(everything, before=None, limit=9) == wanted
@@ -215,7 +215,7 @@ def test_loaded_products_have_no_events(store: DocumentStore) -> None:
     for _ in range(2):
         store.products.load([replace(there, title="other", attributes={"a": "other"}), *products, products[0]])
     assert found(store) == [*products[::-1], there]
-    assert bearing(store, ("a", "new")) == products[::-1]
-    assert bearing(store, ("a", "other")) == []
+    assert having(store, ("a", "new")) == products[::-1]
+    assert having(store, ("a", "other")) == []
     assert store.outbox.backlog().unsent == 0
     store.products.load([])

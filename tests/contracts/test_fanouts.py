@@ -203,7 +203,7 @@ class TestNeverBack:
 class TestAudience:
     def test_excludes_the_dormant_and_is_ordered_by_id(self, relational: RelationalStore) -> None:
         author, *readers = register(relational, 9)
-        asleep = _asleep(relational)
+        asleep = _add_dormant(relational)
         _follow(relational, author, [*reversed(readers), asleep])
         do(relational, lambda unit: unit.feed_activity.rebuild(readers[3], NOW))
         do(relational, lambda unit: unit.graph.follow(Follow(author, readers[0], NOW)))
@@ -244,7 +244,7 @@ class TestAudience:
         moments = [recent - SECOND, recent - MICROSECOND, recent, begun - MICROSECOND, begun, begun + SECOND]
         (author,) = register(relational)
         readers = {_add(relational, moment): moment for moment in moments * 3}
-        _follow(relational, author, [*readers, _asleep(relational)])
+        _follow(relational, author, [*readers, _add_dormant(relational)])
         first = _pages(relational, author, "recent", recent, begun)
         rest = _pages(relational, author, "rest", recent, begun)
         assert first == sorted(one for one, moment in readers.items() if recent <= moment < begun)
@@ -268,7 +268,7 @@ class TestSituation:
 
     def test_each_part_is_independent_of_the_others(self, relational: RelationalStore) -> None:
         author, one, other = register(relational, 3)
-        _follow(relational, author, [one, other, _asleep(relational)])
+        _follow(relational, author, [one, other, _add_dormant(relational)])
         running = fanout(author_id=author)
         post = running.post_id
         assert relational.fanouts.situation(post, author) == Situation(None, None, 3)
@@ -508,7 +508,7 @@ def _add(store: RelationalStore, seen_at: datetime, **changes: object) -> UUID:
     return one.id
 
 
-def _asleep(store: RelationalStore) -> UUID:
+def _add_dormant(store: RelationalStore) -> UUID:
     """Add a dormant reader who was last seen longer ago than all others."""
     long_ago = NOW - SECOND * 1000
     reader = _add(store, long_ago)

@@ -36,7 +36,7 @@ def follow(store: RelationalStore, follower: UUID, authors: Collection[UUID], *,
                 unit.graph.filled(edge)
 
 
-def asleep(store: RelationalStore, seen_at: datetime = NOW) -> UUID:
+def dormant(store: RelationalStore, seen_at: datetime = NOW) -> UUID:
     """A new dormant reader."""
     reader = awake(store, seen_at)
     while state(store, reader) != "dormant":
@@ -143,7 +143,7 @@ class TestSeen:
         assert relational.feed_activity.reader_state(reader).seen_at == NOW + SECOND * 7
 
     def test_does_not_wake(self, relational: RelationalStore) -> None:
-        reader = asleep(relational)
+        reader = dormant(relational)
         do(relational, lambda unit: unit.feed_activity.seen(reader, NOW + SECOND))
         assert relational.feed_activity.reader_state(reader) == ReaderState("dormant", 0, NOW + SECOND, None)
 
@@ -202,7 +202,7 @@ class TestSleep:
 
 class TestWake:
     def test_needs_a_dormant_reader(self, relational: RelationalStore) -> None:
-        reader = asleep(relational)
+        reader = dormant(relational)
         wakes = [do(relational, lambda unit: unit.feed_activity.wake(reader, NOW + SECOND)) for _ in range(2)]
         assert wakes == [True, False]
         assert relational.feed_activity.reader_state(reader) == ReaderState("waking", 1, NOW + SECOND, None)
@@ -210,19 +210,19 @@ class TestWake:
         assert do(relational, lambda unit: unit.feed_activity.wake(reader, NOW + SECOND)) is False
 
     def test_never_sets_seen_at_back(self, relational: RelationalStore) -> None:
-        reader = asleep(relational)
+        reader = dormant(relational)
         do(relational, lambda unit: unit.feed_activity.wake(reader, NOW - SECOND))
         assert relational.feed_activity.reader_state(reader) == ReaderState("waking", 1, NOW, None)
 
     def test_one_of_concurrent_calls_wakes(self, relational: RelationalStore) -> None:
         for _ in range(4):
-            reader = asleep(relational)
+            reader = dormant(relational)
             wakes = together([lambda: do(relational, lambda unit: unit.feed_activity.wake(reader, NOW))] * 4)  # noqa: B023  - called in its iteration
             assert sorted(map(bool, wakes)) == [False, False, False, True]
             assert relational.feed_activity.reader_state(reader).generation == 1
 
     def test_rebuild_starts_from_any_state(self, relational: RelationalStore) -> None:
-        for reader, generation in ((awake(relational), 1), (waking(relational), 2), (asleep(relational), 1)):
+        for reader, generation in ((awake(relational), 1), (waking(relational), 2), (dormant(relational), 1)):
             rebuild = do(relational, lambda unit, one=reader: unit.feed_activity.rebuild(one, NOW + SECOND))  # type: ignore[misc]  # default binds
             assert rebuild is True
             assert relational.feed_activity.reader_state(reader) == ReaderState(
@@ -236,7 +236,7 @@ class TestWake:
         assert relational.feed_activity.reader_state(reader).generation == 4
 
     def test_is_undone_with_its_transaction(self, relational: RelationalStore) -> None:
-        reader = asleep(relational)
+        reader = dormant(relational)
 
         def fail(unit: Transaction) -> None:
             unit.feed_activity.wake(reader, NOW)
@@ -270,7 +270,7 @@ class TestFinish:
         assert relational.feed_activity.reader_state(reader) == ReaderState("waking", 1, NOW, None)
 
     def test_needs_a_waking_reader(self, relational: RelationalStore) -> None:
-        for reader in (awake(relational), asleep(relational)):
+        for reader in (awake(relational), dormant(relational)):
             before = relational.feed_activity.reader_state(reader)
             assert finish(relational, reader, 0, LOW) is False
             assert relational.feed_activity.reader_state(reader) == before
@@ -305,7 +305,7 @@ class TestLowWatermark:
         assert finish(relational, reader, 2, None) is True
 
     def test_does_not_wake_the_reader(self, relational: RelationalStore) -> None:
-        reader = asleep(relational)
+        reader = dormant(relational)
         raise_low_watermark(relational, reader, LOW)
         assert relational.feed_activity.reader_state(reader) == ReaderState("dormant", 0, NOW, LOW)
 

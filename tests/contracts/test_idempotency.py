@@ -39,7 +39,7 @@ class TestClaim:
 
         assert do(relational, work) != ANSWER
         for time in (0 * SECOND, LEASE, 9999 * SECOND):
-            let_pass(relational, key, time)
+            age_claim(relational, key, time)
             assert do(relational, lambda unit: claim(unit, key)) == ANSWER
         assert do(relational, lambda unit: claim(unit, key, body=b"other")) == Mismatch()
 
@@ -78,9 +78,9 @@ class TestLease:
         assert isinstance(first, Granted)
         assert not first.taken_over
         self.is_in_flight(relational, key, LEASE)
-        let_pass(relational, key, LEASE / 2)
+        age_claim(relational, key, LEASE / 2)
         self.is_in_flight(relational, key, LEASE / 2)
-        let_pass(relational, key, LEASE / 2)
+        age_claim(relational, key, LEASE / 2)
         assert do(relational, lambda unit: claim(unit, key, body=b"other")) == Mismatch()
         second = do(relational, lambda unit: claim(unit, key, lease=2 * LEASE))
         assert isinstance(second, Granted)
@@ -144,7 +144,7 @@ class TestLease:
         for _ in range(5):
             key = new_key()
             do(relational, lambda unit: claim(unit, key))  # noqa: B023  - called in its iteration
-            let_pass(relational, key, LEASE)
+            age_claim(relational, key, LEASE)
 
             def take_over(unit: Transaction) -> Claimed:
                 return claim(unit, key)  # noqa: B023  - called in its iteration
@@ -227,13 +227,13 @@ class TestTwoAtOnce:
 class TestDeath:
     def test_before_the_commit_leaves_nothing(self, relational: RelationalStore) -> None:
         key, ada, bob = new_key(), wallet(relational, 10), uuid4()
-        die_in_the_middle(relational, key, ada, bob, commit=False)
-        assert isinstance(eventually(relational, key), Granted)
+        work_in_a_killed_process(relational, key, ada, bob, commit=False)
+        assert isinstance(claim_when_free(relational, key), Granted)
         assert balances(relational, ada) == {"EUR": (10, 0)}
 
     def test_after_the_commit_leaves_all(self, relational: RelationalStore) -> None:
         key, ada, bob = new_key(), wallet(relational, 10), uuid4()
-        die_in_the_middle(relational, key, ada, bob, commit=True)
+        work_in_a_killed_process(relational, key, ada, bob, commit=True)
         assert do(relational, lambda unit: claim(unit, key)) == ANSWER
         assert balances(relational, bob) == {"EUR": (3, 0)}
 
@@ -268,14 +268,14 @@ def patience(unit: Transaction) -> str:
     return str(unit._work.rows(select(func.current_setting("lock_timeout")), {})[0][0])
 
 
-def let_pass(store: RelationalStore, key: RequestKey, time: timedelta) -> None:
+def age_claim(store: RelationalStore, key: RequestKey, time: timedelta) -> None:
     """Shift the times of the key's claim into the past by this duration."""
     this = request_keys.c.key == key.key
     (row,) = sql(store, select(request_keys.c.created_at, request_keys.c.lease_until).where(this))
     sql(store, update(request_keys).where(this).values(created_at=row[0] - time, lease_until=row[1] - time))
 
 
-def eventually(store: RelationalStore, key: RequestKey) -> Claimed:
+def claim_when_free(store: RelationalStore, key: RequestKey) -> Claimed:
     """Claim until the key is not in flight: the server takes a moment to notice that a client has died."""
     for _ in range(1000):
         found = surely(store, lambda unit: claim(unit, key))
@@ -285,16 +285,20 @@ def eventually(store: RelationalStore, key: RequestKey) -> Claimed:
     raise AssertionError("the key is still in flight after 1,000 attempts")
 
 
-def die_in_the_middle(store: RelationalStore, key: RequestKey, debit: UUID, credit: UUID, *, commit: bool) -> None:
+def work_in_a_killed_process(
+    store: RelationalStore, key: RequestKey, debit: UUID, credit: UUID, *, commit: bool
+) -> None:
     """Do the work in another process, which kills itself before the commit, or after it with `commit`."""
     url = store._url if isinstance(store, PostgresRelational) else engine_of(store).url.render_as_string()
-    child = multiprocessing.get_context("spawn").Process(target=work_and_die, args=(url, key, debit, credit, commit))
+    child = multiprocessing.get_context("spawn").Process(
+        target=work_until_killed, args=(url, key, debit, credit, commit)
+    )
     child.start()
     child.join()
     assert child.exitcode == -signal.SIGKILL
 
 
-def work_and_die(url: str, key: RequestKey, debit: UUID, credit: UUID, commit: bool) -> None:  # noqa: FBT001  - arguments of a process
+def work_until_killed(url: str, key: RequestKey, debit: UUID, credit: UUID, commit: bool) -> None:  # noqa: FBT001  - arguments of a process
     store = open_store(url, timeout=TIMEOUT, pool=1)
     with contextlib.ExitStack() as stack:
         unit = stack.enter_context(store.transaction())

@@ -79,7 +79,7 @@ def _following(world: World, n: int) -> Call:
     return Call(world.person(), f"/accounts/{ada.handle}/following", query={"limit": 100})
 
 
-def _between(verb: str, *, before: str | None = None) -> Drive:
+def _on_account(verb: str, *, before: str | None = None) -> Drive:
     def prepare(world: World, _: int) -> Call:
         ada, path = world.person(), f"/accounts/{world.person().handle}/{verb}"
         if before:
@@ -90,8 +90,8 @@ def _between(verb: str, *, before: str | None = None) -> Drive:
 
 
 for _verb in ("follow", "block"):
-    simple("PUT", f"/accounts/<handle:handle>/{_verb}", _between(_verb))
-    simple("DELETE", f"/accounts/<handle:handle>/{_verb}", _between(_verb, before="put"))
+    simple("PUT", f"/accounts/<handle:handle>/{_verb}", _on_account(_verb))
+    simple("DELETE", f"/accounts/<handle:handle>/{_verb}", _on_account(_verb, before="put"))
 
 
 @drive("POST", "/sessions")
@@ -138,12 +138,12 @@ def _reset(world: World, _: int) -> Call:
 
 
 @drive("POST", "/accounts/me/email-verification")
-def _ask_for_proof(world: World, _: int) -> Call:
+def _request_verification(world: World, _: int) -> Call:
     return Call(world.person(), "/accounts/me/email-verification", keyed=True)
 
 
 @drive("POST", "/email-verifications/confirm")
-def _prove(world: World, _: int) -> Call:
+def _confirm_verification(world: World, _: int) -> Call:
     return Call(
         world.system.anybody(), "/email-verifications/confirm", {"token": world.person().mailed("verify")}, keyed=True
     )

@@ -155,8 +155,8 @@ def assert_alike(fast: Answer, slow: Answer) -> None:
     assert fast.status == slow.status
     assert [h for h in fast.headers if h[0] not in free] == [h for h in slow.headers if h[0] not in free]
     problem = "problem" in (fast.header("Content-Type") or "")
-    assert _nameless(fast.body) == _nameless(slow.body) if problem else fast.body == slow.body
+    assert _without_request_id(fast.body) == _without_request_id(slow.body) if problem else fast.body == slow.body
 
 
-def _nameless(body: bytes) -> Any:
+def _without_request_id(body: bytes) -> Any:
     return {name: one for name, one in json.loads(body).items() if name != "request_id"} if body else body

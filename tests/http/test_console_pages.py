@@ -142,7 +142,7 @@ def test_an_unavailable_store_leaves_the_rest_of_the_pages(tmp_path: Path, role:
 # Dead letters
 
 
-def kill(system: System, truth: str, count: int, reason: str = "it failed") -> list[UUID]:
+def dead_letter(system: System, truth: str, count: int, reason: str = "it failed") -> list[UUID]:
     """Dead-letter this many events of an outbox."""
     outbox: Outbox = getattr(system.container.stores, truth).outbox
     now = system.container.kit.clock()
@@ -157,7 +157,7 @@ def test_a_dead_letter_is_replayed_after_confirmation(system: System, console: F
     author = system.person()
     for _ in range(2):
         author.publish()
-    first, second = kill(system, "documents", 2, "<script>alert(1)</script> \u202egnol " + "x" * 3000)
+    first, second = dead_letter(system, "documents", 2, "<script>alert(1)</script> \u202egnol " + "x" * 3000)
     text = shown(console.get("/console/dead-letters?source=documents"))
     assert "PostPublished" in text
     assert "<script>alert(1)</script>" in text
@@ -180,7 +180,7 @@ def test_many_dead_letters_come_by_pages(system: System, console: FlaskClient) -
     author = system.person()
     for _ in range(30):
         author.publish()
-    every = {str(one) for one in kill(system, "documents", 30)}
+    every = {str(one) for one in dead_letter(system, "documents", 30)}
     pages = [console.get(f"/console/dead-letters?source=documents&page={n}").text for n in (1, 2, 3)]
     found = [set(re.findall(r"/dead-letters/documents/([0-9a-f-]{36})", text)) for text in pages]
     assert [len(ids) for ids in found] == [25, 5, 0]

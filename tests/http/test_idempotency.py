@@ -38,7 +38,7 @@ def timed(settings: Settings, clock: Clock) -> Iterator[System]:
         yield found
 
 
-def same(one: TestResponse, other: TestResponse) -> bool:
+def is_replay(one: TestResponse, other: TestResponse) -> bool:
     headers = ("Content-Type", "Location", "ETag")
     assert "Idempotent-Replayed" not in one.headers
     return (
@@ -66,7 +66,7 @@ def test_a_replay_is_the_same_bytes(system: System) -> None:
     for path, body in requests(system, ada):
         first = ada.keyed(path, body, "one")
         assert first.status_code == 201, first.data
-        assert same(first, ada.keyed(path, body, "one")), path
+        assert is_replay(first, ada.keyed(path, body, "one")), path
         assert first.headers["Location"]
 
 
@@ -77,12 +77,12 @@ def test_an_order_is_placed_once_and_replayed_when_things_have_changed(system: S
     body = {"lines": [{"product_id": product, "quantity": 1}]}
     first = bob.keyed("/orders", body, "one")
     ada.delete(f"/products/{product}", etag="*")
-    assert same(first, bob.keyed("/orders", body, "one"))
+    assert is_replay(first, bob.keyed("/orders", body, "one"))
     bob.pay("/orders", body, 422)
     cancelled = bob.keyed(f"/orders/{first.get_json()['id']}/cancel", None, "one")
     assert cancelled.get_json()["state"] == "cancelled"
-    assert same(cancelled, bob.keyed(f"/orders/{first.get_json()['id']}/cancel", None, "one"))
-    assert same(first, bob.keyed("/orders", body, "one"))
+    assert is_replay(cancelled, bob.keyed(f"/orders/{first.get_json()['id']}/cancel", None, "one"))
+    assert is_replay(first, bob.keyed("/orders", body, "one"))
 
 
 def test_permuted_keys_are_the_same_body(system: System) -> None:
@@ -90,7 +90,7 @@ def test_permuted_keys_are_the_same_body(system: System) -> None:
     headers = {"Idempotency-Key": "one", "Content-Type": "application/json"}
     texts = ('{"amount": {"amount": 5, "currency": "EUR"}}', '{ "amount":{"currency":"\\u0045UR","amount":5} }')
     one, other = (ada.send("POST", "/wallet/deposits", data=text, headers=headers) for text in texts)
-    assert same(one, other)
+    assert is_replay(one, other)
     assert ada.available() == 5
 
 
@@ -132,7 +132,7 @@ def test_a_replay_works_after_the_recipient_is_renamed(system: System) -> None:
     body = {"to": "bob", **DEPOSIT}
     first = ada.keyed("/wallet/transfers", body, "one")
     bob.patch("/accounts/me", {"handle": "robert"}, etag="*")
-    assert same(first, ada.keyed("/wallet/transfers", body, "one"))
+    assert is_replay(first, ada.keyed("/wallet/transfers", body, "one"))
     ada.pay("/wallet/transfers", body, 404, "two")
 
 
@@ -169,7 +169,7 @@ def test_a_claim_in_flight_has_a_retry_after_and_is_then_taken_over(
     ada = timed.person()
     once = timed.container.commands.idempotency
     with monkeypatch.context() as ended:
-        ended.setattr(once, "finish", _end)
+        ended.setattr(once, "finish", _exit)
         ended.setattr(once, "end_lease", lambda _: None)
         with pytest.raises(SystemExit):
             ada.keyed("/posts", POST, "one")
@@ -180,7 +180,7 @@ def test_a_claim_in_flight_has_a_retry_after_and_is_then_taken_over(
     clock.now += timedelta(seconds=10)
     made = ada.keyed("/posts", POST, "one")
     assert made.status_code == 201
-    assert same(made, ada.keyed("/posts", POST, "one"))
+    assert is_replay(made, ada.keyed("/posts", POST, "one"))
     assert [c["post"]["id"] for c in ada.get("/posts")["items"]] == [made.get_json()["post"]["id"]]
 
 
@@ -190,13 +190,13 @@ def test_a_lost_answer_is_rebuilt_without_a_second_effect(
 ) -> None:
     ada = system.person("ada")
     ((path, body),) = ((p, b) for p, b in requests(system, ada) if p.endswith(name))
-    once, before = system.container.commands.idempotency, _things(system, ada)
+    once, before = system.container.commands.idempotency, _counts(system, ada)
     with monkeypatch.context() as lost:
         lost.setattr(once, "_finish", _away)
         assert ada.keyed(path, body, "one").status_code == 503
     assert ada.keyed(path, body, "one").status_code == 201
     assert ada.keyed(path, body, "one").headers["Idempotent-Replayed"] == "true"
-    assert sum(_things(system, ada)) == sum(before) + 1
+    assert sum(_counts(system, ada)) == sum(before) + 1
 
 
 def test_keys_are_kept_for_a_day(timed: System, clock: Clock) -> None:
@@ -217,12 +217,12 @@ def test_money_is_not_moved_again_by_an_expired_key(timed: System, clock: Clock)
     first = ada.keyed("/wallet/transfers", body, "one")
     clock.now += timedelta(hours=25)
     timed.sweeper.sweep()
-    assert same(first, ada.keyed("/wallet/transfers", body, "one"))
+    assert is_replay(first, ada.keyed("/wallet/transfers", body, "one"))
     for to in ("nobody", ada.handle):
         assert ada.pay("/wallet/transfers", body | {"to": to}, 409, "one")["code"] == "idempotency_key_spent"
     bob.put(f"/accounts/{ada.handle}/block")
     bob.patch("/accounts/me", {"handle": "robert"}, etag="*")
-    assert same(first, ada.keyed("/wallet/transfers", body, "one"))
+    assert is_replay(first, ada.keyed("/wallet/transfers", body, "one"))
     assert bob.available() == 5
     bob.patch("/accounts/me", {"handle": "bob"}, etag="*")
     for other in ({"amount": {"amount": 6, "currency": "EUR"}}, {"memo": "Again."}):
@@ -244,7 +244,7 @@ def test_strangers_do_not_share_keys(system: System) -> None:
         assert nobody.pay("/accounts", body, 201, "one")["account"]["handle"] == name
 
 
-def _things(system: System, ada: Person) -> list[int]:
+def _counts(system: System, ada: Person) -> list[int]:
     """The numbers of posts, products, accounts (0 or 1: `cid`), comments and entries."""
     cid = ada.send("GET", "/accounts/cid").status_code == 200
     posts = [c["post"]["id"] for c in ada.get("/posts")["items"]]
@@ -258,7 +258,7 @@ def _things(system: System, ada: Person) -> list[int]:
     ]
 
 
-def _end(*_: object) -> None:
+def _exit(*_: object) -> None:
     raise SystemExit
 
 
@@ -275,8 +275,8 @@ def test_a_key_still_works_after_the_servers_secret_has_changed(settings: Settin
         registration = before.anybody().keyed("/accounts", eve, "k")
     with running(replace(settings, secret_key="b" * 32)) as after:
         same_ada = Person(after.app.test_client(), ada.token, ada.account)
-        assert same(deposit, same_ada.keyed("/wallet/deposits", DEPOSIT, "k"))
-        assert same(registration, after.anybody().keyed("/accounts", eve, "k"))
+        assert is_replay(deposit, same_ada.keyed("/wallet/deposits", DEPOSIT, "k"))
+        assert is_replay(registration, after.anybody().keyed("/accounts", eve, "k"))
 
 
 def test_cursors_signed_with_a_previous_secret_are_valid(settings: Settings) -> None:

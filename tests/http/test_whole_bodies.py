@@ -28,7 +28,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Any:
         yield World(system, clock, real=False)
 
 
-def cut(person: Person, method: str, path: str, environ: dict[str, Any], sent: bytes = b"", key: str = "") -> Any:
+def send_incomplete(
+    person: Person, method: str, path: str, environ: dict[str, Any], sent: bytes = b"", key: str = ""
+) -> Any:
     headers = {"Idempotency-Key": key or str(uuid4()), "If-Match": "*"}
     return person.send(
         method,
@@ -44,7 +46,7 @@ def cut(person: Person, method: str, path: str, environ: dict[str, Any], sent: b
 @pytest.mark.parametrize("route", WRITES, ids=" ".join)
 def test_an_incomplete_body_is_a_400_on_every_route(world: World, route: Route, environ: dict[str, Any]) -> None:
     call = DRIVES[route](world, 1)
-    response = cut(call.who, route[0], call.path, environ)
+    response = send_incomplete(call.who, route[0], call.path, environ)
     assert (response.status_code, json.loads(response.data)["code"]) == (400, "incomplete_body")
 
 
@@ -54,7 +56,7 @@ def test_a_refund_with_an_incomplete_body_moves_nothing_and_frees_its_key(
 ) -> None:
     buyer, seller, order = world.order(paid=True)
     before, key = buyer.available(), str(uuid4())
-    assert cut(seller, "POST", f"/orders/{order}/refunds", environ, key=key).status_code == 400
+    assert send_incomplete(seller, "POST", f"/orders/{order}/refunds", environ, key=key).status_code == 400
     assert (buyer.available(), seller.get(f"/orders/{order}")["state"]) == (before, "paid")
     part = seller.pay(f"/orders/{order}/refunds", {"amount": EUR | {"amount": 1}}, 201, key)
     assert part["amount"]["amount"] == 1
@@ -64,13 +66,13 @@ def test_a_refund_with_an_incomplete_body_moves_nothing_and_frees_its_key(
 def test_complete_json_in_an_incomplete_body_is_refused(world: World, announced: int) -> None:
     body = b'{"title":"a","body":"b"}'
     assert len(body) == 24
-    response = cut(world.person(), "POST", "/posts", {"CONTENT_LENGTH": str(announced)}, body)
+    response = send_incomplete(world.person(), "POST", "/posts", {"CONTENT_LENGTH": str(announced)}, body)
     assert (response.status_code, json.loads(response.data)["code"]) == (400, "incomplete_body")
 
 
 def test_authentication_and_routing_come_before_the_body(world: World) -> None:
-    assert cut(world.system.anybody(), "POST", "/posts", ANNOUNCED[0]).status_code == 401
-    assert cut(world.person(), "POST", "/nowhere", ANNOUNCED[0]).status_code == 404
+    assert send_incomplete(world.system.anybody(), "POST", "/posts", ANNOUNCED[0]).status_code == 401
+    assert send_incomplete(world.person(), "POST", "/nowhere", ANNOUNCED[0]).status_code == 404
 
 
 @pytest.mark.parametrize("coding", ["gzip, chunked", "chunked, chunked", "gzip", "identity", "chunked;x=1"])

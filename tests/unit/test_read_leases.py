@@ -106,7 +106,7 @@ def store(tmp_path: Path) -> Iterator[EmbeddedCache]:
     cache.close()
 
 
-def wrong(store: EmbeddedCache, scene: str, wait: float) -> Iterator[str]:
+def wrong_answers(store: EmbeddedCache, scene: str, wait: float) -> Iterator[str]:
     worlds: list[World] = []
     with Scheduler(4) as scheduler:
 
@@ -131,12 +131,12 @@ SCENES = ["one reader", "time passes", "made anew"]
     "scene", [pytest.param(s, marks=[pytest.mark.long] if s == "time passes" else []) for s in SCENES]
 )
 def test_no_old_page_is_served_after_a_writers_answer(store: EmbeddedCache, scene: str) -> None:
-    assert list(wrong(store, scene, wait=1)) == []
+    assert list(wrong_answers(store, scene, wait=1)) == []
 
 
 @pytest.mark.parametrize("scene", SCENES)
 def test_some_would_be_if_the_writer_did_not_wait(store: EmbeddedCache, scene: str) -> None:
-    assert any(wrong(store, scene, wait=0))
+    assert any(wrong_answers(store, scene, wait=0))
 
 
 class Asked:
