@@ -35,7 +35,7 @@ def node(request: pytest.FixtureRequest, ring: list[Server]) -> Iterator[Server]
     yield ring[request.param]
     ring[request.param].resume()
     with closing(opened(ring[0].url)) as store:
-        assert wait_until(lambda: whole(store), 60)
+        assert wait_until(lambda: all_nodes_up(store), 60)
 
 
 def opened(url: str, timeout: timedelta = TIMEOUT, level: str = "LOCAL_QUORUM") -> CassandraFeeds:
@@ -43,7 +43,7 @@ def opened(url: str, timeout: timedelta = TIMEOUT, level: str = "LOCAL_QUORUM") 
     return CassandraFeeds(url, timeout=timeout, retention=days, replication="3", write_consistency=level)
 
 
-def whole(store: CassandraFeeds) -> bool:
+def all_nodes_up(store: CassandraFeeds) -> bool:
     """Whether all nodes are up."""
     store.ping()
     return store.notes() == []
@@ -51,7 +51,7 @@ def whole(store: CassandraFeeds) -> bool:
 
 def test_a_frozen_node_costs_no_call(ring: list[Server], node: Server) -> None:
     with closing(opened(ring[0].url)) as store:
-        assert wait_until(lambda: whole(store), 60)
+        assert wait_until(lambda: all_nodes_up(store), 60)
         readers = [uuid4() for _ in range(READERS)]
         store.push(post(), readers, now())
         node.pause()

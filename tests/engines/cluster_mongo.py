@@ -54,7 +54,7 @@ def members() -> Iterator[list[Server]]:
 
 
 @pytest.fixture
-def whole(members: list[Server]) -> Iterator[list[Server]]:
+def complete_set(members: list[Server]) -> Iterator[list[Server]]:
     """The members, all of them up. Members that the test killed or froze are brought back afterwards."""
     yield members
     for server in members:
@@ -78,12 +78,12 @@ def put(store: DocumentStore) -> Post | None:
 
 
 @pytest.mark.parametrize("fault", [Server.kill, Server.pause])
-def test_another_member_takes_over_with_all_acknowledged_writes(whole: list[Server], fault: object) -> None:
-    with closing(opened(whole)) as store:
+def test_another_member_takes_over_with_all_acknowledged_writes(complete_set: list[Server], fault: object) -> None:
+    with closing(opened(complete_set)) as store:
         kept = [put(store) for _ in range(POSTS)]
         assert None not in kept
         assert callable(fault)
-        fault(mongo.primary(whole))
+        fault(mongo.primary(complete_set))
         assert wait_until(lambda: put(store) is not None, 60)
         assert store.notes() == ["1 of 3 members do not answer"]
         ids = [post.id for post in kept if post is not None]
@@ -91,8 +91,8 @@ def test_another_member_takes_over_with_all_acknowledged_writes(whole: list[Serv
 
 
 @pytest.fixture
-def reader(whole: list[Server]) -> Iterator[DocumentStore]:
-    url = f"{whole[0].url}&readPreference=secondaryPreferred"
+def reader(complete_set: list[Server]) -> Iterator[DocumentStore]:
+    url = f"{complete_set[0].url}&readPreference=secondaryPreferred"
     with closing(open_store(url, timeout=TIMEOUT, pool=POOL)) as store:
         store.ping()
         assert wait_until(lambda: [one.serves for one in store.replicas()] == [True, True], 30)
@@ -115,7 +115,7 @@ def posts(store: DocumentStore, positions: read_your_writes.Positions, author: U
 
 
 def test_authors_always_see_their_own_posts_with_lagging_secondaries(
-    whole: list[Server], reader: DocumentStore, counted: Counted
+    complete_set: list[Server], reader: DocumentStore, counted: Counted
 ) -> None:
     random = Random(7)  # noqa: S311  no secret
     written = dict.fromkeys([uuid4() for _ in range(50)], 0)
@@ -123,30 +123,30 @@ def test_authors_always_see_their_own_posts_with_lagging_secondaries(
     stale = 0
     for number in range(OWN_READS):
         if number % OFTEN in {0, OFTEN // 2}:
-            mongo.apply(whole, on=number % OFTEN > 0)
+            mongo.apply(complete_set, on=number % OFTEN > 0)
         author = random.choice(list(written))
         if random.random() < 0.03:
             positions[author] = wrote(reader, positions[author], author)
             written[author] += 1
         stale += posts(reader, positions[author], author) != written[author]
-    mongo.apply(whole, on=True)
+    mongo.apply(complete_set, on=True)
     assert stale == 0
     log.info("where %d reads went: %s", OWN_READS, counted.reads)
     assert counted.reads["replica"] > OWN_READS * SHARE
 
 
-def test_other_readers_may_miss_posts_on_a_lagging_secondary(whole: list[Server], reader: DocumentStore) -> None:
+def test_other_readers_may_miss_posts_on_a_lagging_secondary(complete_set: list[Server], reader: DocumentStore) -> None:
     author = uuid4()
-    mongo.apply(whole, on=False)
+    mongo.apply(complete_set, on=False)
     positions = wrote(reader, {}, author)
     # Either of the two secondaries may answer.
     assert wait_until(lambda: posts(reader, {}, author) == 0, 20)
     assert [posts(reader, positions, author) for _ in range(50)] == [1] * 50
-    mongo.apply(whole, on=True)
+    mongo.apply(complete_set, on=True)
 
 
 def test_a_frozen_secondary_or_a_future_position_fails_no_read(
-    whole: list[Server], reader: DocumentStore, counted: Counted
+    complete_set: list[Server], reader: DocumentStore, counted: Counted
 ) -> None:
     author = uuid4()
     positions = wrote(reader, {}, author)
@@ -154,7 +154,7 @@ def test_a_frozen_secondary_or_a_future_position_fails_no_read(
     future = {"documents": f"{2**31:012x}{1:012x}"}
     assert posts(reader, future, author) == 1
     assert counted.reads["failed"] == 1
-    frozen = next(server for server in whole if server is not mongo.primary(whole))
+    frozen = next(server for server in complete_set if server is not mongo.primary(complete_set))
     frozen.pause()
     for _ in range(50):
         assert posts(reader, positions, author) == 1
@@ -162,10 +162,10 @@ def test_a_frozen_secondary_or_a_future_position_fails_no_read(
 
 
 def test_over_http_a_comment_found_by_a_retry_is_seen_in_lists(
-    whole: list[Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    complete_set: list[Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first try was stored, and its process died before it recorded the position of the write."""
-    url = f"{whole[0].url.replace('/quartet?', '/again?')}&readPreference=secondaryPreferred"
+    url = f"{complete_set[0].url.replace('/quartet?', '/again?')}&readPreference=secondaryPreferred"
     with running(Settings(**embedded(tmp_path) | {"documents_url": url, "documents_timeout": 2.5})) as system:
         ada = system.person()
         keys, sessions = system.container.commands.idempotency, system.container.stores.sessions
@@ -176,7 +176,7 @@ def test_over_http_a_comment_found_by_a_retry_is_seen_in_lists(
             raise Unavailable("relational", "gone")
 
         assert wait_until(lambda: "documents-replica;" in ada.send("GET", path).headers["Server-Timing"], 20)
-        mongo.apply(whole, on=False)
+        mongo.apply(complete_set, on=False)
         for number in range(10):
             sent: dict[str, Any] = {"json": {"body": f"{number}"}, "headers": {"Idempotency-Key": f"{number}"}}
             with monkeypatch.context() as dying:
@@ -185,11 +185,11 @@ def test_over_http_a_comment_found_by_a_retry_is_seen_in_lists(
                 assert ada.send("POST", path, **sent).status_code == 503
             assert ada.send("POST", path, **sent).status_code == 201
             assert ada.get(path)["items"][-1]["comment"]["body"] == f"{number}"
-        mongo.apply(whole, on=True)
+        mongo.apply(complete_set, on=True)
 
 
-def test_over_http_a_secondary_serves_pages_that_are_not_cached(whole: list[Server], tmp_path: Path) -> None:
-    url = f"{whole[0].url.replace('/quartet?', '/http?')}&readPreference=secondaryPreferred"
+def test_over_http_a_secondary_serves_pages_that_are_not_cached(complete_set: list[Server], tmp_path: Path) -> None:
+    url = f"{complete_set[0].url.replace('/quartet?', '/http?')}&readPreference=secondaryPreferred"
     with running(Settings(**embedded(tmp_path) | {"documents_url": url, "documents_timeout": 2.5})) as system:
         ada = system.person()
         first = system.anybody()

@@ -138,7 +138,7 @@ def test_concurrent_writers_leave_no_orphaned_rows_or_events(url: str) -> None:
         assert [one for one in results if isinstance(one, Exception)] == []
         dispatch_all(store, at(3600))
         assert store.comments.recount([post.id for post in posts], repair=False) == {}
-        assert left(url) == dict.fromkeys(("events", "tombstones", "in flight", "orphans"), 0)
+        assert remaining_rows(url) == dict.fromkeys(("events", "tombstones", "in flight", "orphans"), 0)
 
 
 def act(store: DocumentStore, chance: random.Random, posts: list[Post]) -> None:
@@ -149,12 +149,12 @@ def act(store: DocumentStore, chance: random.Random, posts: list[Post]) -> None:
     elif kind < 0.8:
         store.comments.delete(post.id, chance.randint(1, 10), an_event(post.id))
     elif kind < 0.95:
-        edited(store, found(store, post))
+        edited(store, stored_post(store, post))
     else:
-        store.posts.delete(post.id, an_event(post.id), if_version=found(store, post).version)
+        store.posts.delete(post.id, an_event(post.id), if_version=stored_post(store, post).version)
 
 
-def found(store: DocumentStore, post: Post) -> Post:
+def stored_post(store: DocumentStore, post: Post) -> Post:
     there = store.posts.get([post.id])
     if not there:
         raise NotFound
@@ -172,6 +172,6 @@ LEFT = {
 }
 
 
-def left(url: str) -> dict[str, Any]:
+def remaining_rows(url: str) -> dict[str, Any]:
     with psycopg.connect(url) as own:
         return {what: own.execute(sql.encode()).fetchall()[0][0] for what, sql in LEFT.items()}

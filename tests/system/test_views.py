@@ -51,7 +51,7 @@ def buffer(urls: dict[str, str]) -> Iterator[ViewCounts]:
     store.close()
 
 
-def made(buffer: ViewCounts, documents: DocumentStore, gathered: timedelta = NEVER) -> Views:
+def new_views(buffer: ViewCounts, documents: DocumentStore, gathered: timedelta = NEVER) -> Views:
     return Views(buffer, documents, AT_ONCE, gathered)
 
 
@@ -66,7 +66,7 @@ def flushed(views: Views) -> None:
 
 
 def test_every_view_arrives_once(buffer: ViewCounts, documents: DocumentStore) -> None:
-    views, one, two = made(buffer, documents), uuid4(), uuid4()
+    views, one, two = new_views(buffer, documents), uuid4(), uuid4()
     viewed(views, one, 3)
     viewed(views, two)
     assert views.flush(utc_now()) == 0, "nothing has been sent to the buffer yet"
@@ -80,7 +80,7 @@ def test_every_view_arrives_once(buffer: ViewCounts, documents: DocumentStore) -
 
 
 def test_a_process_sends_its_views_in_the_background(buffer: ViewCounts, documents: DocumentStore) -> None:
-    views, post, sent = made(buffer, documents, AT_ONCE), uuid4(), threading.Event()
+    views, post, sent = new_views(buffer, documents, AT_ONCE), uuid4(), threading.Event()
     add = buffer.add
 
     def told(counts: dict[UUID, int]) -> None:
@@ -96,7 +96,7 @@ def test_a_process_sends_its_views_in_the_background(buffer: ViewCounts, documen
 
 
 def test_a_process_that_ends_sends_its_remaining_views(buffer: ViewCounts, documents: DocumentStore) -> None:
-    views, post = made(buffer, documents), uuid4()
+    views, post = new_views(buffer, documents), uuid4()
     viewed(views, post, 5)
     views.close()
     views.close()
@@ -118,7 +118,7 @@ def test_views_are_flushed_at_their_interval(buffer: ViewCounts, documents: Docu
 def test_a_relay_killed_while_flushing_counts_no_view_twice(
     buffer: ViewCounts, documents: DocumentStore, monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:
-    views, posts = made(buffer, documents), [uuid4() for _ in range(20)]
+    views, posts = new_views(buffer, documents), [uuid4() for _ in range(20)]
     for post in posts:
         viewed(views, post, 2)
     views.send()
@@ -128,7 +128,7 @@ def test_a_relay_killed_while_flushing_counts_no_view_twice(
         raise AssertionError("the flush did not die")
     viewed(views, posts[0])
     views.send()
-    flushed(made(buffer, documents))
+    flushed(new_views(buffer, documents))
     assert documents.views.counts(posts) == {post: 3 if post == posts[0] else 2 for post in posts}
     views.close()
 
@@ -160,7 +160,7 @@ def test_concurrent_relays_count_every_view_once(buffer: ViewCounts, documents: 
     posts, stop = [uuid4() for _ in range(10)], threading.Event()
 
     def relay() -> None:
-        own = made(buffer, documents)
+        own = new_views(buffer, documents)
         while not stop.is_set():
             own.flush(utc_now())
 
@@ -168,7 +168,7 @@ def test_concurrent_relays_count_every_view_once(buffer: ViewCounts, documents: 
     for thread in relays:
         thread.start()
     try:
-        views = made(buffer, documents)
+        views = new_views(buffer, documents)
         for _ in range(20):
             for post in posts:
                 viewed(views, post)
@@ -185,7 +185,7 @@ def test_concurrent_relays_count_every_view_once(buffer: ViewCounts, documents: 
 def test_an_unavailable_buffer_loses_only_its_own_views(
     buffer: ViewCounts, documents: DocumentStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    views, post = made(buffer, documents), uuid4()
+    views, post = new_views(buffer, documents), uuid4()
 
     def away(_counts: object) -> None:
         raise Unavailable("cache", "away")
@@ -207,7 +207,7 @@ def test_a_redis_that_lost_its_data_loses_only_unflushed_views(engines: Shared) 
     buffer = open_views(found["cache_url"], timeout=TIMEOUT, pool=2)
     documents = open_documents(found["documents_url"], timeout=TIMEOUT, pool=2)
     documents.migrate()
-    views, post = made(buffer, documents), uuid4()
+    views, post = new_views(buffer, documents), uuid4()
     viewed(views, post, 2)
     views.send()
     flushed(views)

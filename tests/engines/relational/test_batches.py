@@ -50,7 +50,7 @@ def begin(engine: Engine) -> Begin:
     return lambda: transaction(engine, sender, contextlib.nullcontext, end)
 
 
-def there(engine: Engine) -> list[int]:
+def stored_ids(engine: Engine) -> list[int]:
     with engine.connect() as connection:
         return [one for (one,) in connection.execute(ALL)]
 
@@ -69,7 +69,7 @@ def test_queued_changes_and_the_commit_are_one_round_trip(begin: Begin, engine: 
         for number in range(3):
             work.queue(ADD, {"id": number, "name": "-"})
     sent.assert_called_once()
-    assert there(engine) == [0, 1, 2]
+    assert stored_ids(engine) == [0, 1, 2]
 
 
 def ids(begun: BegunRows) -> list[int]:
@@ -112,10 +112,10 @@ def test_the_first_error_of_a_batch_is_raised_and_nothing_committed(
         work.change(ADD, {"id": 1, "name": "one"})
     with pytest.raises(psycopg.errors.UniqueViolation):
         work_on()
-    assert there(engine) == [1]
+    assert stored_ids(engine) == [1]
     with begin() as work:
         work.queue(ADD, {"id": 2, "name": "the connection goes on"})
-    assert there(engine) == [1, 2]
+    assert stored_ids(engine) == [1, 2]
 
 
 def test_a_rollback_discards_queued_statements(begin: Begin, engine: Engine) -> None:
@@ -124,14 +124,14 @@ def test_a_rollback_discards_queued_statements(begin: Begin, engine: Engine) -> 
         raise KeyError
     with begin() as work:
         work.change(ADD, {"id": 2, "name": "two"})
-    assert there(engine) == [2]
+    assert stored_ids(engine) == [2]
 
 
 def test_a_batch_larger_than_the_socket_buffers_is_sent_and_answered(begin: Begin, engine: Engine) -> None:
     rows = [{"id": number, "name": "x" * 2000} for number in range(3000)]
     with begin() as work:
         assert work.change(ADD, rows) == len(rows)
-    assert len(there(engine)) == len(rows)
+    assert len(stored_ids(engine)) == len(rows)
 
 
 def test_a_connection_keeps_no_more_statements_than_psycopg_does(begin: Begin) -> None:
@@ -159,4 +159,4 @@ def test_a_server_that_ends_the_connection_says_why(begin: Begin, engine: Engine
 
     with pytest.raises(psycopg.errors.IdleInTransactionSessionTimeout):
         wait_too_long()
-    assert there(engine) == []
+    assert stored_ids(engine) == []

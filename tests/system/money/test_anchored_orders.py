@@ -12,7 +12,7 @@ from tests.contracts.money import engine_of, without_triggers
 from tests.shop import Shop
 from tests.system.money.anew import recompute_everything
 from tests.system.money.full_shop import fill
-from tests.system.money.test_anchors import anchors, change, found
+from tests.system.money.test_anchors import anchors, change, findings
 
 pytestmark = pytest.mark.parametrize("shop", ["embedded"], indirect=True)
 REWRITTEN: dict[str, Any] = {
@@ -31,11 +31,11 @@ def test_forged_steps_without_money_are_found_with_all_hashes_recomputed(shop: S
     assert anchor.parts_head().count == shop_parts(shop)
     # An order that changes after the anchor gets a further head in the chain.
     shop.act(shop.paid(), "fulfil")
-    assert [*found(shop, anchor), *found(shop, anchor, whole=False)] == []
+    assert [*findings(shop, anchor), *findings(shop, anchor, whole=False)] == []
     later = anchors(shop).make()
     assert later.parts_head().count > anchor.parts_head().count
     for one in (anchor, later):
-        assert [*found(shop, one), *found(shop, one, whole=False)] == []
+        assert [*findings(shop, one), *findings(shop, one, whole=False)] == []
 
     def rewrite(connection: Connection) -> None:
         connection.execute(REWRITTEN[name]())
@@ -46,9 +46,9 @@ def test_forged_steps_without_money_are_found_with_all_hashes_recomputed(shop: S
         recompute_everything(connection)
 
     change(shop, rewrite)
-    assert found(shop, None) == [], "the audit without an anchor finds nothing"
+    assert findings(shop, None) == [], "the audit without an anchor finds nothing"
     for one, whole in itertools.product((anchor, later), (True, False)):
-        (finding,) = (f for f in found(shop, one, whole=whole) if f.about.startswith("chain"))
+        (finding,) = (f for f in findings(shop, one, whole=whole) if f.about.startswith("chain"))
         assert f"first {one.parts_head().count} heads" in finding.problem
     with pytest.raises(Altered):
         anchors(shop).make()

@@ -48,7 +48,7 @@ def anchors(shop: Shop) -> Anchors:
     return shop.system.container.money.anchors
 
 
-def found(shop: Shop, anchor: Anchor | None, *, whole: bool = True) -> list[Finding]:
+def findings(shop: Shop, anchor: Anchor | None, *, whole: bool = True) -> list[Finding]:
     return list(audited(shop.system.container.stores.relational.audit, anchor, whole=whole))
 
 
@@ -74,10 +74,10 @@ def test_a_ledger_that_was_rewritten_as_a_whole_is_found(
     shop: Shop, sent: list[UUID], name: str, *, whole: bool
 ) -> None:
     anchor = anchors(shop).make()
-    assert found(shop, anchor, whole=whole) == []
+    assert findings(shop, anchor, whole=whole) == []
     change(shop, FORGERIES[name](sent))
-    assert found(shop, None) == [], "the audit without an anchor finds nothing"
-    first, second = found(shop, anchor, whole=whole)
+    assert findings(shop, None) == [], "the audit without an anchor finds nothing"
+    first, second = findings(shop, anchor, whole=whole)
     assert {shop.buyer.account["id"] in one.about for one in (first, second)} == {True, False}, "one for each account"
     with pytest.raises(Altered):
         anchors(shop).make()
@@ -87,8 +87,8 @@ def test_a_ledger_that_was_rewritten_as_a_whole_is_found(
 def test_a_hold_that_was_deleted_with_its_end_is_found(shop: Shop, sent: list[UUID], *, whole: bool) -> None:
     anchor, taken = anchors(shop).make(), list[UUID]()
     change(shop, lambda connection: taken.append(forget_hold(connection)))
-    assert found(shop, None) == [], "the audit without an anchor finds nothing"
-    (finding,) = found(shop, anchor, whole=whole)
+    assert findings(shop, None) == [], "the audit without an anchor finds nothing"
+    (finding,) = findings(shop, anchor, whole=whole)
     assert str(taken[0]) in finding.about
 
 
@@ -101,11 +101,11 @@ def test_invented_backdated_receipts_with_matching_hashes_are_found(
     if put_later:
         shop.seller.put(f"/products/{shop.lamp}/stock", {"on_hand": 50}, 200, etag="*")
         shop.seller.put(f"/products/{shop.lamp}/stock", {"on_hand": 60}, 200, etag="*")
-    assert [*found(shop, anchor), *found(shop, anchor, whole=False)] == []
+    assert [*findings(shop, anchor), *findings(shop, anchor, whole=False)] == []
     change(shop, lambda connection: invent_units(connection, UUID(shop.lamp), 3))
-    assert found(shop, None) == [], "the audit without an anchor finds nothing"
+    assert findings(shop, None) == [], "the audit without an anchor finds nothing"
     for whole in (True, False):
-        assert {one.about for one in found(shop, anchor, whole=whole)} == {f"stock of product {shop.lamp}"}
+        assert {one.about for one in findings(shop, anchor, whole=whole)} == {f"stock of product {shop.lamp}"}
     with pytest.raises(Altered):
         anchors(shop).make()
 
@@ -115,10 +115,10 @@ def test_a_product_whose_stock_was_deleted_is_found(shop: Shop, sent: list[UUID]
     anchor = anchors(shop).make()
     assert anchor.seal.products == len(list(anchor.stock_heads()))
     change(shop, lambda connection: forget_product(connection, lost))
-    assert found(shop, None) == [], "the audit without an anchor finds nothing"
+    assert findings(shop, None) == [], "the audit without an anchor finds nothing"
     finding = Finding(f"stock of product {lost}", "is missing, but is in the anchor")
     for whole in (True, False):
-        assert found(shop, anchor, whole=whole) == [finding]
+        assert findings(shop, anchor, whole=whole) == [finding]
 
 
 def test_an_anchor_of_an_earlier_version_is_read_without_holds_and_receipts(shop: Shop, sent: list[UUID]) -> None:
@@ -135,7 +135,7 @@ def test_an_anchor_of_an_earlier_version_is_read_without_holds_and_receipts(shop
     assert [head.holds for head in earlier.heads()] == [0] * len(lines)
     assert list(earlier.stock_heads()) == []
     for whole in (True, False):
-        assert found(shop, earlier, whole=whole) == []
+        assert findings(shop, earlier, whole=whole) == []
 
 
 @pytest.mark.parametrize("most", [1, 1000])
@@ -147,16 +147,16 @@ def test_entries_added_since_the_anchor_are_checked(
     anchor = anchors(shop).make()
     late = UUID(send(shop))
     shop.act(shop.paid(), "refund")
-    assert found(shop, anchor, whole=whole) == []
+    assert findings(shop, anchor, whole=whole) == []
     change(shop, balance_of(late))
-    assert {one.about.split()[0] for one in found(shop, anchor, whole=whole)} == {"entry"}
+    assert {one.about.split()[0] for one in findings(shop, anchor, whole=whole)} == {"entry"}
 
 
 def test_since_an_anchor_only_new_entries_are_read(shop: Shop, sent: list[UUID]) -> None:
     anchor = anchors(shop).make()
     change(shop, balance_of(sent[0]))
-    assert found(shop, anchor, whole=False) == []
-    assert found(shop, anchor)
+    assert findings(shop, anchor, whole=False) == []
+    assert findings(shop, anchor)
 
 
 def test_a_lost_account_is_found(shop: Shop, sent: list[UUID]) -> None:
@@ -165,7 +165,7 @@ def test_a_lost_account_is_found(shop: Shop, sent: list[UUID]) -> None:
 
     change(shop, lambda c: c.execute(delete(ledger_accounts).where(ledger_accounts.c.owner == owner)))
     for whole in (True, False):
-        assert any("is in the anchor" in one.problem for one in found(shop, anchor, whole=whole))
+        assert any("is in the anchor" in one.problem for one in findings(shop, anchor, whole=whole))
 
 
 def test_a_second_anchor_names_the_first_and_has_the_current_heads(shop: Shop, sent: list[UUID]) -> None:
