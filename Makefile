@@ -29,7 +29,7 @@ PROOFS := $(addprefix tests/system/,console advice alerts proofs money drift mov
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 help: ## print this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 25
 
 run: .venv/.run ## serve on 127.0.0.1:8000 (PORT=... for another), with a small data set on the first start
 	$(BIN)/quartet start
