@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -102,10 +103,19 @@ def environment(folder: Path, settings: dict[str, str], tree: str = ROOT) -> dic
     return own | {f"QUARTET_{name}": value for name, value in settings.items()}
 
 
+def command_of(tree: str) -> list[str]:
+    """The `quartet` of this checkout or of `tree`, whose entry point may be another."""
+    if tree == ROOT:
+        return [QUARTET]
+    scripts = tomllib.loads((Path(tree) / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
+    module, _, function = scripts["quartet"].partition(":")
+    return [sys.executable, "-P", "-c", f"import sys; from {module} import {function}; sys.exit({function}())"]
+
+
 def run(folder: Path, *arguments: str, tree: str = ROOT, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(
-        [QUARTET, *arguments],
+        [*command_of(tree), *arguments],
         cwd=folder,
         env=environment(folder, settings, tree),
         capture_output=True,
@@ -138,7 +148,7 @@ class Live:
         self._log = folder / f"{command}-{uuid4().hex}.log"
         with self._log.open("wb") as log:
             self._popen = subprocess.Popen(
-                guarded([QUARTET, command], death=signal.SIGTERM),
+                guarded([*command_of(tree), command], death=signal.SIGTERM),
                 cwd=folder,
                 env=environment(folder, {"PORT": str(self.port), "REGISTRATIONS": "0", **settings}, tree),
                 stdin=subprocess.DEVNULL,

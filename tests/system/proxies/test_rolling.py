@@ -81,7 +81,17 @@ def test_a_rolling_restart_under_load_fails_no_request(folder: Path, started: Ca
 def earlier(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The code of that commit."""
     tree, packed = tmp_path_factory.mktemp("earlier"), tmp_path_factory.mktemp("packed") / "earlier.tar"
-    command = ["git", "archive", "--output", str(packed), request.param, "app", "config", "repositories"]
+    command = [
+        "git",
+        "archive",
+        "--output",
+        str(packed),
+        request.param,
+        "app",
+        "config",
+        "repositories",
+        "pyproject.toml",
+    ]
     if subprocess.run(command, cwd=ROOT, check=False).returncode:
         pytest.skip(f"the history of this checkout has no {request.param[:7]}")
     shutil.unpack_archive(packed, tree, filter="data")
