@@ -168,13 +168,13 @@ def test_a_column_type_changes_while_old_and_new_processes_serve(
         assert [one.exception() for one in working if one.done()] == []
 
     all_go_on()
-    assert "0102 likes of before" in migrated(expanding)
+    assert "0102 fill likes_total of existing rows" in migrated(expanding)
     second = started(expanding)
     all_go_on()
     serving.take_out(first.port)
     first.close()
     all_go_on()
-    assert "0103 likes are counted in the BIGINT alone" in migrated(contracting)
+    assert "0103 drop likes" in migrated(contracting)
     all_go_on()
     over.set()
     for one in working:
