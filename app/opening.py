@@ -75,11 +75,14 @@ def _await_all(container: "Container", until: float) -> None:
 
 def _await(store: "Store", until: float) -> None:
     """Wait for a store that is starting or has no primary yet. Raises `Unavailable` if that lasts past `until`."""
+    logged = ""
     while True:
         try:
             return store.ping()
         except Unavailable as error:
             if time.monotonic() > until:
                 raise
-            log.warning("waiting for a store: %s", error)
+            if str(error) != logged:
+                logged = str(error)
+                log.warning("waiting for a store: %s", logged)
         time.sleep(BOOT_PAUSE)

@@ -62,7 +62,8 @@ def compare_with_provider(
         click.echo(json.dumps({"compared": work.compared, "differences": count, "seconds": round(seconds, 3)}))
     else:
         click.echo(f"{work.compared} payments in {seconds:.1f} s")
-        click.echo(f"{count} differences" if count else "provider and ledger agree", err=bool(count))
+        differences = "1 difference" if count == 1 else f"{count} differences"
+        click.echo(differences if count else "provider and ledger agree", err=bool(count))
     if count:
         raise click.exceptions.Exit(1)
 

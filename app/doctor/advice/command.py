@@ -76,4 +76,4 @@ def _print(looked: list[Looked], found: list[Advice]) -> None:
             click.echo(f"    why: {same[0].because} (docs/{same[0].page})")
         for note in observed.notes:
             click.echo(f"  not looked at: {note}")
-    click.echo(f"{len(found)} pieces of advice" if found else "nothing to advise")
+    click.echo(f"{len(found)} piece{'s' if len(found) > 1 else ''} of advice" if found else "nothing to advise")
