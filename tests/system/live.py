@@ -94,7 +94,7 @@ class Client:
 
 def environment(folder: Path, settings: dict[str, str], tree: str = ROOT) -> dict[str, str]:
     """The environment of a command: of the machine's variables only PATH, and the code of this checkout or of
-    `tree`.
+    `tree`, as in PYTHONPATH.
     """
     own = {"PATH": os.environ["PATH"], "HOME": str(folder), "LC_ALL": "C.UTF-8", "PYTHONPATH": tree}
     own["QUARTET_LOG_FORMAT"] = "json"  # tests parse the log
@@ -104,10 +104,11 @@ def environment(folder: Path, settings: dict[str, str], tree: str = ROOT) -> dic
 
 
 def command_of(tree: str) -> list[str]:
-    """The `quartet` of this checkout or of `tree`, whose entry point may be another."""
-    if tree == ROOT:
+    """This checkout's `quartet`, or for a whole other checkout its own entry point, which may be another."""
+    other = Path(tree) / "pyproject.toml"
+    if tree == ROOT or not other.exists():
         return [QUARTET]
-    scripts = tomllib.loads((Path(tree) / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
+    scripts = tomllib.loads(other.read_text(encoding="utf-8"))["project"]["scripts"]
     module, _, function = scripts["quartet"].partition(":")
     return [sys.executable, "-P", "-c", f"import sys; from {module} import {function}; sys.exit({function}())"]
 
