@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from app.server.granian import DRAIN_SECONDS
 from tests.engines.kernel import free_port, wait_gone, wait_until
 from tests.system.live import HOST, Live, migrated
 
@@ -52,26 +53,17 @@ def test_a_server_that_waits_for_a_store_ends_at_once_with_its_workers(tmp_path:
 def test_ctrl_c_ends_the_server_and_its_workers(tmp_path: Path) -> None:
     """A terminal sends SIGINT to every process, and then the main process sends SIGTERM to its workers.
 
-    One of some forty times a worker is killed after its ten seconds all the same, for a reason that is not known. With
-    SIGINT not blocked in workers it was 12 of 20 times.
+    A worker that misses it is killed after ten seconds. It was so in 18 of 20 tries with SIGINT not blocked in workers,
+    so three are made.
     """
     migrated(tmp_path)
-    stopped = 0
-    for _ in range(5):
-        stopped += stops_gracefully(tmp_path)
-        if stopped == 3:
-            return
-    pytest.fail(f"{stopped} of 5 stopped gracefully")
-
-
-def stops_gracefully(folder: Path) -> bool:
-    live = Live(folder)
-    try:
-        live.answering().person()
-        workers = live.workers
-        os.killpg(live.pid, signal.SIGINT)
-        assert live.ended(60) == 0
-        assert wait_gone(workers, 10)
-        return "refused to gracefully stop" not in live.output
-    finally:
-        live.close()
+    for _ in range(3):
+        live = Live(tmp_path)
+        try:
+            live.answering().person()
+            workers = live.workers
+            os.killpg(live.pid, signal.SIGINT)
+            assert live.ended(DRAIN_SECONDS - 1) == 0
+            assert wait_gone(workers, 10)
+        finally:
+            live.close()
