@@ -45,14 +45,14 @@ class Marks:
 
         One round trip if they are cached; none if the caller passes the values of `keys_of(account)` as `kept`.
         """
-        if not self.may_say(min(posts)):
+        oldest, since = min(posts), self._since()
+        if oldest <= since:
             return None
-        since = self._since()
         ways = partial(self._likes, account, since), partial(self._follows, account)
         loads = dict(zip(keys_of(account), ways, strict=True))
         found = self._kept(loads, kept)
         liked, followed = (found.get(key) for key in loads)
-        if liked is None or followed is None or min(posts).bytes <= liked.note or followed.note != _ALL.bytes:
+        if liked is None or followed is None or oldest.bytes <= liked.note or followed.note != _ALL.bytes:
             return None
         return _among(liked, posts), _among(followed, others)
 
