@@ -12,7 +12,7 @@ from uuid import UUID
 
 import click
 
-from app.opening import opened
+from app.startup import opened
 from app.telemetry.exporting import ExtraMissing
 from config import SettingsError
 from repositories.address import BadAddress

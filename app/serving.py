@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from app.opening import loaded, ready
+from app.startup import loaded, ready
 from app.telemetry import multiprocess
 from config.logs import formatter
 

@@ -53,7 +53,7 @@ def main() -> None:
 def measured(level: str) -> Iterator[tuple[Path, dict[str, Broker]]]:
     """Yield a folder and the brokers, by name. This process logs from `level` on."""
     configure(level, "console")
-    # Like a relay (`app/opening.py`): otherwise each side would pay for collecting garbage that it has not made.
+    # Like a relay (`app/startup.py`): otherwise each side would pay for collecting garbage that it has not made.
     gc.freeze()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))

@@ -15,7 +15,7 @@ from app.container import Container
 from app.worker.threads import beside, every
 from repositories.errors import StoreError
 from repositories.observer_port import observe
-from repositories.observing import Observers, bounded, counts_of, levels_of
+from repositories.observers import Observers, bounded, counts_of, levels_of
 from repositories.relational import RelationalStore
 from repositories.relational.levels_port import LevelSample
 

@@ -20,13 +20,13 @@ from sqlalchemy.pool import PoolProxiedConnection
 from repositories.driver_statements import drop_if_lost
 from repositories.errors import ReadOnly
 from repositories.meter import asked
-from repositories.postgres.adapting import adapt
 from repositories.postgres.deadline import BoundedConnection
 from repositories.postgres.errors import is_outdated, translation
 from repositories.postgres.explaining import explained_by_postgres
 from repositories.postgres.hosts import Hosts
 from repositories.postgres.pools import Lane, migrating_engine
 from repositories.postgres.target import conninfo_of
+from repositories.postgres.value_conversion import adapt
 from repositories.read_your_writes import HostState
 from repositories.slow_statements import Explained, of
 from repositories.sql import Parameters, Row, SchemaChange, name_of, steps

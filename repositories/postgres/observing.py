@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from repositories.errors import StoreError
 from repositories.observer_port import SECONDS, EngineObserver, Question, Subject, Unread, known
-from repositories.postgres import observed_statements as sql
+from repositories.postgres import observing_queries as sql
 from repositories.postgres.database import PostgresDatabase
 from repositories.postgres.target import conninfo_of
 

@@ -12,8 +12,8 @@ from sqlalchemy import TextClause, text
 from repositories.batched import batched
 from repositories.dump_port import Load, RecordKind
 from repositories.moving.gate import Engine, Noted, SqlGate
-from repositories.moving.gated import GatedPlace
 from repositories.moving.places import Changed, FrozenPlace, Key, Mark, OfKeys
+from repositories.moving.sql_places import GatedPlace
 from repositories.relational.bulk import Load as BulkInsert
 from repositories.relational.dump import COPIED, batches
 from repositories.relational.moved_rows import BY_NAME, PARENTS, SOME, changed, moved, of_keys, plain

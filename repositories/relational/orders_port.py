@@ -8,7 +8,7 @@ from uuid import UUID
 
 from repositories.chain_heads import PartsHead
 from repositories.money_records import Order, Stock
-from repositories.order_choice import EVERY_ORDER, OrderChoice
+from repositories.order_filter import EVERY_ORDER, OrderFilter
 from repositories.records import TimeCursor
 
 NO_OFFERS: Mapping[UUID, bytes] = {}
@@ -95,13 +95,13 @@ class OrderReads(Protocol):
 
     @abstractmethod
     def of_buyer(
-        self, buyer_id: UUID, *, only: OrderChoice = EVERY_ORDER, before: TimeCursor | None, limit: int
+        self, buyer_id: UUID, *, only: OrderFilter = EVERY_ORDER, before: TimeCursor | None, limit: int
     ) -> list[Order]:
         """Newest first, ties by id descending; strictly older than `before`."""
 
     @abstractmethod
     def of_seller(
-        self, seller_id: UUID, *, only: OrderChoice = EVERY_ORDER, before: TimeCursor | None, limit: int
+        self, seller_id: UUID, *, only: OrderFilter = EVERY_ORDER, before: TimeCursor | None, limit: int
     ) -> list[Order]:
         """Orders with a line of the seller, ordered as `of_buyer`. They include other sellers' lines."""
 

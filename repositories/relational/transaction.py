@@ -28,7 +28,7 @@ from repositories.relational.people.likes import SqlLikeWrites
 from repositories.relational.people.mail_tokens import SqlMailTokenWrites
 from repositories.relational.people.session_endings import SqlEndingWrites
 from repositories.relational.port import BulkWrites, Transaction
-from repositories.relational.reads import NOW
+from repositories.relational.sql_store import NOW
 from repositories.relational.webhooks import SqlWebhookWrites
 from repositories.relational.work import Work
 

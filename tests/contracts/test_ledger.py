@@ -16,7 +16,7 @@ from repositories.money_records import PROVIDER, Balance, Created, Differs, Exis
 from repositories.payment_records import NEVER, PAYOUT
 from repositories.records import Money
 from repositories.relational import RelationalStore, Transaction
-from repositories.relational.money import movements
+from repositories.relational.money import balance_writes
 from repositories.relational.schema.columns import ID
 from repositories.relational.schema.money_tables import entries, ledger_accounts, transfers
 from tests.contracts.money import (
@@ -529,10 +529,10 @@ class TestTheDatabaseItself:
         self, relational: RelationalStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         ada, bob = wallet(relational, 10), wallet(relational)
-        loose = movements._MOVE.where()
+        loose = balance_writes._MOVE.where()
         loose._where_criteria = tuple(part for part in loose._where_criteria if "may_overdraw" not in str(part))
-        assert len(loose._where_criteria) == len(movements._MOVE._where_criteria) - 1
-        monkeypatch.setattr(movements, "_MOVE", loose)
+        assert len(loose._where_criteria) == len(balance_writes._MOVE._where_criteria) - 1
+        monkeypatch.setattr(balance_writes, "_MOVE", loose)
         with pytest.raises(Inconsistent):
             pay(relational, ada, bob, 11)
         assert balances(relational, ada) == {"EUR": (10, 0)}

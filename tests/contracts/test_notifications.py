@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from repositories.errors import Invalid
 from repositories.feed_records import Activity
-from repositories.feeds.activity import DETAIL_BYTES, activity_id, moment_id
+from repositories.feeds.activity_id import DETAIL_BYTES, activity_id, moment_id
 from repositories.feeds.id_time import below, micros, millis
 from repositories.feeds.notifications_port import MAX_REPEATS, Notifications, StoredActivity
 from repositories.feeds.port import MAX_TOMBSTONES, FeedStore

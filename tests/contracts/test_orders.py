@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from repositories.chain_heads import PartsHead
 from repositories.errors import Conflict, IllegalMove, Invalid, NotFound, Short
 from repositories.money_records import Order, Shipment, Stock, SubOrderState
-from repositories.order_choice import OrderChoice
+from repositories.order_filter import OrderFilter
 from repositories.records import Money, TimeCursor
 from repositories.relational import RelationalStore, Transaction
 from repositories.relational.orders_port import Outcome
@@ -225,21 +225,21 @@ class TestChoices:
         asked: dict[str, Any] = {"state": "paid", "currency": "EUR", "product_id": lamps}
         asked |= {"since": NOW + 2 * SECOND, "until": NOW + 8 * SECOND, "seller_id": ada}
         for names in (some for n in range(7) for some in itertools.combinations(asked, n)):
-            only = OrderChoice(**{name: asked[name] for name in names})
+            only = OrderFilter(**{name: asked[name] for name in names})
             self.check(relational.orders.of_buyer, buyer, only, [one for one in everything if fits(one, only, None)])
             if only.seller_id is None:
                 mine = [one for one in everything if fits(one, only, ada)]
                 self.check(relational.orders.of_seller, ada, only, mine)
-        assert relational.orders.of_seller(ada, only=OrderChoice(product_id=vases), before=None, limit=9) == []
+        assert relational.orders.of_seller(ada, only=OrderFilter(product_id=vases), before=None, limit=9) == []
 
-    def check(self, listing: Any, key: UUID, only: OrderChoice, expected: list[Order]) -> None:
+    def check(self, listing: Any, key: UUID, only: OrderFilter, expected: list[Order]) -> None:
         assert listing(key, only=only, before=None, limit=99) == expected, only
         if len(expected) > 1:
             mark = TimeCursor(expected[0].created_at, expected[0].id)
             assert listing(key, only=only, before=mark, limit=99) == expected[1:], only
 
 
-def fits(one: Order, only: OrderChoice, seller: UUID | None) -> bool:
+def fits(one: Order, only: OrderFilter, seller: UUID | None) -> bool:
     part = one.of(seller) if seller else None
     if seller and part is None:
         return False

@@ -10,7 +10,7 @@ import pytest
 from repositories.errors import Unavailable
 from repositories.feed_records import Activity
 from repositories.feeds import layout
-from repositories.feeds.activity import DETAIL_BYTES, moment_id
+from repositories.feeds.activity_id import DETAIL_BYTES, moment_id
 from repositories.feeds.cassandra.schema import STATEMENTS
 from repositories.feeds.cassandra.store import CassandraFeeds
 from repositories.feeds.embedded.store import EmbeddedFeeds

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from repositories.feed_records import Activity
-from repositories.feeds.activity import moment_id
+from repositories.feeds.activity_id import moment_id
 from repositories.feeds.audit_port import StoredEntry
 from repositories.feeds.postgres.store import PostgresFeeds
 from repositories.feeds.retention import now

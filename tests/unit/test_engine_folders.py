@@ -64,7 +64,7 @@ ENGINE_ONLY = {
         "backed": "what all its stores have in common; of SQL's that is in `repositories.sql`",
         "target": "the options of a URL",
         "observing": "statistics of the server, as above",
-        "scripts": "what SQLite does in a transaction Redis does in a script",
+        "cache_scripts": "what SQLite does in a transaction Redis does in a script",
         "session_scripts": "as above",
         "catch_up": "what a failover may have brought back; an embedded store has none",
         "moving_scripts": "what triggers do in a database of SQL",

@@ -7,7 +7,7 @@ import pytest
 
 from app.doctor.advice.last_day import of_last_day
 from repositories.observer_port import Observed, Subject
-from repositories.observing import counts_of
+from repositories.observers import counts_of
 from repositories.relational.levels_port import LevelSample
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)

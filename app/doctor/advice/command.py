@@ -11,7 +11,7 @@ from app.container import Container
 from app.doctor.advice.looking import Looked, look, metrics_of
 from app.doctor.advice.rule import Advice, judged, rules
 from app.doctor.advice.scrape import scraped
-from repositories.observing import Observers
+from repositories.observers import Observers
 
 Opened = Callable[[], AbstractContextManager[Container]]
 # The most lines printed for one rule: a few of a thousand large tables are enough.

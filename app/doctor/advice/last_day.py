@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from msgspec.structs import replace
 
 from repositories.observer_port import Observed, Subject
-from repositories.observing import SCANNED_ROWS, SCANS
+from repositories.observers import SCANNED_ROWS, SCANS
 from repositories.relational.levels_port import LevelSample
 
 DAY = timedelta(days=1)

@@ -11,7 +11,7 @@ from app.doctor.advice.own_observations import of_backlogs, of_forecast, of_seri
 from app.doctor.advice.scrape import Series
 from repositories.errors import StoreError
 from repositories.observer_port import Observed, Subject, observe
-from repositories.observing import Observers, bounded, levels_of
+from repositories.observers import Observers, bounded, levels_of
 from repositories.relational.levels_port import LevelSample
 
 Looked = tuple[Observed, tuple[str, ...]]

@@ -15,7 +15,7 @@ from repositories.observer_port import Subject, Unread
 
 def levels(role: str) -> Sequence[Subject] | Away:
     """The levels of the engine of a role, such as its memory: each has a `value` and perhaps a `limit`."""
-    from repositories.observing import open_observer
+    from repositories.observers import open_observer
 
     try:
         with contextlib.closing(open_observer(getattr(container().settings, f"{role}_url"), [role])) as observer:
@@ -45,7 +45,7 @@ def advice() -> dict[str, Any]:
     from app.doctor.advice.rule import judged, rules
     from app.doctor.advice.scrape import Series
     from app.telemetry import exposition
-    from repositories.observing import Observers
+    from repositories.observers import Observers
 
     series, notes = Series(), []
     if container().settings.metrics:

@@ -27,7 +27,7 @@ from repositories.money_records import (
     SubOrder,
     SubOrderState,
 )
-from repositories.order_choice import OrderChoice
+from repositories.order_filter import OrderFilter
 from repositories.records import Money
 
 A = TypeVar("A", Refund, Shipment)
@@ -138,7 +138,7 @@ def create_order(basket: dict[str, Any]) -> Answer:
 def list_orders(query: dict[str, Any]) -> Response:
     """List your orders as a buyer, or your sub-orders as a seller, newest first."""
     account, role, limit = caller(), query["role"], query["limit"]
-    only = OrderChoice(**{name: query[name] for name in OrderChoice.__struct_fields__})
+    only = OrderFilter(**{name: query[name] for name in OrderFilter.__struct_fields__})
     scope, orders = f"orders:{role}:{account}:{only}", container().stores.relational.orders
     before = cursors().time(scope, query["cursor"])
     if role == "buyer":

@@ -20,7 +20,7 @@ from app.services.pages.wing import PagesWing
 from repositories.documents import DocumentStore
 from repositories.errors import Unavailable
 from repositories.feeds import FeedStore
-from repositories.feeds.activity import moment_id
+from repositories.feeds.activity_id import moment_id
 from repositories.relational import RelationalStore
 
 MOST_UNREAD = 100

@@ -30,7 +30,7 @@ from app.services.pages.invalidation import Invalidation
 from repositories.documents import DocumentStore
 from repositories.feed_records import Activity, Kind
 from repositories.feeds import FeedStore
-from repositories.feeds.activity import moment_id
+from repositories.feeds.activity_id import moment_id
 from repositories.money_records import Order
 from repositories.relational import RelationalStore
 

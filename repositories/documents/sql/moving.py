@@ -10,8 +10,8 @@ from repositories.documents.dump_records import KINDS, key_of
 from repositories.documents.sql.dump import LOADS, DocumentsDump, made, records
 from repositories.dump_port import Load, RecordKind
 from repositories.moving.gate import Engine, Noted, SqlGate
-from repositories.moving.gated import SqlPlace
 from repositories.moving.places import Changed, Key, Mark, OfKeys
+from repositories.moving.sql_places import SqlPlace
 from repositories.sql import SqlDatabase, SqlWork
 
 SOME = 500

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from repositories.feed_records import Activity
-from repositories.feeds.activity import activity_id, repeat_key
+from repositories.feeds.activity_id import activity_id, repeat_key
 from repositories.feeds.cassandra.bucket_markers import Markers
 from repositories.feeds.cassandra.link import Link, Row
 from repositories.feeds.cassandra.pages import Pages

@@ -30,8 +30,8 @@ from repositories.feeds.sql.statements import (
     READ_MARK,
 )
 from repositories.moving.gate import Engine, Noted, SqlGate
-from repositories.moving.gated import SqlPlace
 from repositories.moving.places import Changed, Key, Mark, OfKeys
+from repositories.moving.sql_places import SqlPlace
 from repositories.sql import Parameters, Row, SqlDatabase, SqlWork
 
 ROLE = "feeds"

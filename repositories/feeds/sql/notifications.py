@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from repositories.feed_records import Activity
-from repositories.feeds.activity import activity_id, repeat_key
+from repositories.feeds.activity_id import activity_id, repeat_key
 from repositories.feeds.id_time import EPOCH, micros, millis, span
 from repositories.feeds.layout import TimelineKind
 from repositories.feeds.notifications_port import MAX_REPEATS, Notifications, StoredActivity

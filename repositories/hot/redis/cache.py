@@ -10,7 +10,7 @@ from redis.exceptions import ResponseError
 
 from repositories.hot.encoding import LARGEST, LEASE_SECONDS, fresh_of, new_token, text_bytes, value_bytes, value_of
 from repositories.hot.port import Cache, Fill, Held
-from repositories.hot.redis import scripts
+from repositories.hot.redis import cache_scripts as scripts
 from repositories.hot.redis.backed import RedisBacked
 from repositories.hot.redis.cluster import Owns, link_to
 from repositories.hot.redis.hash_tags import Argument, ServerClock, Shard, command_of

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 
 from repositories.hot.port import Cache, Fill, Held
-from repositories.hot.redis import scripts
+from repositories.hot.redis import cache_scripts as scripts
 from repositories.hot.redis.cache import EPOCH_BYTES, RedisCache, held_of, parts_of
 from repositories.hot.redis.cluster import TAGS
 from repositories.hot.redis.hash_tags import Shard, command_of, epoch_name

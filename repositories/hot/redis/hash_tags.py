@@ -4,7 +4,7 @@ import time
 from collections.abc import Collection, Sequence
 
 from repositories.hot.encoding import text_bytes
-from repositories.hot.redis import scripts
+from repositories.hot.redis import cache_scripts as scripts
 from repositories.hot.redis.wire import Command
 
 Argument = bytes | int | str

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from repositories.hot.encoding import new_token
 from repositories.hot.moved_cache import CachePlace
-from repositories.hot.redis import scripts
+from repositories.hot.redis import cache_scripts as scripts
 from repositories.hot.redis.backed import RedisWay
 from repositories.hot.redis.hash_tags import Shard
 from repositories.moving.places import CLOSED, Mark, Overtaken

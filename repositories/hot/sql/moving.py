@@ -10,8 +10,8 @@ from repositories.batched import batched
 from repositories.dump_port import Load, RecordKind
 from repositories.hot.moved_sessions import KINDS, KeptSeen, KeptSession, compared, kept, key_of, seconds_left
 from repositories.moving.gate import Engine, Noted, SqlGate
-from repositories.moving.gated import PlaceDatabase, SqlPlace
 from repositories.moving.places import Changed, Key, Mark, OfKeys
+from repositories.moving.sql_places import PlaceDatabase, SqlPlace
 from repositories.read_your_writes import KEPT_SECONDS
 from repositories.sql import Row, SqlWork
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from repositories.hot.moved_cache import CachePlace
 from repositories.moving.gate import Engine, Noted, SqlGate
-from repositories.moving.gated import GatedPlace, PlaceDatabase
 from repositories.moving.places import Mark
+from repositories.moving.sql_places import GatedPlace, PlaceDatabase
 
 
 class SqlCachePlace(CachePlace, GatedPlace):

@@ -11,9 +11,9 @@ from sqlalchemy import BigInteger, LargeBinary, Select, Table, bindparam, cast, 
 from repositories.errors import Insufficient, Invalid
 from repositories.money_records import PROVIDER, REFUND, Order, Shipment, Stock, Transfer
 from repositories.relational.bulk import Load
+from repositories.relational.money.balance_writes import LOCK, OPEN, lock_order, opened
 from repositories.relational.money.digests import chain, digest_of, leg_of
 from repositories.relational.money.ledger_writes import transfer_row, valid
-from repositories.relational.money.movements import LOCK, OPEN, lock_order, opened
 from repositories.relational.money.order_chain import refunded, shipped
 from repositories.relational.money.orders import line_rows, order_row, sub_order_rows
 from repositories.relational.money.orders import valid as valid_order

@@ -16,9 +16,9 @@ from repositories.relational.embedded.engine import Clock, reading_engine, writi
 from repositories.relational.embedded.errors import ROLE, translated
 from repositories.relational.embedded.moving import place
 from repositories.relational.port import Transaction
-from repositories.relational.reads import SqlRelational
 from repositories.relational.schema.functions import database_time
 from repositories.relational.schema.tables import outbox
+from repositories.relational.sql_store import SqlRelational
 from repositories.relational.statement_runner import AutocommitRunner, Runner
 from repositories.relational.transaction import SqlTransaction
 from repositories.relational.work import Work, transaction

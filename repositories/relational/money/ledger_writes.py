@@ -11,9 +11,9 @@ from sqlalchemy import bindparam, delete, insert, select
 from repositories.errors import Conflict, Invalid, NotFound, Resolved
 from repositories.money_records import Balance, Created, Differs, Exists, Phase, Posting, Transfer
 from repositories.records import Money
+from repositories.relational.money.balance_writes import LedgerAccounts, Leg
 from repositories.relational.money.digests import digest_of, leg_of
 from repositories.relational.money.ledger import HOLD_COLUMNS, LAST, read_transfers, read_wallet, to_hold
-from repositories.relational.money.movements import LedgerAccounts, Leg
 from repositories.relational.money.order_chain import Heads
 from repositories.relational.money_port import LedgerWrites
 from repositories.relational.schema.money_tables import open_holds, transfers

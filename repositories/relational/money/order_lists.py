@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, bindparam, exists, select, tuple_
 
-from repositories.order_choice import OrderChoice
+from repositories.order_filter import OrderFilter
 from repositories.records import TimeCursor
 from repositories.relational.schema.columns import ID, LIMIT, TIME
 from repositories.relational.schema.order_tables import order_lines, orders, sub_orders
@@ -58,7 +58,7 @@ def _of_seller(names: frozenset[str]) -> tuple[Select[Any], Any, Any]:
 
 @lru_cache(maxsize=256)
 def page_of(role: Role, names: frozenset[str], *, later: bool) -> Select[Any]:
-    """Select the ids of a page: `key` is the buyer or the seller, `names` are the fields of the choice that are set."""
+    """Select the ids of a page: `key` is the buyer or the seller, `names` are the conditions that are set."""
     found, at, one = (_of_buyer if role == "buyer" else _of_seller)(names)
     if "since" in names:
         found = found.where(at >= _given("since"))
@@ -70,11 +70,11 @@ def page_of(role: Role, names: frozenset[str], *, later: bool) -> Select[Any]:
     return found.order_by(at.desc(), one.desc()).limit(LIMIT)
 
 
-def values_of(key: UUID, choice: OrderChoice, before: TimeCursor | None, limit: int) -> dict[str, Any]:
-    values: dict[str, Any] = {"key": key, "limit": limit} | given(choice)
+def values_of(key: UUID, conditions: OrderFilter, before: TimeCursor | None, limit: int) -> dict[str, Any]:
+    values: dict[str, Any] = {"key": key, "limit": limit} | given(conditions)
     return values | ({"before_at": before.at, "before_id": before.id} if before else {})
 
 
-def given(choice: OrderChoice) -> dict[str, Any]:
-    values = {name: getattr(choice, name) for name in choice.__struct_fields__}
+def given(conditions: OrderFilter) -> dict[str, Any]:
+    values = {name: getattr(conditions, name) for name in conditions.__struct_fields__}
     return {name: value for name, value in values.items() if value is not None}

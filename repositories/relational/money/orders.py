@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Select, Subquery, bindparam, insert, selec
 from repositories.chain_heads import PartsHead
 from repositories.errors import IllegalMove, Invalid, NotFound
 from repositories.money_records import Order, OrderLine, SubOrder, split
-from repositories.order_choice import EVERY_ORDER, OrderChoice
+from repositories.order_filter import EVERY_ORDER, OrderFilter
 from repositories.records import Money, TimeCursor
 from repositories.relational.money.order_chain import Heads, beginning
 from repositories.relational.money.order_chain import moved as moved_to
@@ -126,19 +126,19 @@ class SqlOrderReads(RunnerBacked, OrderReads):
         return {order.id: order for order in found}
 
     def of_buyer(
-        self, buyer_id: UUID, *, only: OrderChoice = EVERY_ORDER, before: TimeCursor | None, limit: int
+        self, buyer_id: UUID, *, only: OrderFilter = EVERY_ORDER, before: TimeCursor | None, limit: int
     ) -> list[Order]:
         return self._page("buyer", buyer_id, only, before, limit)
 
     def of_seller(
-        self, seller_id: UUID, *, only: OrderChoice = EVERY_ORDER, before: TimeCursor | None, limit: int
+        self, seller_id: UUID, *, only: OrderFilter = EVERY_ORDER, before: TimeCursor | None, limit: int
     ) -> list[Order]:
         return self._page("seller", seller_id, only, before, limit)
 
     def stuck(self, *, now: datetime, limit: int) -> list[Order]:
         return to_orders(self._runner.rows(_STUCK, {"now": now, "limit": limit}))
 
-    def _page(self, role: Role, key: UUID, only: OrderChoice, before: TimeCursor | None, limit: int) -> list[Order]:
+    def _page(self, role: Role, key: UUID, only: OrderFilter, before: TimeCursor | None, limit: int) -> list[Order]:
         statement = _listing(role, frozenset(given(only)), later=before is not None)
         return to_orders(self._runner.rows(statement, values_of(key, only, before, limit)))
 

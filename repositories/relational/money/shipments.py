@@ -10,8 +10,8 @@ from sqlalchemy import BigInteger, Select, bindparam, case, insert, select, tupl
 from repositories.errors import IllegalMove, Invalid, NotFound
 from repositories.money_records import SUB_ORDER_MOVES, OrderStep, Shipment
 from repositories.records import TimeCursor
-from repositories.relational.money.history import read_history
 from repositories.relational.money.order_chain import shipped
+from repositories.relational.money.order_history import read_history
 from repositories.relational.money.sub_orders import MOVED, NOTHING_TO_SEND, THIS, movable, sum_up
 from repositories.relational.schema.columns import ID, LIMIT, TIME
 from repositories.relational.schema.order_tables import order_lines, shipment_lines, shipments, sub_orders

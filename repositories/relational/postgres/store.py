@@ -29,10 +29,10 @@ from repositories.relational.postgres.errors import ROLE, translated
 from repositories.relational.postgres.moving import place
 from repositories.relational.postgres.positions import commit, parts_of
 from repositories.relational.postgres.replicas import ReplicaRunner, Replicas
-from repositories.relational.reads import SqlRelational
 from repositories.relational.schema.columns import TEXT
 from repositories.relational.schema.functions import database_time, numbered_by_time
 from repositories.relational.schema.tables import outbox
+from repositories.relational.sql_store import SqlRelational
 from repositories.relational.statement_runner import AutocommitRunner, Runner
 from repositories.relational.transaction import SqlTransaction
 from repositories.relational.work import Work, transaction

@@ -20,7 +20,7 @@ from app.doctor.advice.rule import judged, rules
 from config import Settings
 from repositories import read_your_writes
 from repositories.observer_port import EngineObserver, observe
-from repositories.observing import open_observer
+from repositories.observers import open_observer
 from repositories.records import Follow
 from repositories.relational import RelationalStore, open_store
 from tests.apps import System, embedded, running

@@ -10,7 +10,7 @@ from app.doctor.advice.looking import look
 from app.doctor.advice.rule import Advice, Rule, judged, rules
 from app.doctor.advice.scrape import Series
 from repositories.observer_port import Observed
-from repositories.observing import Observers
+from repositories.observers import Observers
 from tests.apps import System
 
 

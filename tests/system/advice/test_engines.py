@@ -15,7 +15,7 @@ from redis import Redis
 from app.doctor.advice.rule import Advice, Rule, judged, rules
 from config import Settings
 from repositories.observer_port import Observed, observe
-from repositories.observing import open_observer
+from repositories.observers import open_observer
 from tests.apps import System, embedded, running
 from tests.engines import Reachable, Shared, redis
 from tests.engines.home import Home

@@ -15,7 +15,7 @@ from app.doctor.advice.rule import Advice, Rule, rules
 from app.worker.sampling import Sampling
 from config import Settings
 from repositories.observer_port import observe
-from repositories.observing import open_observer
+from repositories.observers import open_observer
 from tests.apps import ROLES, System, embedded, running
 from tests.contracts.relational_store import migrated_database
 from tests.engines import Engines, Shared, postgres

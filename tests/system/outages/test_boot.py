@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from app import cli, opening
+from app import cli, startup
 from tests.engines import Shared
 from tests.engines.proxy import Fault, Proxies
 
@@ -25,7 +25,7 @@ def test_a_command_waits_for_a_store(
             said.append(error)
             proxy.heal()
 
-        monkeypatch.setattr(opening.log, "warning", hear)
+        monkeypatch.setattr(startup.log, "warning", hear)
         settings = {"QUARTET_SESSIONS_URL": proxy.url, "QUARTET_BOOT_SECONDS": "60"}
         ended = CliRunner().invoke(cli.main, ["migrate"], env=settings)
     assert ended.exit_code == 0, ended.output

@@ -6,7 +6,7 @@ from uuid import UUID
 from msgspec import Struct
 
 
-class OrderChoice(Struct, frozen=True):
+class OrderFilter(Struct, frozen=True):
     """Conditions that must all hold; None matches everything.
 
     `state` is the order's in a buyer's list, the sub-order's in a seller's. `seller_id` is for a buyer's list only.
@@ -21,4 +21,4 @@ class OrderChoice(Struct, frozen=True):
     until: datetime | None = None
 
 
-EVERY_ORDER = OrderChoice()
+EVERY_ORDER = OrderFilter()

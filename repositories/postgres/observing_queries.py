@@ -1,4 +1,4 @@
-"""The queries of `observing`, for PostgreSQL from version 14 on. Each row is a name, figures, and words."""
+"""The queries of `observing.py`, for PostgreSQL from version 14 on. Each row is a name, figures, and words."""
 
 # The whole server. Without `pg_monitor` it hides the sessions of other users, but not their number.
 SERVER = """

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from app import opening
+from app import startup
 from repositories.errors import Unavailable
 
 
@@ -20,14 +20,14 @@ class Starting:
 
 
 def test_each_reason_to_wait_is_logged_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr(opening, "BOOT_PAUSE", 0)
-    opening._await(Starting("refused", "refused", "starting up", "starting up"), time.monotonic() + 60)  # type: ignore[arg-type]
+    monkeypatch.setattr(startup, "BOOT_PAUSE", 0)
+    startup._await(Starting("refused", "refused", "starting up", "starting up"), time.monotonic() + 60)  # type: ignore[arg-type]
     assert caplog.messages == [
         f"waiting for a store: relational is unavailable: {reason}" for reason in ("refused", "starting up")
     ]
 
 
 def test_a_store_that_stays_away_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opening, "BOOT_PAUSE", 0)
+    monkeypatch.setattr(startup, "BOOT_PAUSE", 0)
     with pytest.raises(Unavailable, match="first"):
-        opening._await(Starting("first"), time.monotonic() - 1)  # type: ignore[arg-type]
+        startup._await(Starting("first"), time.monotonic() - 1)  # type: ignore[arg-type]

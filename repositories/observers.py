@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterator, Mapping
 
 from msgspec.structs import replace
 
-from repositories.made_indexes import made_on_postgres, made_on_sqlite
 from repositories.observer_port import EngineObserver, Observed, Subject
+from repositories.own_indexes import made_on_postgres, made_on_sqlite
 
 # Prefixes of the names of a table's counters.
 SCANS, SCANNED_ROWS = "scans of", "scanned rows of"
