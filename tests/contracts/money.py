@@ -1,73 +1,18 @@
 """Records and helpers for tests of money, stock and orders."""
 
-import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID, uuid4
 
 from msgspec.structs import replace
-from sqlalchemy import Engine, Executable, text
 
-from repositories.errors import Contention, StoreError
 from repositories.money_records import PROVIDER, REFUND, Order, OrderLine, Refund, Transfer
 from repositories.past_orders import uniform
 from repositories.payment_records import DEPOSIT
 from repositories.records import Money
 from repositories.relational import RelationalStore, Transaction
 from repositories.relational.embedded.store import EmbeddedRelational
-from repositories.relational.postgres.store import PostgresRelational
 from tests.contracts.relational_store import NOW
-
-T = TypeVar("T")
-
-SECOND = timedelta(seconds=1)
-MICROSECOND = timedelta(microseconds=1)
-LARGEST = 2**63 - 1
-
-
-def do(store: RelationalStore, work: Callable[[Transaction], T]) -> T:
-    with store.transaction() as unit:
-        return work(unit)
-
-
-def surely(store: RelationalStore, work: Callable[[Transaction], T]) -> T:
-    """Run `work` in a transaction, retrying contention like the services."""
-    for _ in range(200):
-        try:
-            return do(store, work)
-        except Contention:
-            continue
-    raise AssertionError("contention after 200 attempts")
-
-
-def together(works: Sequence[Callable[[], T]]) -> list[T | StoreError]:
-    """Run the works at the same moment, each in a thread."""
-    barrier = threading.Barrier(len(works))
-
-    def run(work: Callable[[], T]) -> T | StoreError:
-        barrier.wait()
-        try:
-            return work()
-        except StoreError as error:
-            return error
-
-    with ThreadPoolExecutor(len(works)) as pool:
-        return list(pool.map(run, works))
-
-
-def sql(store: RelationalStore, *statements: Executable | str) -> list[Any]:
-    """Run statements in one transaction, bypassing the port. Returns the rows of the last one."""
-    with engine_of(store).begin() as connection:
-        whole = [text(one) if isinstance(one, str) else one for one in statements]
-        results = [connection.execute(statement) for statement in whole]
-        return list(results[-1].all()) if results[-1].returns_rows else []
-
-
-def engine_of(store: RelationalStore) -> Engine:
-    assert isinstance(store, EmbeddedRelational | PostgresRelational)
-    return store._writing if isinstance(store, EmbeddedRelational) else store._writing.engine
+from tests.contracts.transactions import SECOND, sql, surely
 
 
 def without_triggers(store: RelationalStore) -> None:

@@ -14,7 +14,7 @@ import psycopg
 from msgspec.structs import replace
 from psycopg import sql
 
-from repositories.records import Account, Login
+from repositories.records import Account, Follow, Login
 from repositories.relational import RelationalStore, open_store
 from tests.engines import Reachable
 
@@ -107,3 +107,15 @@ def register(store: RelationalStore, number: int = 1) -> list[UUID]:
         for one in people:
             unit.accounts.add(one, login(one))
     return sorted(one.id for one in people)
+
+
+def add(store: RelationalStore, one: Account) -> None:
+    """Add an account without claiming its handle."""
+    with store.transaction() as unit:
+        unit.accounts.add(one, login(one))
+
+
+def follow(store: RelationalStore, follower: UUID, followee: UUID, since: datetime = NOW) -> bool:
+    """Whether the follow is new."""
+    with store.transaction() as unit:
+        return unit.graph.follow(Follow(follower, followee, since))

@@ -17,7 +17,7 @@ from repositories.relational.schema import money_tables, order_tables
 from repositories.relational.schema.columns import TIME
 from repositories.relational.schema.tables import outbox
 from tests.apps import RELATIONAL, running
-from tests.contracts.money import sql
+from tests.contracts.transactions import sql
 from tests.settable_clock import Clock
 from tests.shop import Shop, euros
 

@@ -12,8 +12,9 @@ from repositories.money_records import PROVIDER, Granted, Order, RequestKey, Tra
 from repositories.records import TimeCursor
 from repositories.relational import RelationalStore, Transaction
 from repositories.relational.postgres.store import PostgresRelational
-from tests.contracts.money import SECOND, held, line, order, refund, transfer
+from tests.contracts.money import held, line, order, refund, transfer
 from tests.contracts.relational_store import NOW, opened
+from tests.contracts.transactions import SECOND
 from tests.engines.relational.filled import fill
 from tests.engines.relational.test_plans import Recorder, scans
 

@@ -16,7 +16,7 @@ from app.telemetry import background
 from repositories.records import Event
 from repositories.relational.schema.money_tables import ledger_accounts
 from repositories.relational.schema.tables import outbox
-from tests.contracts.money import engine_of
+from tests.contracts.transactions import engine_of
 from tests.engines import Engines
 from tests.engines.kernel import wait_until
 from tests.engines.rabbitmq import RabbitServer

@@ -20,8 +20,8 @@ from repositories.feeds.layout import Layout
 from repositories.postgres.database import native
 from repositories.records import PostRef
 from repositories.sqlite.file import path_of
-from tests.contracts.money import engine_of
 from tests.contracts.relational_store import opened
+from tests.contracts.transactions import engine_of
 
 Entry = tuple[UUID, PostRef]
 

@@ -4,8 +4,9 @@ from uuid import UUID, uuid4
 
 from app.services.money.orders import GRACE
 from tests.apps import Person
-from tests.contracts.money import SECOND, do, held
+from tests.contracts.money import held
 from tests.contracts.relational_store import NOW
+from tests.contracts.transactions import SECOND, do
 from tests.shop import Shop, euros
 
 

@@ -12,7 +12,7 @@ from repositories.relational.embedded.store import EmbeddedRelational
 from repositories.relational.postgres import errors as postgres
 from repositories.relational.schema.money_tables import ledger_accounts
 from repositories.relational.schema.tables import metadata, stock
-from tests.contracts.money import engine_of, sql
+from tests.contracts.transactions import engine_of, sql
 from tests.shop import Shop, euros
 from tests.system.money.test_alterations import altering
 

@@ -25,7 +25,8 @@ from repositories.relational.money.digests import chain
 from repositories.relational.money.order_chain import opening, stated
 from repositories.relational.schema.order_tables import order_lines, sub_orders
 from repositories.relational.work import Work
-from tests.contracts.money import engine_of, together, without_triggers
+from tests.contracts.money import without_triggers
+from tests.contracts.transactions import engine_of, together
 from tests.shop import Shop, euros
 from tests.system.money.alterations import Alteration, Book, money
 from tests.system.money.full_shop import fill

@@ -8,7 +8,8 @@ from sqlalchemy import Connection, func, select, update
 
 from app.services.money.anchors import Altered
 from repositories.relational.schema.order_tables import order_lines, refunds, shipments, sub_orders
-from tests.contracts.money import engine_of, without_triggers
+from tests.contracts.money import without_triggers
+from tests.contracts.transactions import engine_of
 from tests.shop import Shop
 from tests.system.money.anew import recompute_everything
 from tests.system.money.full_shop import fill

@@ -22,8 +22,9 @@ from app.worker.running import relay_of
 from repositories.money_records import Finding
 from repositories.relational.audit import increment, receipts
 from repositories.relational.schema.money_tables import entries, ledger_accounts
-from tests.contracts.money import engine_of, without_triggers
+from tests.contracts.money import without_triggers
 from tests.contracts.relational_store import NOW
+from tests.contracts.transactions import engine_of
 from tests.shop import Shop, euros
 from tests.system.money.forgery import change_amount, forget, forget_hold, forget_product, invent_units
 from tests.system.money.full_shop import fill

@@ -23,7 +23,7 @@ from config import Settings
 from repositories.money_records import PROVIDER, Answer, Order, RequestKey, Transfer
 from repositories.records import Money
 from tests.apps import embedded, running
-from tests.contracts.money import do
+from tests.contracts.transactions import do
 from tests.system.crowd import people, watched, with_stores
 from tests.unit.scheduler import Actor, Scheduler
 

@@ -18,7 +18,8 @@ from repositories.payment_records import DEPOSIT, Payment
 from repositories.records import Money
 from repositories.relational.schema.money_tables import transfers
 from repositories.relational.schema.tables import sandbox_payments
-from tests.contracts.money import sql, without_triggers
+from tests.contracts.money import without_triggers
+from tests.contracts.transactions import sql
 from tests.shop import Shop, euros
 from tests.system.money.differences import BEGINNING, differences
 

@@ -10,8 +10,8 @@ from app.services.money.orders import GRACE
 from config import Settings
 from repositories.money_records import Order
 from tests.apps import embedded, running
-from tests.contracts.money import engine_of, without_triggers
-from tests.contracts.test_relational import downgrade
+from tests.contracts.money import without_triggers
+from tests.contracts.transactions import downgrade, engine_of
 from tests.shop import Clock, Shop, euros
 from tests.system.money.forgery import recompute
 

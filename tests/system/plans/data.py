@@ -14,7 +14,7 @@ from app.seed.load import Loader
 from app.seed.plan import Plan
 from app.seed.sizes import MEDIUM, sizes
 from app.seed.work import Progress, Run
-from tests.contracts.money import together
+from tests.contracts.transactions import together
 
 ROLES = ("relational", "documents")
 _SHORT = {"accounts": 5_000, "follows": 60_000, "posts": 10_000, "orders": 1_500}
