@@ -112,7 +112,8 @@ class Recorder(meter.Observer):
         POOL_WAIT.labels(store).observe(seconds)
 
     def cache_event(self, kind: meter.CacheKind, n: int) -> None:
-        self._cache[kind].inc(n)
+        if n:
+            self._cache[kind].inc(n)
 
     def observed(self, name: str, seconds: float, n: int) -> None:
         for _ in range(n):

@@ -11,7 +11,6 @@ from uuid import UUID
 from app.container import Container
 from app.http.edge import limiting, own_writes, tracing
 from app.http.edge.auth import early_session
-from app.services.people.throttle import Throttle
 
 T = TypeVar("T")
 Environ = dict[str, Any]
@@ -30,7 +29,7 @@ class Admitted(NamedTuple):
 def admitted(container: Container, environ: Environ) -> Admitted | None:
     """Check a request. None if it must be refused (invalid token, too many requests), which is left to Flask."""
     environ[tracing.BEGUN] = begun = tracing.RequestStart(environ.get("HTTP_X_REQUEST_ID", ""))
-    viewer, throttle = None, container.people.throttle
+    viewer = None
     if "HTTP_AUTHORIZATION" in environ:
         tracing.name(begun.id)
         session = early_session(container, environ)
@@ -39,9 +38,7 @@ def admitted(container: Container, environ: Environ) -> Admitted | None:
         viewer = session.account_id
         if container.stores.replicated:
             own_writes.begin(container, environ, session, reads=True)
-        limited = _counted(throttle, environ, f"account:{viewer}")
-    else:
-        limited = _counted(throttle, environ, f"address:{limiting.of_caller(environ, container)}")
+    limited = _counted(container, environ, viewer)
     return None if limited is None else Admitted(begun, viewer, limited)
 
 
@@ -64,11 +61,13 @@ def has_body(environ: Mapping[str, Any]) -> bool:
     return environ.get("CONTENT_LENGTH", "") not in {"", "0"} or "HTTP_TRANSFER_ENCODING" in environ
 
 
-def _counted(throttle: Throttle, environ: Environ, who: str) -> list[tuple[str, str]] | None:
+def _counted(container: Container, environ: Environ, viewer: UUID | None) -> list[tuple[str, str]] | None:
     """Count the request and return the `RateLimit` fields; None if it exceeds the limit."""
+    throttle = container.people.throttle
     asking = throttle.asking
     if asking is None:
         return []
+    who = f"account:{viewer}" if viewer else f"address:{limiting.of_caller(environ, container)}"
     found = throttle.request(who)
     environ[limiting.COUNTED] = found
     return limiting.fields(found, asking) if found is None or found.allowed else None

@@ -45,13 +45,11 @@ class Marks:
 
         One round trip if they are cached; none if the caller passes the values of `keys_of(account)` as `kept`.
         """
-        oldest, since = min(posts), self._since()
-        if oldest <= since:
+        oldest = min(posts)
+        if not kept and not self.may_say(oldest):
             return None
-        ways = partial(self._likes, account, since), partial(self._follows, account)
-        loads = dict(zip(keys_of(account), ways, strict=True))
-        found = self._kept(loads, kept)
-        liked, followed = (found.get(key) for key in loads)
+        ways = partial(self._likes, account), partial(self._follows, account)
+        liked, followed = self._values(kept, lambda: dict(zip(keys_of(account), ways, strict=True)))
         if liked is None or followed is None or oldest.bytes <= liked.note or followed.note != _ALL.bytes:
             return None
         return _among(liked, posts), _among(followed, others)
@@ -63,9 +61,7 @@ class Marks:
         if account == other:
             return Relation()
         ways = partial(self._follows, account), partial(self._follows, other), partial(self._blocks, account)
-        loads = dict(zip(relation_keys(account, other), ways, strict=True))
-        found = self._kept(loads, kept)
-        values = [found.get(key) for key in loads]
+        values = self._values(kept, lambda: dict(zip(relation_keys(account, other), ways, strict=True)))
         follows, followed, blocks = (one if one and one.note == _ALL.bytes else None for one in values)
         if follows is None or followed is None or blocks is None:
             return None
@@ -74,27 +70,33 @@ class Marks:
 
     def may_say(self, post: UUID) -> bool:
         """Whether the post is recent enough for likes of it to be kept."""
-        return post > self._since()
+        return post > self._oldest()
 
-    def _since(self) -> UUID:
+    def _oldest(self) -> UUID:
         return lowest_id(self._clock() - LIKED)
 
-    def _kept(self, loads: Loads, kept: Kept | None) -> dict[str, Value]:
-        """The cached values, and missing ones loaded under leases, but not those that others are loading.
+    def _values(self, kept: Kept | None, loads: Callable[[], Loads]) -> list[Value | None]:
+        """The cached values in the order of `loads`, which is not called if `kept` has them all.
 
-        Raises what a load raises.
+        Missing ones are loaded under leases, but not those that others are loading. Raises what a load raises.
         """
+        if kept and all(kept):
+            cache_event("hit", len(kept))
+            return [one.value for one in kept if one]
+        return self._read_or_loaded(loads(), kept)
+
+    def _read_or_loaded(self, loads: Loads, kept: Kept | None) -> list[Value | None]:
         try:
             held = dict(zip(loads, kept or self._cache.read(list(loads)), strict=True))
             missing = [key for key, one in held.items() if one is None]
             leases = self._cache.lease(dict.fromkeys(missing, b"")) if missing else []
         except Unavailable:
-            return {}
+            return [None] * len(loads)
         cache_event("hit", len(loads) - len(missing))
         cache_event("miss", len(missing))
-        found = {key: one.value for key, one in held.items() if one is not None}
         mine = {key: lease for key, lease in zip(missing, leases, strict=True) if isinstance(lease, bytes)}
-        return found | self._loaded({key: loads[key] for key in mine}, mine) if mine else found
+        loaded = self._loaded({key: loads[key] for key in mine}, mine) if mine else {}
+        return [one.value if one else loaded.get(key) for key, one in held.items()]
 
     def _loaded(self, loads: Loads, leases: Mapping[str, bytes]) -> dict[str, Value]:
         with primary():
@@ -103,7 +105,8 @@ class Marks:
             self._cache.fill({key: Fill(leases[key], value, self._fresh) for key, value in found.items()})
         return found
 
-    def _likes(self, account: UUID, since: UUID) -> Value:
+    def _likes(self, account: UUID) -> Value:
+        since = self._oldest()
         found = self._relational.likes.of_account(account, after=since, limit=MOST + 1)
         return _value([like.post_id for like in found], since)
 
