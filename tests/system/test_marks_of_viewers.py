@@ -1,5 +1,6 @@
 """The viewer's part of cards, with marks cached in Redis: two processes, each of which sees the other's writes."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -90,3 +91,12 @@ def test_cached_viewer_marks_need_no_relational_store(here: System) -> None:
         trips = reader.send("GET", path).headers["Server-Timing"]
         assert "cache" in trips
         assert "relational" not in trips
+
+
+def test_marks_come_along_with_a_page_that_another_process_has_kept(here: System, there: System) -> None:
+    author, reader = here.person(), here.person()
+    away = Person(there.app.test_client(), reader.token, reader.account)
+    for path in (f"/posts/{author.publish('Once')}", f"/accounts/{author.handle}/posts"):
+        viewer(reader, path)
+        trips = away.send("GET", path).headers["Server-Timing"]
+        assert re.findall(r'(\w+);dur=[\d.]+;desc="(\d+)', trips) == [("sessions", "1"), ("cache", "1")]

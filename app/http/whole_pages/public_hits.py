@@ -28,6 +28,7 @@ PATHS, HOTTEST = 4096, 128
 # A served GET of a post counts as a view.
 POST = f"{BASE}/posts/<uuid:post_id>"
 PROFILE = f"{BASE}/accounts/<handle:handle>"
+POSTS = {POST, f"{BASE}/posts", f"{PROFILE}/posts"}
 
 
 class Page(NamedTuple):
@@ -67,7 +68,7 @@ class PublicHits:
         if asking is None:
             return None
         viewer = asking.viewer
-        # Lists have no keys: then `look` suffices, which answers hot pages from process memory.
+        # Without keys, `look` suffices. Both may answer a hot page from process memory.
         keys = self._beside(page, viewer) if viewer else []
         kept, beside = self._pages.look_beside(page.name, keys) if keys else (self._pages.look(page.name), None)
         if kept is None:
@@ -88,12 +89,13 @@ class PublicHits:
         """The keys to read in the same round trip as the page.
 
         A profile's path has a handle, not an id. The keys are those of the account that had the handle when this
-        process last saw the page, and none if it has not seen it.
+        process last saw the page, and none if it has not seen it. The posts of a list are not known yet; most are new
+        enough for marks.
         """
-        if page.post_id:
-            return self._viewers.keys_of(viewer, page.post_id)
+        if page.rule in POSTS:
+            return self._viewers.keys_of_posts(viewer, page.post_id)
         about = self._owners.get(page.name) if page.rule == PROFILE else None
-        return self._viewers.keys_of(viewer, about, account=True) if about else []
+        return self._viewers.keys_of_account(viewer, about) if about else []
 
     def _around(self, page: Page, kept: WholePage, used: str) -> Around:
         """The header fields for an anonymous caller, cached for as long as the page is the same object."""

@@ -31,13 +31,15 @@ class Viewers:
         self._relational = relational
         self._marks = marks
 
-    def keys_of(self, viewer: UUID, about: UUID, *, account: bool = False) -> list[str]:
-        """The keys to read along with the page of a post, or of an account, for `personal`."""
-        if self._marks is None:
+    def keys_of_posts(self, viewer: UUID, post: UUID | None) -> list[str]:
+        """The keys to read along with the page of a post, or of a list of posts not known yet, for `personal`."""
+        if self._marks is None or (post and not self._marks.may_say(post)):
             return []
-        if account:
-            return relation_keys(viewer, about) if viewer != about else []
-        return keys_of(viewer) if self._marks.may_say(about) else []
+        return keys_of(viewer)
+
+    def keys_of_account(self, viewer: UUID, account: UUID) -> list[str]:
+        """The keys to read along with the page of an account, for `personal`."""
+        return [] if self._marks is None or viewer == account else relation_keys(viewer, account)
 
     def of_posts(
         self, viewer: UUID | None, authors: Mapping[UUID, UUID], kept: Kept | None = None
@@ -62,7 +64,7 @@ class Viewers:
         return {account: _account_viewer(marked)} if marked else self.of_accounts(viewer, [account])
 
     def personal(self, page: WholePage, viewer: UUID, kept: Kept | None = None) -> WholePage:
-        """The page as this viewer sees it. `kept` are the values of `keys_of`, if they were read."""
+        """The page as this viewer sees it. `kept` are the values of the keys, if they were read."""
         if not page.cuts:
             return page
         authors = {cut.about: cut.author for cut in page.cuts if cut.author is not None}
