@@ -3,23 +3,14 @@
 from datetime import timedelta
 from uuid import UUID, uuid4
 
-import pytest
-
 from repositories.feeds.audit_port import StoredEntry
 from repositories.feeds.port import FeedStore
 from repositories.feeds.retention import now
 from repositories.records import PostRef
-
-from .test_feeds import Opener, newest_first, opener, refs  # noqa: F401 - a fixture
+from tests.contracts.feeds.feed_stores import OpenFeeds
+from tests.contracts.feeds.timelines import newest_first, refs
 
 DAY = timedelta(days=1)
-
-
-@pytest.fixture(scope="module")
-def feeds(opener: Opener) -> FeedStore:  # noqa: F811 - the fixture
-    found = opener(store="audited")
-    found.migrate()
-    return found
 
 
 def home(feeds: FeedStore, owner: UUID) -> list[StoredEntry]:
@@ -86,8 +77,8 @@ def test_author_timelines_are_restored(feeds: FeedStore) -> None:
     assert feeds.author_page(author, limit=9) == [second, first]
 
 
-def test_entries_past_the_retention_are_not_restored(opener: Opener) -> None:  # noqa: F811 - the fixture
-    feeds = opener(store="forgetful", retention=10 * DAY)
+def test_entries_past_the_retention_are_not_restored(open_feeds: OpenFeeds) -> None:
+    feeds = open_feeds(store="forgetful", retention=10 * DAY)
     feeds.migrate()
     owner, posts = uuid4(), refs(10, since=20 * DAY)
     feeds.audit.restore_home(owner, posts, now())
