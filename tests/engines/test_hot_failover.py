@@ -14,6 +14,7 @@ from config import Settings
 from repositories.errors import ReadOnly
 from repositories.hot import SessionStore, open_cache, open_sessions
 from repositories.hot.port import NotedEndings
+from repositories.hot.redis.key_names import names_of
 from repositories.hot.redis.link import RedisLink
 from repositories.hot.redis.moving_scripts import MARK, PAUSED
 from repositories.hot.redis.target import target_of
@@ -270,3 +271,22 @@ def test_a_master_that_was_a_replica_meanwhile_is_greeted_again(
         link.exchange(("GET", "a"), again=True)
     before, after = greeted
     assert before != after
+
+
+def test_names_are_complete_although_the_server_restarts_meanwhile(own_engines: Engines) -> None:
+    """Its new process orders keys differently, so the cursor of the old one would skip many of them."""
+    server = own_engines.sessions()
+    every = {f"named:{number}".encode() for number in range(2000)}
+    with (
+        client(server) as there,
+        closing(RedisLink(target_of(server.url), role="cache", timeout=TIMEOUT, pool=1)) as link,
+    ):
+        there.mset(dict.fromkeys(every, b""))
+        batches = names_of(link, "named:", count=100)
+        found = {name for _ in range(10) for name in next(batches)}
+        assert found < every
+        server.kill()
+        server.start()
+        found.update(name for batch in batches for name in batch)
+        assert found == every
+        there.delete(*every)

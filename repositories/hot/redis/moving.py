@@ -18,6 +18,7 @@ from repositories.dump_port import Load, RecordKind
 from repositories.errors import Contention, MovedAway, Unavailable
 from repositories.hot.moved_sessions import KINDS, KeptSeen, compared, kept, key_of, seconds_left
 from repositories.hot.redis import moving_scripts as scripts
+from repositories.hot.redis.key_names import names_of
 from repositories.hot.redis.link import RedisLink
 from repositories.hot.redis.wire import Command
 from repositories.moving.places import Changed, FrozenPlace, Key, Mark, OfKeys, Overtaken, StorePlace
@@ -175,15 +176,7 @@ class RedisSessionsPlace(StorePlace):
         ]
 
     def _names(self, prefix: str) -> Iterator[list[bytes]]:
-        """The names with this prefix, in batches. Each that exists during the whole scan comes at least once."""
-        cursor = b"0"
-        while True:
-            scan = ("SCAN", cursor, "MATCH", f"{prefix}*", "COUNT", 2 * BATCH)
-            [(cursor, names)] = self._link.exchange(scan, again=True)
-            if names:
-                yield names
-            if cursor == b"0":
-                return
+        return names_of(self._link, prefix, count=2 * BATCH)
 
     def _run(self, *calls: tuple[str | int, ...]) -> list[Any]:
         """Run scripts, each given with its arguments; all may run twice. Raises `Overtaken`."""
