@@ -15,7 +15,7 @@ from redis.crc import key_slot
 
 from repositories.hot import Cache, Fill, Value, open_cache
 from repositories.hot.redis.cluster import TAGS
-from tests.contracts.test_cache import body, read, store
+from tests.contracts.hot.cached_values import body, read, store
 from tests.engines import Server, redis
 from tests.engines.answering import works
 from tests.engines.home import Home

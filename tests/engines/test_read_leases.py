@@ -12,8 +12,8 @@ from redis import Redis
 from repositories.hot import Fill, Value
 from repositories.hot.redis.cache import RedisCache
 from repositories.hot.redis.read_leases import WAIT, Near
-from tests.contracts.test_cache import soon
 from tests.engines import Shared
+from tests.engines.kernel import wait_until
 
 READ_LEASES = "quartet:5:read-leases"
 TIMEOUT = timedelta(seconds=5)
@@ -72,7 +72,7 @@ def redis(engines: Shared) -> Iterator[Redis]:
 def key(make: Make) -> str:
     """An unused name. All earlier read leases of the store have expired."""
     name, process = f"near:{uuid4()}", make()
-    assert soon(lambda: not process.waits_for(name))
+    assert wait_until(lambda: not process.waits_for(name), seconds=5)
     return name
 
 
@@ -95,7 +95,7 @@ def test_only_writers_that_drop_a_part_of_a_leased_page_wait(make: Make, key: st
         ]
 
     # Retry it: on a busy machine the short lease may expire before everything is dropped.
-    assert soon(lambda: waits(f"{key}:{uuid4()}") == [False, True, True, True])
+    assert wait_until(lambda: waits(f"{key}:{uuid4()}") == [False, True, True, True], seconds=5)
 
 
 def test_no_writer_waits_for_a_page_that_was_read_once(make: Make, key: str) -> None:
@@ -114,8 +114,8 @@ def test_a_read_lease_expires(make: Make, key: str) -> None:
         other.lease(key)
         return one.waits_for(key)
 
-    assert soon(is_lent)
-    assert soon(lambda: not one.waits_for(key))
+    assert wait_until(is_lent, seconds=5)
+    assert wait_until(lambda: not one.waits_for(key), seconds=5)
 
 
 def test_every_writer_waits_when_the_read_leases_are_lost(make: Make, key: str, redis: Redis) -> None:
@@ -125,9 +125,9 @@ def test_every_writer_waits_when_the_read_leases_are_lost(make: Make, key: str, 
         redis.delete(READ_LEASES)
         return one.waits_for(key) and one.waits_for(f"{key}:other")
 
-    assert soon(waits)
+    assert wait_until(waits, seconds=5)
     assert 0 < redis.ttl(READ_LEASES) <= 7 * 24 * 3600
-    assert soon(lambda: not one.waits_for(key))
+    assert wait_until(lambda: not one.waits_for(key), seconds=5)
 
 
 def test_a_process_forgets_a_page_when_it_replaces_a_part(make: Make, key: str) -> None:
@@ -162,10 +162,10 @@ def test_other_processes_never_read_values_older_than_an_answered_write(make: Ma
                 writer.cache.drop([part])
                 answered[0] = version
                 # On a busy machine a fill may come after its lease has expired, and store nothing.
-                assert soon(lambda version=version: writer.store(part, version))  # type: ignore[misc]  # a default
-                assert soon(lambda version=version: writer.store(key, version, parts=(part,)))  # type: ignore[misc]
+                assert wait_until(lambda version=version: writer.store(part, version), seconds=5)  # type: ignore[misc]  # a default
+                assert wait_until(lambda version=version: writer.store(key, version, parts=(part,)), seconds=5)  # type: ignore[misc]
                 before = hits[0]
-                assert soon(lambda before=before: hits[0] > before + 20)  # type: ignore[misc]  # a default
+                assert wait_until(lambda before=before: hits[0] > before + 20, seconds=5)  # type: ignore[misc]  # a default
         finally:
             ended.set()
 

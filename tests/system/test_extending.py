@@ -17,7 +17,7 @@ COPIED = ("app", "repositories", "config", "tests", "docs", "deploy", "examples"
 FILES = ("pyproject.toml", "README.md", "LICENSE", "Makefile")
 CHECKED = (
     "tests/contracts/test_documents_reports.py",
-    "tests/contracts/test_limits.py",
+    "tests/contracts/hot/test_limits.py",
     "tests/http/test_reports.py",
     "tests/http/test_document.py",
     "tests/system/test_guards.py",

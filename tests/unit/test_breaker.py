@@ -12,7 +12,7 @@ from repositories.errors import Unavailable
 from repositories.hot import Cache, Fill, Value
 from repositories.hot.breaker import REMEMBERED, Breaker
 from repositories.hot.embedded.cache import EmbeddedCache
-from tests.contracts.post_source import Broken
+from tests.contracts.read_through.post_source import FailingCache
 
 CALLS: dict[str, Callable[[Cache], object]] = {
     "read": lambda cache: cache.read(["key"]),
@@ -29,7 +29,7 @@ class Process:
 
     def __init__(self, store: EmbeddedCache) -> None:
         self.now = 100.0
-        self.wire = Broken(store)
+        self.wire = FailingCache(store)
         self.cache = Breaker(cast("Cache", self.wire), failures=3, interval=1.0, clock=lambda: self.now)
 
     @property
@@ -123,7 +123,7 @@ def test_owed_drops_are_delivered_without_another_call(process: Process, store: 
 
 
 def test_a_thread_delivers_drops_while_any_are_owed(store: EmbeddedCache) -> None:
-    paid, wire = threading.Semaphore(0), Broken(store)
+    paid, wire = threading.Semaphore(0), FailingCache(store)
     cache = Breaker(cast("Cache", wire), pay_every=0.01)
     inner = store.drop
 

@@ -12,7 +12,7 @@ from app.services.pages.whole_pages import WholePage, WholePages, tag_of, target
 from repositories.errors import Unavailable
 from repositories.hot import Cache, Value
 from repositories.hot.embedded.cache import EmbeddedCache
-from tests.contracts.post_source import Broken
+from tests.contracts.read_through.post_source import FailingCache
 
 POST = "/api/v1/posts/0197f0a0-0000-7000-8000-00000000000a"
 
@@ -175,7 +175,7 @@ def test_a_failed_build_releases_its_lease(pages: WholePages, source: Source) ->
 
 @pytest.mark.parametrize("down", [{"whole", "lease"}, {"fill"}, {"lease"}, {"release"}])
 def test_without_a_cache_pages_are_made(cache: Cache, source: Source, down: set[str]) -> None:
-    pages = WholePages(cast("Cache", Broken(cache, down)))
+    pages = WholePages(cast("Cache", FailingCache(cache, down)))
     assert pages.look("/a") is None
     assert pages.keep("/a", source.build).body == b"version 1"
 

@@ -15,7 +15,7 @@ from app.services.pages.read_through import ReadThrough
 from repositories.errors import Unavailable
 from repositories.hot import Cache, Value
 from repositories.hot.embedded.cache import EmbeddedCache
-from tests.contracts.post_source import Broken
+from tests.contracts.read_through.post_source import FailingCache
 
 THREADS = 100
 FRESH, STALE = 100.0, 20.0
@@ -161,7 +161,7 @@ def test_an_expensive_value_is_renewed_early_at_random(site: Site) -> None:
 
 @pytest.mark.parametrize("down", ["read", "lease"])
 def test_without_the_cache_loads_at_once_are_limited(site: Site, down: str) -> None:
-    process = site.process(Broken(site.stores[0], {down}), limit=7)
+    process = site.process(FailingCache(site.stores[0], {down}), limit=7)
     assert set(at_once([lambda: site.version(process)] * 40)) == {1}
     assert site.source.most <= 7
 

@@ -46,7 +46,7 @@ class Source:
 
 
 @dataclass
-class Broken:
+class FailingCache:
     """A cache whose methods in `down` raise `Unavailable`. `calls` records all calls."""
 
     inner: Cache
