@@ -24,7 +24,7 @@ from app.services.money.wing import MoneyWing
 from app.services.notifications.wing import NotificationsWing
 from app.services.pages.loading import Limit
 from app.services.pages.wing import PageLimits, PagesWing
-from app.services.people.mailers import open_mailer
+from app.services.people.mailer_by_url import open_mailer
 from app.services.people.passwords import Argon2Hasher, Hasher
 from app.services.people.throttle import Rates
 from app.services.people.wing import PeopleLimits, PeopleWing

@@ -8,17 +8,18 @@ from functools import partial
 from multiprocessing.util import Finalize
 
 from app.container import build
-from app.http import BODY_LIMIT, create_app
+from app.http import create_app
 from app.http.edge import limiting, overload
+from app.http.edge.body import BODY_LIMIT
 from app.http.following_moves import Current
 from app.moved_roles import Following, arrived
 from app.server import bodies, gate
 from app.server.bodies import Arrivals, hide_environment
-from app.server.connections import Floods, shut_silent
 from app.server.draining import DRAIN, Draining
 from app.server.freed_memory import return_large_blocks
 from app.server.granian import await_word, refuse_other_servers
-from app.server.streams import ENDINGS, on_signals
+from app.server.misbehaving_clients import Floods, shut_silent
+from app.server.signals import ENDINGS, on_signals
 from app.telemetry.exporting import export
 from config import Settings
 from config.logs import configure

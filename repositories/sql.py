@@ -2,7 +2,7 @@
 
 A statement is written once, with `?` or `:name` for parameters, in SQL that both engines accept. `now_seconds()` is the
 database's own time, in seconds since 1970. Two constructs of PostgreSQL may be used as well: `= ANY (?)` with a list,
-which `SqliteFile` rewrites, and `FOR UPDATE`, also with `OF` and `SKIP LOCKED`, which it removes, since a write
+which `SqliteDatabase` rewrites, and `FOR UPDATE`, also with `OF` and `SKIP LOCKED`, which it removes, since a write
 transaction of SQLite locks the whole file. Ids are passed as `UUID` and read with `id_of`, because SQLite returns text.
 """
 

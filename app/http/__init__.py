@@ -18,13 +18,12 @@ from app.http.edge import (
     tracing,
     unexpected_query,
 )
+from app.http.edge.body import BODY_LIMIT
 from app.http.edge.deps import CONTAINER, CURSORS
 from app.http.edge.paging import Cursors
 from app.http.edge.routing import MatchingRule
 from app.http.resources import webhooks
 from app.http.whole_pages import fast_path
-
-BODY_LIMIT = 256 * 1024
 
 
 def create_app(container: Container) -> Flask:

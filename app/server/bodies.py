@@ -2,10 +2,10 @@
 
 In WSGI the application reads the body, and a client that stays silent blocks that read for ever. Only closing the
 connection ends the read, and the blocked thread is the one that has to answer. So a connection whose client is silent
-for too long is shut down for reading (`connections.shut_silent`); the answer can still be sent.
+for too long is shut down for reading (`misbehaving_clients.shut_silent`); the answer can still be sent.
 
 granian reports a truncated chunked body as a complete one, except to a read of the whole body, which then returns
-nothing. That read has no size limit, so connections that send too much are closed (`connections.Floods`).
+nothing. That read has no size limit, so connections that send too much are closed (`misbehaving_clients.Floods`).
 """
 
 import io
@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from app.server.connections import Floods
+from app.server.misbehaving_clients import Floods
 
 Environ = dict[str, Any]
 Wsgi = Callable[[Environ, Any], Iterable[bytes]]

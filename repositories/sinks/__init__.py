@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from repositories.address import BadAddress
 from repositories.sinks.port import CONTENT_TYPE, AskedToWait, Destination, Gone, Message, Refused, Sent, Sink
-from repositories.sinks.webhooks.target import Inside
+from repositories.sinks.webhooks.permitted_addresses import Inside
 from repositories.sinks.webhooks.target import target_of as webhook_target
 
 __all__ = [

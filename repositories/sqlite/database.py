@@ -48,7 +48,7 @@ class SqliteConnection(sqlite3.Connection):
         return super().executemany(native(sql), rows)
 
 
-class SqliteFile:
+class SqliteDatabase:
     """Thread-safe access to one file. `role` is the name in its errors; `clock` gives `now_seconds()`."""
 
     def __init__(self, path: Path, role: str, *, clock: Callable[[], float] = time.time) -> None:

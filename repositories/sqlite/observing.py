@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from repositories.observer_port import EngineObserver, Question, Subject, Unread
-from repositories.sqlite.database import SqliteFile
+from repositories.sqlite.database import SqliteDatabase
 from repositories.sqlite.file import path_of
 
 _PAGES = "SELECT page_count * page_size, freelist_count FROM pragma_page_count, pragma_page_size, pragma_freelist_count"
@@ -20,7 +20,7 @@ class SqliteObserver(EngineObserver):
         self._path = path_of(url)
         self.place = str(self._path)
         self._made = made
-        self._file = SqliteFile(self._path, role)
+        self._file = SqliteDatabase(self._path, role)
 
     def questions(self) -> Mapping[str, Question]:
         return {"the file": self._whole, "the indexes that there should be": self._missing}

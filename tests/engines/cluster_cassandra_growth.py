@@ -14,7 +14,7 @@ from cassandra import ConsistencyLevel
 from cassandra.query import SimpleStatement
 
 from repositories.feeds.cassandra import schema
-from repositories.feeds.cassandra.link import translated
+from repositories.feeds.cassandra.errors import translated
 from repositories.feeds.cassandra.store import CassandraFeeds
 from repositories.feeds.retention import now
 from repositories.records import PostRef

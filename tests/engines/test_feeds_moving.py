@@ -11,9 +11,9 @@ from uuid import UUID, uuid4
 import pytest
 from cassandra.query import UNSET_VALUE
 
-from repositories.feeds.cassandra import moving, place_mark
-from repositories.feeds.cassandra.gate import CHANGES
+from repositories.feeds.cassandra import moving, moving_mark
 from repositories.feeds.cassandra.moving import CassandraFeedsPlace
+from repositories.feeds.cassandra.moving_gate import CHANGES
 from repositories.feeds.cassandra.schema import CHANGE_ADD, GATED
 from repositories.feeds.cassandra.store import CassandraFeeds
 from repositories.feeds.id_time import micros
@@ -94,7 +94,7 @@ def test_a_move_begun_during_the_cleanup_of_another_notes_every_change(
     place, following = places.another(), places.place
     place.receive(Mark("incoming", 1, "old", "ended"))
     place.open(1)
-    monkeypatch.setattr(place_mark, "HELD_SECONDS", 0.1)
+    monkeypatch.setattr(moving_mark, "HELD_SECONDS", 0.1)
     after_its_first_gate(place, lambda: following.capture(Mark("leaving", 1, "new", "next")))
     with pytest.raises(Overtaken):
         place.tidy("ended")
@@ -120,7 +120,7 @@ def test_a_move_waits_for_the_cleanup_of_an_earlier_one(places: Places, monkeypa
         going_on.set()
         tidied.wait(TIMEOUT.seconds)
 
-    monkeypatch.setattr(place_mark, "time", SimpleNamespace(sleep=sleep, monotonic=time.monotonic))
+    monkeypatch.setattr(moving_mark, "time", SimpleNamespace(sleep=sleep, monotonic=time.monotonic))
     after_its_first_gate(place, meanwhile)
     place.tidy("ended")
     tidied.set()

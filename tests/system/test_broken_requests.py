@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import pytest
 
-from app.http import BODY_LIMIT
+from app.http.edge.body import BODY_LIMIT
 from app.server.bodies import EACH, IN_CHUNKS
 from tests.apps import BASE, PASSWORD
 from tests.engines.kernel import wait_until

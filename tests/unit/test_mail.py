@@ -10,8 +10,8 @@ from datetime import timedelta
 import pytest
 from aiosmtpd.smtp import AuthResult, LoginPassword
 
-from app.services.people.mail import Mail, Mailer, PrintingMailer, Undeliverable
-from app.services.people.mailers import open_mailer
+from app.services.people.mailer import Mail, Mailer, PrintingMailer, Undeliverable
+from app.services.people.mailer_by_url import open_mailer
 from config import Settings
 from repositories.address import BadAddress
 from repositories.errors import Unavailable

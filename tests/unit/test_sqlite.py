@@ -8,7 +8,7 @@ from app.container import build
 from config import Settings
 from repositories.deadline import within
 from repositories.relational.embedded.engine import writing_engine
-from repositories.sqlite.database import SqliteFile
+from repositories.sqlite.database import SqliteDatabase
 from tests.apps import ROLES, embedded
 
 
@@ -17,7 +17,7 @@ def open_files() -> int:
 
 
 def test_threads_that_ended_leave_no_connections_behind(tmp_path: Path) -> None:
-    file = SqliteFile(tmp_path / "q.db", "test")
+    file = SqliteDatabase(tmp_path / "q.db", "test")
     file.ping()
     before = open_files()
     for _ in range(50):
@@ -56,7 +56,7 @@ def test_the_mode_of_an_existing_database_stays(tmp_path: Path) -> None:
 def test_a_writer_waits_for_another_until_its_deadline(tmp_path: Path) -> None:
     """Checked by a connection's `busy_timeout`, in milliseconds. Without a deadline it is five seconds."""
     asking = "PRAGMA busy_timeout"
-    file, engine = SqliteFile(tmp_path / "q.db", "test"), writing_engine(tmp_path / "r.db", utc_now)
+    file, engine = SqliteDatabase(tmp_path / "q.db", "test"), writing_engine(tmp_path / "r.db", utc_now)
     with within(0.72):
         with file.write() as work:
             [(in_transaction,)] = work.execute(asking)

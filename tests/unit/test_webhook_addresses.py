@@ -5,7 +5,8 @@ from ipaddress import ip_network
 import pytest
 
 from repositories.address import BadAddress
-from repositories.sinks.webhooks.target import is_permitted, target_of
+from repositories.sinks.webhooks.permitted_addresses import is_permitted
+from repositories.sinks.webhooks.target import target_of
 
 INSIDE = (ip_network("10.0.0.0/8"), ip_network("::1/128"))
 

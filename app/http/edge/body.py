@@ -14,6 +14,9 @@ from webargs.flaskparser import FlaskParser, is_json_request
 
 from app.errors import BadRequest, Unprocessable, WrongContentType
 
+# The largest body, in bytes.
+BODY_LIMIT = 256 * 1024
+# The longest integer in a body, in digits.
 DIGITS = 100
 
 

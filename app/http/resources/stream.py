@@ -10,12 +10,13 @@ from flask import Response, request
 from app.http.edge.blueprint import Blueprint, budget, private
 from app.http.edge.deps import container, session
 from app.http.edge.fields import Text
-from app.server.streams import EVENT_STREAM, drop_stalled
+from app.server.misbehaving_clients import drop_stalled
 from app.services.live.hub import Connection, Hub, StreamItem
 from app.services.people.sessions import digest
 from repositories import meter
 
 blp = Blueprint("stream", "Live events")
+EVENT_STREAM = "text/event-stream"
 RETRY_MS = 2000
 LONGEST_ID = 1000
 # Defined in `app/http/document/live_events.py`.

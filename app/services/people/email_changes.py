@@ -7,8 +7,8 @@ from app.errors import WrongPassword
 from app.events import EmailChanged
 from app.services.commands.kit import Kit
 from app.services.people.accounts import Accounts, taken
-from app.services.people.mail import Mail
 from app.services.people.mail_delivery import MailDelivery
+from app.services.people.mailer import Mail
 from app.services.people.passwords import Hasher
 from repositories.errors import Conflict, Stale
 from repositories.records import Login

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from app.clock import Clock
 from app.errors import NoMail
 from app.services.feeds.fanouts import Unfinished
-from app.services.people.mail import Mail, Mailer, Undeliverable
+from app.services.people.mailer import Mail, Mailer, Undeliverable
 from repositories.errors import Unavailable
 
 log = logging.getLogger(__name__)

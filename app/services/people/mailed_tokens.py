@@ -13,8 +13,8 @@ from app.errors import WrongToken
 from app.events import MailRequested, PasswordChanged
 from app.services.commands.kit import Kit
 from app.services.feeds.fanouts import Unfinished
-from app.services.people.mail import Mail
 from app.services.people.mail_delivery import MailDelivery
+from app.services.people.mailer import Mail
 from app.services.people.password_rules import check, words
 from app.services.people.passwords import Hasher
 from app.services.people.sessions import Sessions, digest

@@ -10,8 +10,8 @@ from datetime import timedelta
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 
-from app.services.people.mail import Mail, Mailer, Undeliverable
 from app.services.people.mail_addresses import in_ascii
+from app.services.people.mailer import Mail, Mailer, Undeliverable
 from repositories.address import BadAddress, address_of
 from repositories.errors import Unavailable
 

@@ -12,9 +12,9 @@ from app.services.people.accounts import Accounts
 from app.services.people.console_sessions import ConsoleSessions
 from app.services.people.email_changes import EmailChanges
 from app.services.people.graph import Graph
-from app.services.people.mail import Mailer
 from app.services.people.mail_delivery import MailDelivery
 from app.services.people.mailed_tokens import MailedTokens
+from app.services.people.mailer import Mailer
 from app.services.people.password_changes import PasswordChanges
 from app.services.people.passwords import Hasher
 from app.services.people.sessions import Sessions

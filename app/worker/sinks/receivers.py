@@ -9,6 +9,7 @@ from datetime import timedelta
 from msgspec import Struct
 
 from app.container import Container
+from app.worker.sinks.backoff import Jitter
 from app.worker.sinks.sending import Policy, SinkWorker, worker_of
 from repositories.address import BadAddress
 from repositories.errors import StoreError
@@ -18,18 +19,6 @@ from repositories.sinks import open_webhook
 log = logging.getLogger(__name__)
 # Seconds between two looks for changed webhooks.
 EVERY = 1.0
-SOONEST = timedelta(seconds=1)
-
-
-class Jitter:
-    """Exponential backoff with full jitter: a random wait below a doubling bound, so that retries do not coincide."""
-
-    def __init__(self, longest: timedelta, chance: random.Random) -> None:
-        self._longest = longest
-        self._chance = chance
-
-    def __call__(self, attempts: int) -> timedelta:
-        return min(self._longest, SOONEST * float(2 ** min(attempts - 1, 20))) * self._chance.random()
 
 
 class _Served(Struct):

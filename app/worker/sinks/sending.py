@@ -21,6 +21,7 @@ from msgspec import Struct
 from app.container import Container
 from app.telemetry import spans
 from app.worker import relay_spans
+from app.worker.sinks.backoff import doubling
 from app.worker.sinks.reading import Batch, LogReading, Stop, unreadable
 from repositories import meter
 from repositories.errors import StoreError
@@ -36,13 +37,6 @@ LONGEST_REASON = 300
 # After `LONG` seconds nothing is added to a send, and the next one gets half as many events, so that a failure repeats
 # few. It is not reduced below `FEW` events: several at once are better for a slow receiver.
 LONG, FEW = 1.0, 32
-# The shortest and the longest wait before an unavailable broker is tried again.
-SOONEST, LATEST = timedelta(seconds=0.5), timedelta(seconds=15)
-
-
-def doubling(attempts: int) -> timedelta:
-    """How long to wait after this number of failed tries."""
-    return min(LATEST, SOONEST * float(2 ** min(attempts - 1, 8)))
 
 
 class Policy(Struct, frozen=True):

@@ -11,7 +11,7 @@ from repositories.documents.sql.products import SqlProducts
 from repositories.documents.sql.views import SqlViews
 from repositories.moving.sqlite import SqliteEngine
 from repositories.sql import SqlBacked
-from repositories.sqlite.database import SqliteFile
+from repositories.sqlite.database import SqliteDatabase
 from repositories.sqlite.file import path_of
 
 
@@ -23,7 +23,7 @@ class EmbeddedDocuments(SqlBacked, DocumentStore):
 
     def __init__(self, url: str) -> None:
         path = path_of(url)
-        self._database = SqliteFile(path, "documents")
+        self._database = SqliteDatabase(path, "documents")
         self.posts = SqlPosts(self._database)
         self.comments = SqlComments(self._database)
         self.products = SqlProducts(self._database)

@@ -4,7 +4,6 @@ Each statement has its own deadline, within which other nodes are asked as well 
 driver reconnects by itself.
 """
 
-import contextlib
 import logging
 import threading
 import time
@@ -14,17 +13,15 @@ from typing import Any
 
 from cassandra import ConsistencyLevel, DriverException
 from cassandra.auth import PlainTextAuthProvider
-from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, Session
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, Session
 from cassandra.concurrent import execute_concurrent, execute_concurrent_with_args
-from cassandra.connection import ConnectionException
 from cassandra.policies import ConstantReconnectionPolicy, FallthroughRetryPolicy
-from cassandra.protocol import ErrorMessage
 from cassandra.query import SimpleStatement, tuple_factory
 
 from repositories.deadline import at_most, remaining
-from repositories.errors import Unavailable
 from repositories.feeds.cassandra.batches import PROTOCOL, batch_of, together
 from repositories.feeds.cassandra.contact import answering
+from repositories.feeds.cassandra.errors import translated
 from repositories.feeds.cassandra.lazy_value import LazyValue
 from repositories.feeds.cassandra.policies import NextNode, impatient, nodes
 from repositories.feeds.cassandra.schema import AT_ONCE
@@ -50,21 +47,6 @@ FIRST_HANDSHAKE_SECONDS = 1.0
 # A node that is silent for this long counts as down although its connections are open. The driver's default is 30.
 HEARTBEAT_SECONDS = 1
 _ALIVE = SimpleStatement("SELECT key FROM system.local WHERE key = 'local'", is_idempotent=True)
-
-
-@contextlib.contextmanager
-def translated() -> Iterator[None]:
-    try:
-        yield
-    except (
-        NoHostAvailable,
-        DriverException,
-        ErrorMessage,
-        ConnectionException,
-        TimeoutError,
-        OSError,
-    ) as error:
-        raise Unavailable("feeds", f"{type(error).__name__}: {error}") from error
 
 
 class Link:

@@ -1,4 +1,4 @@
-"""Feeds in Cassandra as a place of a move. How its writes are noted and refused is explained in `gate`.
+"""Feeds in Cassandra as a place of a move. How its writes are noted and refused is explained in `moving_gate.py`.
 
 Cassandra has no snapshots. Timelines are read by ranges of tokens; records that changed before their range was read are
 left out and reported as `unsure`.
@@ -18,9 +18,9 @@ from repositories.batched import batched
 from repositories.dump_port import Load, RecordKind
 from repositories.errors import Contention
 from repositories.feeds.cassandra.bucket_markers import Markers
-from repositories.feeds.cassandra.gate import ROLE, SLOTS, GatedLink
 from repositories.feeds.cassandra.moved_rows import MAKE, ONE, RANGES, TABLES, MovedRows, Unsure, token
-from repositories.feeds.cassandra.place_mark import PlaceMark, overtaken
+from repositories.feeds.cassandra.moving_gate import ROLE, SLOTS, GatedLink
+from repositories.feeds.cassandra.moving_mark import PlaceMark, overtaken
 from repositories.feeds.cassandra.schema import CHANGES, GATED
 from repositories.feeds.layout import Layout
 from repositories.feeds.moved_records import KINDS, KeptTrim, compared, is_kept, removal

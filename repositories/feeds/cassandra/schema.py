@@ -66,7 +66,7 @@ TABLES = {
         role ascii PRIMARY KEY, state ascii, epoch int, url text, move ascii, closing ascii
     )""",
 }
-# The tables whose writes mention the column `gate`, which is never set; see `gate`.
+# The tables whose writes mention the column `gate`, which is never set; see `moving_gate.py`.
 GATE_COLUMN = """SELECT column_name FROM system_schema.columns
 WHERE keyspace_name = %s AND table_name = %s AND column_name = 'gate'"""
 GATED = "author_timeline", "home_timeline", "notifications", "read_markers"

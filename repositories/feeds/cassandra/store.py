@@ -14,9 +14,9 @@ from repositories.batched import batched
 from repositories.feeds.cassandra import schema
 from repositories.feeds.cassandra.audit import CassandraAudit
 from repositories.feeds.cassandra.bucket_markers import Markers
-from repositories.feeds.cassandra.gate import GatedLink
 from repositories.feeds.cassandra.migrate import Migration
 from repositories.feeds.cassandra.moving import CassandraFeedsPlace
+from repositories.feeds.cassandra.moving_gate import GatedLink
 from repositories.feeds.cassandra.notifications import CassandraNotifications
 from repositories.feeds.cassandra.pages import Pages
 from repositories.feeds.cassandra.schema import LONGEST_TTL

@@ -9,12 +9,12 @@ from repositories.feeds.retention import Retention
 from repositories.feeds.sql.database import FeedDatabase
 from repositories.feeds.sql.statements import Upsert
 from repositories.sql import Parameters, Row
-from repositories.sqlite.database import SqliteFile
+from repositories.sqlite.database import SqliteDatabase
 
 
 class SqliteFeedDatabase(FeedDatabase):
     def __init__(self, path: Path, retention: Retention) -> None:
-        self.file = SqliteFile(path, "feeds")
+        self.file = SqliteDatabase(path, "feeds")
         self._retention = retention
 
     def key(self, of: UUID) -> bytes:

@@ -18,7 +18,7 @@ from repositories.hot.port import Cache, Fill, Held
 from repositories.hot.sql.moving_cache import SqlCachePlace
 from repositories.moving.sqlite import SqliteEngine
 from repositories.sql import SqlBacked, SqlWork
-from repositories.sqlite.database import SqliteFile
+from repositories.sqlite.database import SqliteDatabase
 from repositories.sqlite.file import path_of
 
 _TABLES = (
@@ -70,7 +70,7 @@ class EmbeddedCache(SqlBacked, Cache):
         clock: Callable[[], float] = time.time,
     ) -> None:
         path = path_of(url)
-        self._database = SqliteFile(path, "cache")
+        self._database = SqliteDatabase(path, "cache")
         self.place = SqlCachePlace(self._database, SqliteEngine(path.exists), _ALL, self.void)
         self._entries = entries
         self._lease = lease

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from repositories.hot.sql.limits import SqlLimits
 from repositories.sql import SqlBacked
-from repositories.sqlite.database import SqliteFile
+from repositories.sqlite.database import SqliteDatabase
 from repositories.sqlite.file import path_of
 
 _TABLES = ('CREATE TABLE IF NOT EXISTS hot_limits ("key" BLOB PRIMARY KEY, "full" REAL NOT NULL) WITHOUT ROWID',)
@@ -22,7 +22,7 @@ class EmbeddedLimits(SqlBacked, SqlLimits):
     _tables = _TABLES
 
     def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
-        self._database = SqliteFile(path_of(url), "cache", clock=clock)
+        self._database = SqliteDatabase(path_of(url), "cache", clock=clock)
         super().__init__()
 
     def _forget(self) -> None:

@@ -9,7 +9,7 @@ from repositories.hot.sql.sessions import SqlSessions
 from repositories.moving.gate import MAKE_MARKS
 from repositories.moving.sqlite import SqliteEngine
 from repositories.sql import SqlBacked
-from repositories.sqlite.database import SqliteFile
+from repositories.sqlite.database import SqliteDatabase
 from repositories.sqlite.file import path_of
 
 _TABLES = (
@@ -31,7 +31,7 @@ class EmbeddedSessions(SqlBacked, SqlSessions):
 
     def __init__(self, url: str, *, clock: Callable[[], float] = time.time, seen: bool = False) -> None:
         path = path_of(url)
-        self._database = SqliteFile(path, "sessions", clock=clock)
+        self._database = SqliteDatabase(path, "sessions", clock=clock)
         self._seen = seen
         keys = noted("hex({})")
         self.place = SqlSessionsPlace(self._database, SqliteEngine(path.exists), keys, lambda: datetime.now(UTC))

@@ -8,7 +8,7 @@ from repositories.batched import batched
 from repositories.hot.sql.streams import Numbered, SqlStreams
 from repositories.hot.streams_port import KEPT, LiveEvent, Position
 from repositories.sql import SqlBacked
-from repositories.sqlite.database import SqliteFile
+from repositories.sqlite.database import SqliteDatabase
 from repositories.sqlite.file import path_of
 
 _TABLES = (
@@ -32,7 +32,7 @@ class EmbeddedStreams(SqlBacked, SqlStreams):
     _tables = _TABLES
 
     def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
-        self._database = SqliteFile(path_of(url), "cache", clock=clock)
+        self._database = SqliteDatabase(path_of(url), "cache", clock=clock)
 
     def _heads(self, account_ids: Collection[UUID]) -> dict[UUID, Position]:
         found: dict[UUID, Position] = {}

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from repositories.hot.sql.views import SqlViewCounts
 from repositories.sql import SqlBacked
-from repositories.sqlite.database import SqliteFile
+from repositories.sqlite.database import SqliteDatabase
 from repositories.sqlite.file import path_of
 
 _TABLES = (
@@ -22,4 +22,4 @@ class EmbeddedViewCounts(SqlBacked, SqlViewCounts):
     _tables = _TABLES
 
     def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
-        self._database = SqliteFile(path_of(url), "cache", clock=clock)
+        self._database = SqliteDatabase(path_of(url), "cache", clock=clock)

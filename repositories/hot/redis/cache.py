@@ -11,11 +11,11 @@ from redis.exceptions import ResponseError
 from repositories.hot.encoding import LARGEST, LEASE_SECONDS, fresh_of, new_token, text_bytes, value_bytes, value_of
 from repositories.hot.port import Cache, Fill, Held
 from repositories.hot.redis import cache_scripts as scripts
-from repositories.hot.redis.backed import RedisBacked
 from repositories.hot.redis.cluster import Owns, link_to
 from repositories.hot.redis.hash_tags import Argument, ServerClock, Shard, command_of
 from repositories.hot.redis.moving_cache import RedisCachePlace
 from repositories.hot.redis.read_leases import Near
+from repositories.hot.redis.store import RedisStore
 from repositories.hot.redis.wire import Command, Wire
 
 _READ_LEASES = b"quartet:5:read-leases"
@@ -26,7 +26,7 @@ _PART = struct.Struct("<II")
 _STAMP_BYTES = 16
 
 
-class RedisCache(RedisBacked, Cache):
+class RedisCache(RedisStore, Cache):
     """Pattern: cache-aside with leases, and a near cache of whole pages (`read_leases.py`).
 
     For one node: scripts use keys of several hash slots (`cluster_cache.py` is for clusters). What another process of

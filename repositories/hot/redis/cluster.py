@@ -17,8 +17,8 @@ from redis.crc import key_slot
 from redis.exceptions import RedisError, ResponseError
 
 from repositories.errors import Unavailable
-from repositories.hot.redis.backed import RedisWay
 from repositories.hot.redis.link import RedisLink, deadline_of
+from repositories.hot.redis.store import RedisClient
 from repositories.hot.redis.target import RedisTarget, target_of
 from repositories.hot.redis.wire import Command, Wire
 from repositories.read_your_writes import HostState
@@ -57,7 +57,7 @@ class Slots(NamedTuple):
 
 def link_to(
     url: str, *, role: str, timeout: timedelta, pool: int, scripts: Sequence[str] = (), greet: Greet | None = None
-) -> RedisWay:
+) -> RedisClient:
     """A link to one server, to the master that Sentinels name, or to a cluster. Raises `BadAddress`.
 
     `greet` is called for each new connection, with a function that says which keys its server has, the connection, and
@@ -76,7 +76,7 @@ def is_cluster(url: str) -> bool:
     return bool(target_of(url).nodes)
 
 
-class ClusterLink(RedisWay):
+class ClusterLink(RedisClient):
     """Thread-safe. Up to `pool` connections to each master. Nodes are asked one after the other, under one deadline."""
 
     def __init__(

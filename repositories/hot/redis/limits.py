@@ -5,8 +5,8 @@ from datetime import timedelta
 
 from repositories.hot.encoding import text_bytes
 from repositories.hot.limits_port import Limits, Rate, Verdict, verdict
-from repositories.hot.redis.backed import RedisBacked
 from repositories.hot.redis.cluster import link_to
+from repositories.hot.redis.store import RedisStore
 
 # KEYS: the bucket. ARGV: seconds per request, seconds for the burst, whether to spend.
 _TAKE = """
@@ -24,7 +24,7 @@ return {allowed and 1 or 0, string.format('%.6f', late)}
 _SHA = hashlib.sha1(_TAKE.encode()).hexdigest()  # noqa: S324  Redis names scripts so
 
 
-class RedisLimits(RedisBacked, Limits):
+class RedisLimits(RedisStore, Limits):
     def __init__(self, url: str, *, timeout: timedelta, pool: int) -> None:
         self._link = link_to(url, role="cache", timeout=timeout, pool=pool, scripts=(_TAKE,))
 

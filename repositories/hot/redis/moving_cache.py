@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from repositories.hot.encoding import new_token
 from repositories.hot.moved_cache import CachePlace
 from repositories.hot.redis import cache_scripts as scripts
-from repositories.hot.redis.backed import RedisWay
 from repositories.hot.redis.hash_tags import Shard
+from repositories.hot.redis.store import RedisClient
 from repositories.moving.places import CLOSED, Mark, Overtaken
 
 # ARGV: the mark, then prefixes, of which the present mark must have one. May run twice.
@@ -26,7 +26,7 @@ return 1
 class RedisCachePlace(CachePlace):
     """`outwait` is that of the cache."""
 
-    def __init__(self, link: RedisWay, shards: Sequence[Shard], outwait: Callable[[], None]) -> None:
+    def __init__(self, link: RedisClient, shards: Sequence[Shard], outwait: Callable[[], None]) -> None:
         self._link = link
         self._shards = shards
         self._outwait = outwait

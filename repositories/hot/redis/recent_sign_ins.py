@@ -10,8 +10,8 @@ from uuid import UUID
 
 from repositories.records import Session
 
-# Older sign-ins are not checked: endings from before are not read again (see `CatchUp`), so another process may have
-# ended the missing session.
+# Older sign-ins are not checked: endings from before are not read again (see `SessionRecovery`), so another process
+# may have ended the missing session.
 KEPT_SECONDS = 3600
 MOST = 4096
 

@@ -10,20 +10,20 @@ from repositories.errors import MovedAway, Unavailable
 from repositories.hot.encoding import live_session, live_sessions, session_bytes, session_seconds
 from repositories.hot.port import NotedEndings, SessionStore
 from repositories.hot.redis import session_scripts as scripts
-from repositories.hot.redis.backed import RedisBacked
-from repositories.hot.redis.catch_up import CatchUp
 from repositories.hot.redis.link import RedisLink, deadline_of
 from repositories.hot.redis.moving import RedisSessionsPlace, refusal
 from repositories.hot.redis.moving_scripts import CLOSED, MARK, SEEN, SESSION, WAIT, WAIT_SECONDS
 from repositories.hot.redis.moving_scripts import SCRIPTS as MOVING
 from repositories.hot.redis.recent_sign_ins import RecentSignIns
+from repositories.hot.redis.session_recovery import SessionRecovery
+from repositories.hot.redis.store import RedisStore
 from repositories.hot.redis.target import target_of
 from repositories.hot.redis.wire import Command
 from repositories.read_your_writes import Positions
 from repositories.records import Session
 
 
-class RedisSessions(RedisBacked, SessionStore):
+class RedisSessions(RedisStore, SessionStore):
     """Pattern: secondary index kept by scripts, so that a session and its index entry are one write.
 
     A key lives for the session's lifetime (`expires_at - created_at`) plus an hour, counted from `add`. Whether a
@@ -39,7 +39,7 @@ class RedisSessions(RedisBacked, SessionStore):
     ) -> None:
         self._seen = seen
         self._recent = RecentSignIns()
-        greet = CatchUp(endings, self._recent) if endings else None
+        greet = SessionRecovery(endings, self._recent) if endings else None
         target = target_of(url)
         if target.nodes:
             raise BadAddress(

@@ -11,8 +11,8 @@ from redis.exceptions import ResponseError
 
 from repositories.batched import batched
 from repositories.hot.encoding import text_bytes
-from repositories.hot.redis.backed import RedisBacked
 from repositories.hot.redis.cluster import TAGS, Owns, is_cluster, link_to
+from repositories.hot.redis.store import RedisStore
 from repositories.hot.redis.wire import Command, Wire
 from repositories.hot.streams_port import (
     KEPT,
@@ -85,7 +85,7 @@ _AT_ONCE = 250
 _FEW = 8
 
 
-class RedisStreams(RedisBacked, Streams):
+class RedisStreams(RedisStore, Streams):
     """The heads decide who listens; the server may evict any key at any time.
 
     A lost head ends the epoch; a promotion or restart of the server ends all epochs. A lost stream is noticed by its

@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from repositories.hot.redis.backed import RedisBacked
 from repositories.hot.redis.cluster import is_cluster, link_to
+from repositories.hot.redis.store import RedisStore
 from repositories.hot.redis.wire import Command
 from repositories.hot.views_port import ViewBatch, ViewCounts
 
@@ -41,7 +41,7 @@ if redis.call('GET', KEYS[2]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 _SHA = {script: hashlib.sha1(script.encode()).hexdigest() for script in (_TAKE, _DONE)}  # noqa: S324  Redis names scripts so
 
 
-class RedisViewCounts(RedisBacked, ViewCounts):
+class RedisViewCounts(RedisStore, ViewCounts):
     """Pattern: write-back. Commands that would count twice are not sent twice."""
 
     def __init__(self, url: str, *, timeout: timedelta, pool: int) -> None:

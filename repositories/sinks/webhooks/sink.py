@@ -15,7 +15,8 @@ from repositories.errors import Unavailable
 from repositories.http_client.exchange import HttpAnswer, HttpConnection
 from repositories.meter import asked
 from repositories.sinks.port import CONTENT_TYPE, ROLE, AskedToWait, Destination, Gone, Message, Sent, Sink
-from repositories.sinks.webhooks.target import Inside, is_permitted, target_of
+from repositories.sinks.webhooks.permitted_addresses import Inside, is_permitted
+from repositories.sinks.webhooks.target import target_of
 
 # Concurrent events to one receiver, and connections to it.
 LANES = 4

@@ -6,7 +6,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from app.worker.sinks.receivers import Jitter
+from app.worker.sinks.backoff import Jitter
 from tests.receiver import ANSWERS, ENDLESS, LIES, Receiver
 from tests.recorded import Recorded
 from tests.system.relay.operator import Operator

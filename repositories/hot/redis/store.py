@@ -7,7 +7,7 @@ from repositories.read_your_writes import HostState
 from repositories.store import Store
 
 
-class RedisWay(Protocol):
+class RedisClient(Protocol):
     """The link to Redis, to one server or to a cluster; see `RedisLink`."""
 
     def exchange(self, *commands: Command, again: bool) -> list[Any]: ...
@@ -19,10 +19,10 @@ class RedisWay(Protocol):
     def close(self) -> None: ...
 
 
-class RedisBacked(Store):
+class RedisStore(Store):
     """The methods that are the same for all stores in Redis. There is no schema."""
 
-    _link: RedisWay
+    _link: RedisClient
 
     def migrate(self, *, dry_run: bool = False) -> list[str]:  # noqa: ARG002  there is nothing to do
         return []

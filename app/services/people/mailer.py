@@ -1,4 +1,4 @@
-"""Mail: the port, and a mailer for development that prints. `smtp.py` sends mail, `mailers.py` chooses by URL."""
+"""The port that sends mail, and a mailer for development that prints it. `smtp.py` sends mail."""
 
 import sys
 from abc import abstractmethod

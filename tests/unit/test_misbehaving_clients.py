@@ -2,7 +2,7 @@
 
 import socket
 
-from app.server.connections import Floods
+from app.server.misbehaving_clients import Floods
 
 
 def test_only_open_connections_are_remembered() -> None:

@@ -1,4 +1,4 @@
-"""The greeting of a new connection to the Redis of sessions: makes up for what the server may have lost."""
+"""Restores what the Redis of sessions may have lost in a failover, on each new connection before it is used."""
 
 import logging
 import threading
@@ -27,7 +27,7 @@ _MARGIN = timedelta(hours=1)
 _PAGE = 500
 
 
-class CatchUp:
+class SessionRecovery:
     """Ends again the sessions whose endings the server may have lost, before anything is read from it.
 
     A server with another replication history was restarted or promoted, and may lack the last writes. It has stored
@@ -55,11 +55,11 @@ class CatchUp:
             raise Unavailable("sessions", "what was ended is not known yet")
         try:
             if wire.history != self._trusted or not wire.history:
-                self._catch_up(wire, deadline)
+                self._recover(wire, deadline)
         finally:
             self._guard.release()
 
-    def _catch_up(self, wire: Wire, deadline: float) -> None:
+    def _recover(self, wire: Wire, deadline: float) -> None:
         if self._at is None or self._at[0] != wire.history:
             [noted] = _replies(wire, [("GET", scripts.ENDED)], deadline)
             since = datetime.fromtimestamp(int(noted), UTC) - _MARGIN if noted else datetime.fromtimestamp(0, UTC)

@@ -21,7 +21,8 @@ from cassandra.query import UNSET_VALUE, BatchStatement, BatchType
 from repositories.batched import batched
 from repositories.errors import MovedAway, Unavailable
 from repositories.feeds.cassandra.batches import batch_of, together
-from repositories.feeds.cassandra.link import CONCURRENCY, LOADING, SCHEMA_SECONDS, STORE, Link, Row, translated
+from repositories.feeds.cassandra.errors import translated
+from repositories.feeds.cassandra.link import CONCURRENCY, LOADING, SCHEMA_SECONDS, STORE, Link, Row
 from repositories.feeds.cassandra.schema import CHANGE_ADD, CHANGES_READ, MARK_READ, MARKS_THERE, STATEMENTS, gated
 from repositories.meter import asked
 from repositories.moving.places import CLOSED

@@ -1,4 +1,4 @@
-"""Ends connections of this process's server whose clients are silent for too long or send too much.
+"""Ends connections of this process's server whose clients are silent for too long, send too much or do not read.
 
 A WSGI server reveals neither the connection of a request nor how much of the request has arrived. The kernel has these
 figures for each connection (`struct tcp_info`, Linux).
@@ -8,12 +8,15 @@ import contextlib
 import os
 import socket
 import struct
+from functools import cache
 from typing import NamedTuple
 
 from app.server.own_sockets import of_port
 
 # Offsets in `struct tcp_info`: milliseconds since data was last sent and received; bytes acknowledged and received.
 LAST_SENT, LAST_RECEIVED, ACKNOWLEDGED, RECEIVED, INFO_SIZE = 44, 52, 120, 128, 136
+# The kernel drops a client that has not acknowledged any data for this long. Less than the server's time to stop.
+STALLED_MS = 8_000
 
 
 class Traffic(NamedTuple):
@@ -75,6 +78,21 @@ class Floods:
                     connection.shutdown(socket.SHUT_RDWR)
                 # A new dict, so that closed connections are forgotten although `forget` may not be called for long.
                 self._before[name] = first
+
+
+@cache
+def drop_stalled(port: int) -> None:
+    """Have the kernel drop present and future clients of `port` that do not read, by `TCP_USER_TIMEOUT`.
+
+    Accepted connections inherit the option from the listening socket. granian has no setting for it and opens that
+    socket after the application is imported, so the first stream calls this.
+    """
+    option = getattr(socket, "TCP_USER_TIMEOUT", None)
+    if option is None:
+        return
+    for found in of_port(port):
+        with contextlib.suppress(OSError):
+            found.setsockopt(socket.IPPROTO_TCP, option, STALLED_MS)
 
 
 def _traffic(connection: socket.socket) -> Traffic:

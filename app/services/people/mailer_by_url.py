@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from app.services.people.mail import Mailer, PrintingMailer
+from app.services.people.mailer import Mailer, PrintingMailer
 from repositories.address import BadAddress, address_of, addressed
 
 

@@ -12,8 +12,8 @@ from uuid import uuid4
 from cassandra.cluster import EXEC_PROFILE_DEFAULT
 
 from repositories.errors import Unavailable
-from repositories.feeds.cassandra.gate import ROLE, WAIT_SECONDS, GatedLink
 from repositories.feeds.cassandra.link import SCHEMA_SECONDS, Row
+from repositories.feeds.cassandra.moving_gate import ROLE, WAIT_SECONDS, GatedLink
 from repositories.feeds.cassandra.schema import GATE_COLUMN
 from repositories.moving.places import CLOSED, Mark, Overtaken
 
