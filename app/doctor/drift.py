@@ -31,7 +31,7 @@ class Drift:
                 stores.relational,
                 stores.documents,
                 stores.feeds,
-                container.feeds.feed_activity,
+                container.feeds.timeline_rebuild,
                 container.kit.clock,
                 retention,
             ),

@@ -13,8 +13,8 @@ from app.clock import Clock
 from app.doctor.comparing import ALTERED, BLOCK, GONE, MISPLACED, Key, Look, Wrong, differences
 from app.doctor.timeline_kind import Side, authors_of, buried, collected, in_flight
 from app.ids import EPOCH, MICROSECOND, lowest_id
-from app.services.feeds.feed_activity import FeedActivity
 from app.services.feeds.page_windows import LOWEST
+from app.services.feeds.timeline_rebuild import TimelineRebuild
 from app.services.feeds.timelines import EXPIRY_MARGIN
 from repositories.documents import DocumentStore
 from repositories.feed_records import ReaderState
@@ -33,14 +33,14 @@ class Homes(Side):
         relational: RelationalStore,
         documents: DocumentStore,
         feeds: FeedStore,
-        feed_activity: FeedActivity,
+        timeline_rebuild: TimelineRebuild,
         clock: Clock,
         retention: timedelta,
     ) -> None:
         self._relational = relational
         self._documents = documents
         self._feeds = feeds
-        self._feed_activity = feed_activity
+        self._timeline_rebuild = timeline_rebuild
         self._clock = clock
         self._kept = retention - EXPIRY_MARGIN
 
@@ -82,7 +82,7 @@ class Homes(Side):
             at = max(look.began, EPOCH + (newest + 1) * MICROSECOND)
             audit.restore_home(one, [post for post, _ in altered], at)
         if len(look.leftover) > MAX_TOMBSTONES:
-            self._feed_activity.rebuild(one)
+            self._timeline_rebuild.request(one)
         else:
             audit.remove_home(list(look.leftover.values()), EPOCH)
             with self._relational.transaction() as tx:

@@ -59,7 +59,7 @@ class Rebuild:
             if self._relational.feed_activity.reader_state(account).state == "dormant":
                 dormant += 1
                 continue
-            requested += self._container.feeds.feed_activity.rebuild(account)
+            requested += self._container.feeds.timeline_rebuild.request(account)
             if self._wait:
                 waking.add(account)
             if len(waking) >= AT_ONCE:

@@ -40,7 +40,7 @@ def make_up(container: Container, event: events.AuthorReturned, at: datetime) ->
 
 
 def fill_feed(container: Container, event: events.FeedRequested, at: datetime) -> None:
-    container.feeds.feed_activity.fill(event.account_id, at)
+    container.feeds.timeline_rebuild.fill(event.account_id, at)
 
 
 def clean_up_post(container: Container, event: events.PostDeleted, _at: datetime) -> None:

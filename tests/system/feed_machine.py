@@ -17,9 +17,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from app.errors import Forbidden
 from app.services.commands.precondition import Precondition
 from app.services.content.posts import PostDraft
-from app.services.feeds.feed_activity import SKEW
 from app.services.feeds.kept_states import STATE_SECONDS
 from app.services.feeds.page_windows import Window
+from app.services.feeds.timeline_rebuild import SKEW
 from app.services.feeds.upward_cursor import FeedCursor
 from repositories.records import Account, Login
 from tests.system.feed_world import World
@@ -116,7 +116,7 @@ class FeedMachine(RuleBasedStateMachine):
     def read(self, a: int, how: str) -> None:
         if how == "rebuild":
             self.world.clock.forward(LONGER_THAN_SKEW)
-            self.container.feeds.feed_activity.rebuild(self.people[a])
+            self.container.feeds.timeline_rebuild.request(self.people[a])
             self.relay_everything()
         else:
             self.container.pages.cards.home(self.people[a], Window(limit=3))

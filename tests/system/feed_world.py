@@ -11,7 +11,7 @@ from app.http.whole_pages.public_hits import kept_list
 from app.services.feeds.feed_activity import FeedActivity
 from app.services.feeds.home_tops import HomeTops
 from app.services.feeds.kept_states import KeptStates
-from app.services.feeds.page_truth import PageTruth
+from app.services.feeds.page_context import PageContext
 from app.services.feeds.page_windows import Window
 from app.services.feeds.timelines import Timelines
 from app.services.pages.cards import Cards
@@ -72,11 +72,11 @@ class World:
             cache=watched(stores.cache, self._cache_call, "cache"),
         )
         self._mortal = assemble(container.settings, fragile, clock, PlainHasher(), seconds=self.seconds)
-        readers = Unnoticed(stores.relational, stores.documents, stores.feeds, container.kit, timedelta(days=30), 3)
+        readers = Unnoticed(stores.relational, stores.feeds, container.kit, timedelta(days=30))
         retention = timedelta(days=container.settings.feeds_retention_days)
         truths = stores.relational, stores.documents, stores.feeds
         tops = HomeTops(*truths, stores.cache, container.settings.home_top_entries)
-        self.unnoticed = Timelines(*truths, tops, readers, clock, retention)
+        self.unnoticed = Timelines(*truths, tops, readers, container.feeds.timeline_rebuild, clock, retention)
         pages = container.pages
         self.cards = Cards(pages.viewers, self.unnoticed, pages.through, pages.kinds, pages.handles)
         states = KeptStates(stores.relational, stores.cache, self.unnoticed, clock, steady=0)
@@ -87,7 +87,7 @@ class World:
         """The first page, from the kept page if there is one."""
         window = Window(limit=limit)
 
-        def build(look: PageTruth, used: Used) -> WholePage:
+        def build(look: PageContext, used: Used) -> WholePage:
             cards = self.cards.home(reader, window, look, used)
             return kept_list([b'"%s"' % str(one).encode() for one in cards.ids], None)
 

@@ -225,10 +225,10 @@ def test_a_post_deleted_during_a_rebuild_leaves_no_entry(container: Container, c
         restore(owner, posts, at)
 
     clock.forward(3600)
-    feeds.feed_activity.rebuild(fan)
+    feeds.timeline_rebuild.request(fan)
     asked = clock()
     audit.restore_home = late  # type: ignore[method-assign] # to be overtaken
-    feeds.feed_activity.fill(fan, asked)
+    feeds.timeline_rebuild.fill(fan, asked)
     assert stored(container, fan) == [kept]
 
 
@@ -237,12 +237,12 @@ def test_a_late_fill_of_a_feed_requested_twice_restores_trimmed_posts(container:
     author, fans = crowd(container)
     post = publish(container, author)
     relay_of(container).drain()
-    activity, fan, first = container.feeds.feed_activity, fans[0], clock()
-    activity.rebuild(fan)
+    rebuild, fan, first = container.feeds.timeline_rebuild, fans[0], clock()
+    rebuild.request(fan)
     clock.forward(3600)
-    activity.rebuild_and_trim(fan)
+    rebuild.request_and_trim(fan)
     for asked in (first, clock()):
-        activity.fill(fan, asked)
+        rebuild.fill(fan, asked)
     assert stored(container, fan) == [post]
 
 

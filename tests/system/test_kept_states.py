@@ -17,7 +17,7 @@ from app.container import Container
 from app.http.whole_pages.public_hits import kept_list
 from app.services.content.posts import PostDraft
 from app.services.feeds.kept_states import KeptStates
-from app.services.feeds.page_truth import PageTruth
+from app.services.feeds.page_context import PageContext
 from app.services.feeds.page_windows import Window
 from app.services.pages.home_pages import HomePages
 from app.services.pages.kinds import Used
@@ -137,7 +137,7 @@ class Town:
         if not none and not self.withdrawn and not expected <= shown:
             self.wrong.append("not shown after its 201")
 
-    def _build(self, look: PageTruth, _used: Used) -> WholePage:
+    def _build(self, look: PageContext, _used: Used) -> WholePage:
         timelines = self.here.feeds.timelines
         page = timelines.home(self.reader, PAGE, lambda refs: {r.post_id: r.post_id for r in refs}, look)
         return kept_list([json.dumps(str(one)).encode() for one in page.ids], None)

@@ -14,7 +14,7 @@ from app.http.console.away import asked
 from app.http.console.signing_in import PATH
 from app.http.console.views import blp, is_partial, page, to
 from app.http.edge.deps import container
-from app.services.feeds.page_truth import Ways
+from app.services.feeds.page_context import Ways
 from app.services.feeds.page_windows import Window
 from repositories.hot.streams_port import KEPT, Position
 from repositories.records import Account

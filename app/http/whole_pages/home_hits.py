@@ -20,7 +20,7 @@ from app.http.edge.paging import USUAL_LIMIT, Cursors, Position
 from app.http.whole_pages.admission import Environ, admitted, attempted, failed, has_body
 from app.http.whole_pages.public_hits import kept_list
 from app.http.whole_pages.replies import NOSNIFF, VARY, Around, Reply, first_fields, replied
-from app.services.feeds.page_truth import PageTruth
+from app.services.feeds.page_context import PageContext
 from app.services.feeds.page_windows import Window
 from app.services.pages.home_pages import HomeFound
 from app.services.pages.kinds import Used
@@ -57,7 +57,7 @@ def handed_on(window: Window) -> HomeFound | None:
 def made(container: Container, cursors: Cursors, reader: UUID, found: HomeFound, codings: str | None) -> WholePage:
     """Build the page because no kept one was usable. `codings` is the request's `Accept-Encoding`."""
 
-    def build(look: PageTruth, used: Used) -> WholePage:
+    def build(look: PageContext, used: Used) -> WholePage:
         page = container.pages.cards.home(reader, found.window, look, used)
         start = begun_at(found.window)
         upward = position_of(container.feeds.timelines.cursor(start, page))

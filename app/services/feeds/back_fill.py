@@ -4,7 +4,7 @@ from datetime import datetime
 from uuid import UUID
 
 from app.ids import MICROSECOND
-from app.services.feeds.feed_activity import FeedActivity
+from app.services.feeds.timeline_rebuild import TimelineRebuild
 from repositories.documents import DocumentStore
 from repositories.feeds import FeedStore
 from repositories.records import Follow
@@ -19,13 +19,13 @@ class BackFill:
         relational: RelationalStore,
         documents: DocumentStore,
         feeds: FeedStore,
-        feed_activity: FeedActivity,
+        timeline_rebuild: TimelineRebuild,
         limit: int,
     ) -> None:
         self._relational = relational
         self._documents = documents
         self._feeds = feeds
-        self._feed_activity = feed_activity
+        self._timeline_rebuild = timeline_rebuild
         self._limit = limit
 
     def fill(self, follow: Follow, at: datetime) -> None:
@@ -48,4 +48,4 @@ class BackFill:
     def clear(self, owner: UUID, author: UUID, at: datetime) -> None:
         """Remove the author's posts. If that exceeds the tombstone budget, the timeline is rebuilt instead."""
         if not self._feeds.purge(owner, author, at):
-            self._feed_activity.rebuild_and_trim(owner)
+            self._timeline_rebuild.request_and_trim(owner)

@@ -23,8 +23,8 @@ from app.clock import Clock
 from app.ids import lowest_id
 from app.services.feeds import lag_histogram
 from app.services.feeds.delivery_budget import DeliveryBudget
-from app.services.feeds.feed_activity import FeedActivity
 from app.services.feeds.home_tops import HomeTops
+from app.services.feeds.timeline_rebuild import TimelineRebuild
 from app.services.live.announcer import Announcer
 from app.telemetry import request_trace, spans
 from repositories import meter
@@ -81,7 +81,7 @@ class Fanouts:
         clock: Clock,
         limits: FanoutLimits,
         announcer: Announcer,
-        feed_activity: FeedActivity,
+        timeline_rebuild: TimelineRebuild,
     ) -> None:
         self._relational = relational
         self._documents = documents
@@ -91,7 +91,7 @@ class Fanouts:
         self._clock = clock
         self._limits = limits
         self._announcer = announcer
-        self._feed_activity = feed_activity
+        self._timeline_rebuild = timeline_rebuild
         # Followers per step; shared by all threads without a lock, since any recent value will do.
         self._step = limits.chunk
 
@@ -154,7 +154,7 @@ class Fanouts:
 
     def _remove(self, post: PostRef, owners: Sequence[UUID], at: datetime) -> None:
         for owner in self._feeds.retract(post, owners, at):
-            self._feed_activity.rebuild_and_trim(owner)
+            self._timeline_rebuild.request_and_trim(owner)
 
     def is_above(self, author: UUID, followers: int, share: float = 1.0) -> bool:
         """Whether `followers` times the author's posts a day reach `share` of the threshold.

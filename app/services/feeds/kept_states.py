@@ -23,7 +23,7 @@ from msgspec import Struct
 
 from app.clock import Clock
 from app.services.feeds.home_tops import Basis
-from app.services.feeds.page_truth import PageTruth
+from app.services.feeds.page_context import PageContext
 from app.services.feeds.timelines import Timelines
 from repositories.errors import Unavailable
 from repositories.hot import Cache, Fill, Held, Value, lease_of, stored_under
@@ -132,7 +132,7 @@ class KeptStates:
         lease = lease_of(self._cache, glance.key, glance.stamp)
         return Begun(glance.key, lease, at, glance.flight) if lease else None
 
-    def keep(self, reader: UUID, begun: Begun | None, look: PageTruth) -> None:
+    def keep(self, reader: UUID, begun: Begun | None, look: PageContext) -> None:
         """Store what was read since `begin`, or release the lease if it may not be kept."""
         lost = look.state.lost
         if self._lost[0] != lost:
@@ -146,7 +146,7 @@ class KeptStates:
         with contextlib.suppress(Unavailable):
             self._cache.release({begun.key: begun.lease})
 
-    def _flight(self, begun: Begun, look: PageTruth) -> Fill | None:
+    def _flight(self, begun: Begun, look: PageContext) -> Fill | None:
         """The value of flight, or None if it may not be kept. Its posts in flight were read before the rest."""
         known, since = self._lost
         if look.in_flight.end is not None or known != look.state.lost or begun.at - since < self.steady:
@@ -159,7 +159,7 @@ class KeptStates:
         body = msgspec.msgpack.encode(Flight(look.state.lost, digest, authors))
         return Fill(begun.lease, Value(body), BUSY_SECONDS if authors else SECONDS, since=begun.at)
 
-    def _state(self, reader: UUID, begun: Begun, look: PageTruth) -> Fill | None:
+    def _state(self, reader: UUID, begun: Begun, look: PageContext) -> Fill | None:
         state, flight = look.state, begun.flight
         if flight is None or flight.lost != state.lost or state.state != "awake" or state.pulled:
             return None

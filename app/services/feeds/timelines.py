@@ -22,9 +22,10 @@ from app.ids import lowest_id
 from app.services.feeds.feed_activity import FeedActivity
 from app.services.feeds.home_tops import HomeTops
 from app.services.feeds.in_flight import InFlightPosts
+from app.services.feeds.page_context import Follows, PageContext, Ways
 from app.services.feeds.page_likes import Likes
-from app.services.feeds.page_truth import Follows, PageTruth, Ways
 from app.services.feeds.page_windows import LOWEST, Segment, Window, merged, segment_of
+from app.services.feeds.timeline_rebuild import TimelineRebuild
 from app.services.feeds.upward_cursor import LATE_INSERT_SECONDS, FeedCursor, advanced
 from repositories.documents import DocumentStore
 from repositories.errors import Unavailable
@@ -61,6 +62,7 @@ class Timelines:
         feeds: FeedStore,
         tops: HomeTops,
         feed_activity: FeedActivity,
+        timeline_rebuild: TimelineRebuild,
         clock: Clock,
         retention: timedelta,
     ) -> None:
@@ -70,10 +72,11 @@ class Timelines:
         self._tops = tops
         self._in_flight = InFlightPosts(documents)
         self._feed_activity = feed_activity
+        self._timeline_rebuild = timeline_rebuild
         self._clock = clock
         self._kept = retention - EXPIRY_MARGIN
 
-    def look(self, reader: UUID, window: Window, ways: Ways | None = None, *, anew: bool = False) -> PageTruth:
+    def look(self, reader: UUID, window: Window, ways: Ways | None = None, *, anew: bool = False) -> PageContext:
         """Read the truth that a page of the home feed depends on, and record that the reader has read the feed.
 
         With `ways`, the reading is not recorded; `ways` are complete once the page is made. `anew`: read the posts in
@@ -85,7 +88,7 @@ class Timelines:
         """The time until which an awake reader with this state is not put to sleep."""
         return self._feed_activity.awake_until(state)
 
-    def home(self, reader: UUID, window: Window, show: Show[T], look: PageTruth | None = None) -> TimelinePage[T]:
+    def home(self, reader: UUID, window: Window, show: Show[T], look: PageContext | None = None) -> TimelinePage[T]:
         """A page of the home feed. Unfollows, blocks and deletions take effect with the next request.
 
         `look`, if given, was made for the same window; it records what the page is made of.
@@ -93,7 +96,7 @@ class Timelines:
         look = look or self.look(reader, window)
         page, rounds = _fill_page(window, self._home_segments(reader, look, window), look.follows.among, show)
         if rounds > ROUNDS and look.ways is None:
-            self._feed_activity.rebuild_stale(reader)
+            self._timeline_rebuild.request_for_stale(reader)
         return page
 
     def author(self, author: UUID, window: Window, show: Show[T]) -> TimelinePage[T]:
@@ -106,7 +109,7 @@ class Timelines:
         horizon = lowest_id(self._clock() - timedelta(seconds=LATE_INSERT_SECONDS))
         return advanced(start, page.ids, page.onward, horizon)
 
-    def _home_segments(self, reader: UUID, look: PageTruth, window: Window) -> Iterator[Segment]:
+    def _home_segments(self, reader: UUID, look: PageContext, window: Window) -> Iterator[Segment]:
         part, follows = window.first_part(), look.follows
         for _ in range(ROUNDS):
             if look.in_flight.is_passed(part):
@@ -152,7 +155,7 @@ class Timelines:
 
     def _look(
         self, follows: Follows, reader: UUID, part: Window, ways: Ways | None, *, anew: bool = False
-    ) -> PageTruth:
+    ) -> PageContext:
         last = None if anew else self._in_flight.remembered()
         in_flight = last.posts if last else NOTHING
         state = self._state(reader, follows, in_flight)
@@ -166,7 +169,7 @@ class Timelines:
             self._feed_activity.record_read(reader, state)
         oldest = lowest_id(self._clock() - self._kept)
         low, likes = max(state.low_watermark or LOWEST, oldest), Likes(self._relational, reader)
-        return PageTruth(follows, likes, in_flight, state, low, ways)
+        return PageContext(follows, likes, in_flight, state, low, ways)
 
     def _state(self, reader: UUID, follows: Follows, in_flight: Segment) -> ReaderState:
         authors = {ref.author_id for ref in in_flight.refs}
@@ -174,7 +177,7 @@ class Timelines:
         follows.note(authors, state.followed)
         return state
 
-    def _pushed(self, reader: UUID, look: PageTruth, part: Window) -> Segment | None:
+    def _pushed(self, reader: UUID, look: PageContext, part: Window) -> Segment | None:
         """The top or the timeline, merged with posts that may not have been pushed. None if the pushed timeline is not
         complete here, or unavailable.
         """
@@ -194,7 +197,7 @@ class Timelines:
             return None
         return merged([look.via("timeline", segment_of(refs, part.limit)), *rest], part, low)
 
-    def _from_top(self, reader: UUID, look: PageTruth, part: Window) -> Segment | None:
+    def _from_top(self, reader: UUID, look: PageContext, part: Window) -> Segment | None:
         found = look.top.segment(part) if look.top else None
         if look.top is None or (found is None and look.top.grows):
             # A page made of two tops, filled at different times, may not be kept.

@@ -14,6 +14,7 @@ from app.services.feeds.fanouts import FanoutLimits, Fanouts
 from app.services.feeds.feed_activity import FeedActivity
 from app.services.feeds.home_tops import HomeTops
 from app.services.feeds.pulling import Pulling
+from app.services.feeds.timeline_rebuild import TimelineRebuild
 from app.services.feeds.timelines import Timelines
 from app.services.live.announcer import Announcer
 from app.stores import Stores
@@ -37,6 +38,7 @@ class FeedLimits(Struct, frozen=True):
 class FeedsWing(Struct, frozen=True):
     timelines: Timelines
     feed_activity: FeedActivity
+    timeline_rebuild: TimelineRebuild
     fanouts: Fanouts
     pulling: Pulling
     back_fill: BackFill
@@ -52,15 +54,15 @@ class FeedsWing(Struct, frozen=True):
     ) -> Self:
         relational, documents, feeds = stores.relational, stores.documents, stores.feeds
         budget = DeliveryBudget(limits.deliveries_per_second, seconds)
-        feed_activity = FeedActivity(relational, documents, feeds, kit, limits.dormant_after, limits.rebuild_posts)
+        feed_activity = FeedActivity(relational, feeds, kit, limits.dormant_after)
+        rebuild = TimelineRebuild(relational, documents, feeds, kit, limits.rebuild_posts)
         tops = HomeTops(relational, documents, feeds, stores.cache, limits.top_entries)
-        fanouts = Fanouts(
-            relational, documents, feeds, tops, budget, kit.clock, limits.fanout, announcer, feed_activity
-        )
+        fanouts = Fanouts(relational, documents, feeds, tops, budget, kit.clock, limits.fanout, announcer, rebuild)
         return cls(
-            Timelines(relational, documents, feeds, tops, feed_activity, kit.clock, limits.retention),
+            Timelines(relational, documents, feeds, tops, feed_activity, rebuild, kit.clock, limits.retention),
             feed_activity,
+            rebuild,
             fanouts,
             Pulling(relational, fanouts, budget, kit, limits.pulled_for),
-            BackFill(relational, documents, feeds, feed_activity, limits.backfill_posts),
+            BackFill(relational, documents, feeds, rebuild, limits.backfill_posts),
         )

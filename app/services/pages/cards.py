@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from app.errors import Missing
-from app.services.feeds.page_truth import PageTruth
+from app.services.feeds.page_context import PageContext
 from app.services.feeds.page_windows import Window
 from app.services.feeds.timelines import TimelinePage, Timelines
 from app.services.pages.fragments import (
@@ -74,7 +74,7 @@ class Cards:
         self._owners: Memo[UUID, UUID] = Memo()
 
     def home(
-        self, reader: UUID, window: Window, look: PageTruth | None = None, used: Used | None = None
+        self, reader: UUID, window: Window, look: PageContext | None = None, used: Used | None = None
     ) -> TimelinePage[Card]:
         """A page of the reader's home feed. Each card has the `reason` why it is there. The reader follows all authors
         of the page but themselves.

@@ -18,7 +18,7 @@ from msgspec import Struct
 from app.services.feeds import home_tops
 from app.services.feeds.home_tops import Basis
 from app.services.feeds.kept_states import Glance, KeptStates, keys_of
-from app.services.feeds.page_truth import PageTruth
+from app.services.feeds.page_context import PageContext
 from app.services.feeds.page_windows import Window
 from app.services.feeds.timelines import Timelines
 from app.services.pages.kinds import Used
@@ -31,7 +31,7 @@ from repositories.read_your_writes import primary
 
 # The longest time a page is kept: much longer than readers take to return. A part that is due ends it earlier.
 FRESH_SECONDS = 900.0
-Build = Callable[[PageTruth, Used], WholePage]
+Build = Callable[[PageContext, Used], WholePage]
 
 
 class HomeFound(Struct, frozen=True):
@@ -40,7 +40,7 @@ class HomeFound(Struct, frozen=True):
     """
 
     window: Window
-    look: PageTruth | None
+    look: PageContext | None
     page: WholePage | None = None
     key: str | None = None
     stamp: bytes = b""

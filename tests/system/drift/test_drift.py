@@ -254,7 +254,7 @@ def test_readers_whose_feed_is_being_filled_have_no_drift(world: World, timeline
     for owner in world.settled[:2]:
         for ref in list(container.stores.feeds.entries(owner))[:3]:
             timelines.drop_home(owner, ref.post_id)
-    assert container.feeds.feed_activity.rebuild(world.settled[0])
+    assert container.feeds.timeline_rebuild.request(world.settled[0])
     report, lines = examined(container, repair=False)
     assert report.drift == 3
     assert all(str(world.settled[1]) in line for line in lines)

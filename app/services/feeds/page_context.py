@@ -1,4 +1,6 @@
-"""The truth that a page of a home feed is made from: read once, before anything cached."""
+"""What a page of a home feed depends on: the reader state and the posts in flight, read from the truth before anything
+cached; whom the reader follows, and what the reader likes, looked up while the page is made.
+"""
 
 from collections import defaultdict
 from collections.abc import Collection
@@ -56,7 +58,7 @@ class Ways:
                 self.of[ref.post_id].append(way)
 
 
-class PageTruth:
+class PageContext:
     """The posts in flight and the reader state, read in this order. The pushed timeline is complete down to
     `low_watermark`. The reader's follows and likes are looked up while the page is made.
 
