@@ -22,7 +22,7 @@ from repositories.documents import DocumentStore, open_store
 from repositories.errors import Unavailable
 from repositories.records import Post
 from tests.apps import embedded, running
-from tests.contracts.documents import published
+from tests.contracts.document_store import published
 from tests.engines import Server, mongo
 from tests.engines.counted import Counted, counted
 from tests.engines.home import Home

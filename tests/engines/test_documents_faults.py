@@ -17,7 +17,7 @@ from pymongo.errors import OperationFailure
 from repositories.documents import DocumentStore, open_store
 from repositories.errors import Contention, Unavailable
 from repositories.records import Comment, Event, ProductFilter
-from tests.contracts.documents import (
+from tests.contracts.document_store import (
     NOW,
     a_comment,
     a_post,

@@ -10,7 +10,7 @@ from pymongo import MongoClient
 
 from repositories.documents import DocumentStore, open_store
 from repositories.records import Money, ProductFilter
-from tests.contracts.documents import (
+from tests.contracts.document_store import (
     NOW,
     a_comment,
     a_post,

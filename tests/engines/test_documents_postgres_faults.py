@@ -13,8 +13,8 @@ import pytest
 from repositories.documents import DocumentStore, open_store
 from repositories.errors import Contention, NotFound, ReadOnly, Stale
 from repositories.records import Comment, Event, Post
-from tests.contracts.documents import TIMEOUT as PATIENT
-from tests.contracts.documents import (
+from tests.contracts.document_store import TIMEOUT as PATIENT
+from tests.contracts.document_store import (
     an_event,
     announced,
     at,

@@ -14,7 +14,7 @@ import pytest
 from msgspec.structs import replace
 
 from repositories.documents import DocumentStore, open_store
-from tests.contracts.documents import (
+from tests.contracts.document_store import (
     a_comment,
     a_post,
     a_product,

@@ -12,7 +12,7 @@ from pymongo.errors import PyMongoError, WriteError
 
 from repositories.documents import DocumentStore, open_store
 from repositories.errors import Unavailable
-from tests.contracts.documents import commented, offered, published
+from tests.contracts.document_store import commented, offered, published
 
 from . import Engines, Server, Shared
 from .installed import executable, installed

@@ -21,7 +21,7 @@ from repositories.hot import open_sessions
 from repositories.meter import tally
 from repositories.records import Follow, PostRef, Session
 from repositories.relational import RelationalStore
-from tests.contracts.documents import a_post, an_event
+from tests.contracts.document_store import a_post, an_event
 from tests.contracts.relational_store import new_database, opened, register
 from tests.engines import Engines, Shared
 from tests.notes import noting

@@ -9,7 +9,7 @@ from repositories.errors import Unavailable
 from repositories.relational.event_log_port import EventLog
 from repositories.relational.webhooks_port import sink_of
 from tests.apps import System
-from tests.contracts.documents import an_event
+from tests.contracts.document_store import an_event
 from tests.http.test_metrics import scrape
 
 LEASE = timedelta(seconds=30)

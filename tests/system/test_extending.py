@@ -16,7 +16,7 @@ BLOCK = re.compile(rf"^```python\n# ([\w/.]+){PLACE}\n(.*?)^```$", re.MULTILINE 
 COPIED = ("app", "repositories", "config", "tests", "docs", "deploy", "examples", "requirements")
 FILES = ("pyproject.toml", "README.md", "LICENSE", "Makefile")
 CHECKED = (
-    "tests/contracts/test_documents_reports.py",
+    "tests/contracts/documents/test_reports.py",
     "tests/contracts/hot/test_limits.py",
     "tests/http/test_reports.py",
     "tests/http/test_document.py",

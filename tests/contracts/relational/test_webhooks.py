@@ -9,7 +9,7 @@ import pytest
 from repositories.errors import NotFound
 from repositories.relational import RelationalStore
 from repositories.relational.webhooks_port import Webhook
-from tests.contracts.documents import an_event
+from tests.contracts.document_store import an_event
 from tests.contracts.relational_store import NOW
 
 DAY = timedelta(days=1)

@@ -16,7 +16,7 @@ from repositories.documents import open_store as open_documents
 from repositories.hot import Fill, Rate, Value, lease_of, stored_under
 from repositories.records import Follow
 from repositories.relational import RelationalStore
-from tests.contracts.documents import a_post, commented, dispatch_all, published
+from tests.contracts.document_store import a_post, commented, dispatch_all, published
 from tests.contracts.relational_store import NOW, new_database, opened, register
 from tests.engines import Server, Shared
 from tests.engines.kernel import free_port

@@ -14,7 +14,7 @@ from repositories.records import Event
 from repositories.relational import Transaction
 from repositories.relational.levels_port import LevelSample
 from repositories.relational.webhooks_port import Webhook
-from tests.contracts.documents import a_post, an_event
+from tests.contracts.document_store import a_post, an_event
 from tests.contracts.money import held, refund
 from tests.contracts.money import wallet as wallet_with
 

@@ -11,7 +11,7 @@ from app.worker.sinks.running import envelopes_of
 from config import Settings
 from repositories.records import Event
 from tests.apps import System, embedded
-from tests.contracts.documents import an_event
+from tests.contracts.document_store import an_event
 from tests.receiver import Receiver
 from tests.system.crowd import Watch
 

@@ -10,7 +10,7 @@ from app.worker.sinks.sending import SinkWorker
 from repositories.errors import Unavailable
 from repositories.records import Event
 from repositories.sinks import Destination, Message, Refused, Sent, Sink
-from tests.contracts.documents import an_event
+from tests.contracts.document_store import an_event
 
 LIKED = b"""{"type": "PostLiked", "post_id": "00000000-0000-7000-8000-00000000000a",
     "account_id": "00000000-0000-7000-8000-00000000000b"}"""

@@ -19,7 +19,7 @@ from repositories.errors import Unavailable
 from repositories.records import Event
 from repositories.sinks import Message, Sent
 from tests.apps import embedded, running
-from tests.contracts.documents import an_event
+from tests.contracts.document_store import an_event
 from tests.system.crowd import Watch, outboxes, people, publish, watched, with_stores
 from tests.system.relay.runs import Crash, a_history
 from tests.system.relay.shelves import LEASE, POLL, Shelf, ids, log, serve, worker

@@ -9,9 +9,8 @@ import pytest
 
 from repositories.documents import DocumentStore, open_store
 from repositories.documents.embedded.store import EmbeddedDocuments
+from tests.contracts.document_store import TIMEOUT, at, commented, edited, offered, published
 from tests.engines import Shared
-
-from .documents import TIMEOUT, at, commented, edited, offered, published
 
 FORMER_TABLE = (
     "DROP INDEX documents_events_dead_lettered",

@@ -1,8 +1,6 @@
 """The contract of the documents role: comments."""
 
-from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -10,9 +8,7 @@ import pytest
 from repositories.documents import DocumentStore
 from repositories.errors import NotFound
 from repositories.records import Comment, Event
-
-from .documents import (
-    ADAPTERS,
+from tests.contracts.document_store import (
     NOW,
     SURROGATE,
     TEXTS,
@@ -26,14 +22,8 @@ from .documents import (
     dispatch_all,
     edited,
     miscount,
-    opened,
     published,
 )
-
-
-@pytest.fixture(params=ADAPTERS)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DocumentStore]:
-    yield from opened(request.param, request, tmp_path)
 
 
 @pytest.mark.parametrize("text", TEXTS)

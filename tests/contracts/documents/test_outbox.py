@@ -3,8 +3,6 @@
 The contract of outboxes has a separate suite.
 """
 
-from collections.abc import Iterator
-from pathlib import Path
 from threading import Event as Signal
 from uuid import UUID, uuid4
 
@@ -15,9 +13,7 @@ from repositories.documents import DocumentStore
 from repositories.errors import Conflict, NotFound
 from repositories.outbox import Claim
 from repositories.records import Event, Post
-
-from .documents import (
-    ADAPTERS,
+from tests.contracts.document_store import (
     NOW,
     a_post,
     an_event,
@@ -27,14 +23,8 @@ from .documents import (
     dispatch_all,
     edited,
     offered,
-    opened,
     published,
 )
-
-
-@pytest.fixture(params=ADAPTERS)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DocumentStore]:
-    yield from opened(request.param, request, tmp_path)
 
 
 def claim(store: DocumentStore, seconds: float = 0, *, limit: int = 99) -> list[Claim]:

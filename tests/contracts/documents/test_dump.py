@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 
 from repositories.documents import DocumentStore
-
-from .documents import (
-    ADAPTERS,
+from tests.contracts.document_store import (
     NOW,
     TEXTS,
     a_post,
@@ -24,11 +22,6 @@ from .documents import (
 )
 
 Records = dict[str, list[Any]]
-
-
-@pytest.fixture(params=ADAPTERS)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DocumentStore]:
-    yield from opened(request.param, request, tmp_path)
 
 
 @pytest.fixture

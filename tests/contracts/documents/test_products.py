@@ -1,9 +1,7 @@
 """The contract of the documents role: products."""
 
 import math
-from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -12,15 +10,17 @@ from msgspec.structs import replace
 from repositories.documents import DocumentStore
 from repositories.errors import Conflict, NotFound, Stale
 from repositories.records import AttributeValue, Facets, FacetValue, Money, Product, ProductFilter
-
-from .documents import ADAPTERS, TEXTS, a_product, an_event, at, at_once, dispatch_all, offered, opened
+from tests.contracts.document_store import (
+    TEXTS,
+    a_product,
+    an_event,
+    at,
+    at_once,
+    dispatch_all,
+    offered,
+)
 
 ANY = ProductFilter()
-
-
-@pytest.fixture(params=ADAPTERS)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DocumentStore]:
-    yield from opened(request.param, request, tmp_path)
 
 
 def found(store: DocumentStore, **where: object) -> list[Product]:

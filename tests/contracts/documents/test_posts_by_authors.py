@@ -1,21 +1,14 @@
 """The contract of the documents role: reading posts by many authors, those in flight and all."""
 
 import random
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from uuid import UUID, uuid4
 
 import pytest
 
 from repositories.documents import DocumentStore
 from repositories.records import Post, PostRef
-
-from .documents import ADAPTERS, a_post, an_event, dispatch_all, edited, opened, published
-
-
-@pytest.fixture(params=ADAPTERS)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DocumentStore]:
-    yield from opened(request.param, request, tmp_path)
+from tests.contracts.document_store import a_post, an_event, dispatch_all, edited, published
 
 
 def ref(post: Post) -> PostRef:

@@ -7,8 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from repositories.documents import ViewStore
-
-from .documents import ADAPTERS, at_once, opened
+from tests.contracts.document_store import ADAPTERS, at_once, opened
 
 
 @pytest.fixture(params=ADAPTERS)

@@ -1,6 +1,6 @@
 """The contract of the documents role: the store as a whole."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,7 @@ import pytest
 
 from repositories.documents import DocumentStore, open_store
 from repositories.errors import Invalid, Unavailable
-from tests.contracts.relational_store import new_database
-
-from .documents import (
+from tests.contracts.document_store import (
     ADAPTERS,
     NOW,
     SURROGATE,
@@ -26,15 +24,10 @@ from .documents import (
     dispatch_all,
     edited,
     offered,
-    opened,
     published,
     url_of,
 )
-
-
-@pytest.fixture(params=ADAPTERS)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DocumentStore]:
-    yield from opened(request.param, request, tmp_path)
+from tests.contracts.relational_store import new_database
 
 
 @pytest.fixture(params=ADAPTERS)

@@ -1,8 +1,6 @@
 """The contract of the documents role: posts."""
 
-from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -11,9 +9,7 @@ from msgspec.structs import replace
 from repositories.documents import DocumentStore
 from repositories.errors import Conflict, NotFound, Stale, StoreError
 from repositories.records import Post, PostRef, TagCount
-
-from .documents import (
-    ADAPTERS,
+from tests.contracts.document_store import (
     a_comment,
     a_post,
     an_event,
@@ -23,14 +19,8 @@ from .documents import (
     dispatch_all,
     edited,
     fresh_id,
-    opened,
     published,
 )
-
-
-@pytest.fixture(params=ADAPTERS)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DocumentStore]:
-    yield from opened(request.param, request, tmp_path)
 
 
 def ref(post: Post) -> PostRef:

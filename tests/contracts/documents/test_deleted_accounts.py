@@ -1,20 +1,10 @@
 """The contract of the documents role: deleting everything an account has written or offers, slice by slice."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from uuid import UUID, uuid4
-
-import pytest
 
 from repositories.documents import DocumentStore
 from repositories.records import Comment, Event, Post, Product, ProductFilter, TagCount
-
-from .documents import ADAPTERS, NOW, an_event, announced, at, at_once, dispatch_all, offered, opened, published
-
-
-@pytest.fixture(params=ADAPTERS)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DocumentStore]:
-    yield from opened(request.param, request, tmp_path)
+from tests.contracts.document_store import NOW, an_event, announced, at, at_once, dispatch_all, offered, published
 
 
 def deleted(thing: Post | Product) -> Event:
