@@ -167,8 +167,9 @@ def outbox() -> None:
     with opened() as container:
         for name, store in container.stores.outboxes().items():
             waiting = store.backlog()
-            oldest = waiting.oldest or "-"
-            click.echo(f"{name}: {waiting.unsent} unsent, {waiting.dead_lettered} dead-lettered, oldest {oldest}")
+            later = waiting.oldest is not None and waiting.oldest > (store.now() or container.kit.clock())
+            oldest = f"none due before {waiting.oldest}" if later else f"oldest {waiting.oldest or '-'}"
+            click.echo(f"{name}: {waiting.unsent} unsent, {waiting.dead_lettered} dead-lettered, {oldest}")
             for dead in store.dead_letters(limit=100):
                 click.echo(f"  {dead.event.id} {dead.event.type} after {dead.attempts} tries: {dead.reason}")
 

@@ -181,3 +181,7 @@ class PaymentUnknown(AppError):
     """The payment provider has not answered. The same request with the same key asks for the outcome."""
 
     status, code = 503, "payment_unknown"
+
+
+class PaymentUndecided(PaymentUnknown):
+    """The payment provider has answered: it has the payment, and has not decided it yet."""

@@ -37,6 +37,9 @@ class DeadLetter(Struct, frozen=True):
 class Backlog(Struct, frozen=True):
     """`unsent` events are waiting, the oldest since `oldest`; `dead_lettered` are set aside.
 
+    An event waits from the time it happened. If it was postponed with a reason, it waits from the time it is due, which
+    may be in the future.
+
     `deferred` counts work that waits for the cache to be back; only the relational store keeps such work.
     """
 
@@ -69,9 +72,10 @@ class Outbox(Protocol):
         """Give back unprocessed claims, due as before. Claims that another claimer has leased since are left alone."""
 
     @abstractmethod
-    def postpone(self, claim: Claim, *, due: datetime, attempts: int) -> None:
+    def postpone(self, claim: Claim, *, due: datetime, attempts: int, reason: str | None = None) -> None:
         """Give the claim back with its new count of failed tries; it is not handed out again before `due`.
 
+        With a `reason` nothing failed and the wait is intended, so the backlog counts the event from `due` on.
         Does nothing if another claimer has leased the event since.
         """
 

@@ -20,7 +20,7 @@ class Backlogs(Gauges):
         "readable": "1 when the truth reported how many events wait",
         "unsent": "events that wait for the relay",
         "dead_lettered": "events dead-lettered after too many failed attempts",
-        "oldest_seconds": "age of the oldest event that waits",
+        "oldest_seconds": "age of the oldest event that waits; one postponed on purpose counts from when it is due",
         "deferred": "keys to drop and live events that wait for the cache's Redis to return",
     }
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from app import events
 from app.container import Container
-from app.errors import PaymentUnknown
+from app.errors import PaymentUndecided, PaymentUnknown
 from app.services.feeds.fanouts import Unfinished
 from app.services.notifications.writing import ActivityEvent, OrderEvent, WithdrawalEvent
 from app.telemetry import request_trace, spans
@@ -172,13 +172,15 @@ def pay_out(container: Container, event: events.PayoutBegun, at: datetime) -> No
 def _until_known(container: Container, begun: datetime) -> Iterator[None]:
     """Ask the provider again while the outcome is unknown, after a wait as long as the age of the payment.
 
-    The wait is at least `SOONEST` and at most `LATEST`.
+    The wait is at least `SOONEST` and at most `LATEST`. It is intended if the provider has answered that it has not
+    decided yet, and not if it cannot be asked.
     """
     try:
         yield
     except PaymentUnknown as error:
         age = container.stores.relational.now() - begun
-        raise Unfinished(min(max(age, SOONEST), LATEST)) from error
+        undecided = error.detail if isinstance(error, PaymentUndecided) else None
+        raise Unfinished(min(max(age, SOONEST), LATEST), undecided) from error
 
 
 def log_seal(_container: Container, event: events.LedgerAnchored, _at: datetime) -> None:

@@ -205,7 +205,7 @@ class Relay:
         event, attempts, reason = claim.event, claim.attempts + 1, _reason(error)
         if isinstance(error, Unfinished):
             again = self._now(outbox) + error.wait if error.wait else due
-            outbox.postpone(claim, due=again, attempts=claim.attempts)
+            outbox.postpone(claim, due=again, attempts=claim.attempts, reason=error.reason)
             return
         if isinstance(error, Inconsistent):
             alarms.raised("event", error)

@@ -12,12 +12,12 @@ from sqlalchemy import bindparam, delete, exists, func, null, or_, select, updat
 
 from repositories.outbox import Backlog, Claim, DeadLetter, Outbox
 from repositories.records import Event
-from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME
+from repositories.relational.schema.columns import ID, IDS, LIMIT, TEXT, TIME
 from repositories.relational.schema.functions import among, database_time, one_of
 from repositories.relational.schema.tables import deferred, outbox
 from repositories.relational.statement_runner import RunnerBacked
 
-MOST_COUNTED = 100_000
+MOST_COUNTED, MOST_EXAMINED = 100_000, 1_000
 
 _EVENT = tuple(outbox.c[name] for name in Event.__struct_fields__)
 _earlier = outbox.alias("earlier")
@@ -55,7 +55,9 @@ _give_back = update(outbox).values(lease=null(), lease_until=null())
 _ACKNOWLEDGE = delete(outbox).where(_among_ids)
 _RELEASE = _give_back.where(_among_ids, _held)
 _one_held = _give_back.where(outbox.c.id == bindparam("its_id"), _held)
-_POSTPONE = _one_held.values(due_at=bindparam("new_due"), attempts=bindparam("new_attempts"))
+_POSTPONE = _one_held.values(
+    due_at=bindparam("new_due"), attempts=bindparam("new_attempts"), reason=bindparam("new_reason", type_=TEXT)
+)
 _DEAD_LETTER = _one_held.values(
     dead_lettered_at=bindparam("new_dead_lettered"), reason=bindparam("new_reason"), attempts=bindparam("new_attempts")
 )
@@ -71,12 +73,17 @@ _REPLAY_ALL = (
     .values(dead_lettered_at=null(), reason=null(), due_at=bindparam("new_due"), attempts=0)
 )
 _REPLAY = _REPLAY_ALL.where(_among_ids)
+# Events that were postponed with a reason are looked for among the first that are due. If more than these are due
+# earlier, the relay is behind with those.
+_by_due = select(outbox.c.due_at, outbox.c.reason).where(_waiting).order_by(outbox.c.due_at, outbox.c.position)
+_due_first = _by_due.limit(MOST_EXAMINED).subquery("due_first")
 # Counted along the index and up to a maximum, since the cache may be away for any length of time.
 _oldest_deferred = select(deferred.c.at).order_by(deferred.c.at).limit(MOST_COUNTED).subquery("deferred")
 _BACKLOG = select(
     select(func.count()).select_from(outbox).where(_waiting).scalar_subquery(),
     select(func.count()).select_from(outbox).where(outbox.c.dead_lettered_at.is_not(None)).scalar_subquery(),
-    select(func.min(outbox.c.happened_at)).where(_waiting).scalar_subquery(),
+    select(func.min(outbox.c.happened_at)).where(_waiting, outbox.c.reason.is_(None)).scalar_subquery(),
+    select(func.min(_due_first.c.due_at)).where(_due_first.c.reason.is_not(None)).scalar_subquery(),
     select(func.count()).select_from(_oldest_deferred).scalar_subquery(),
 )
 
@@ -103,9 +110,9 @@ class RelationalOutbox(RunnerBacked, Outbox):
         for lease, ids in by_lease.items():
             self._runner.change(_RELEASE, {"ids": ids, "its_lease": lease})
 
-    def postpone(self, claim: Claim, *, due: datetime, attempts: int) -> None:
+    def postpone(self, claim: Claim, *, due: datetime, attempts: int, reason: str | None = None) -> None:
         values = {"its_id": claim.event.id, "its_lease": claim.lease}
-        self._runner.change(_POSTPONE, values | {"new_due": due, "new_attempts": attempts})
+        self._runner.change(_POSTPONE, values | {"new_due": due, "new_attempts": attempts, "new_reason": reason})
 
     def dead_letter(self, claim: Claim, *, reason: str, attempts: int, now: datetime) -> None:
         values = {"its_id": claim.event.id, "its_lease": claim.lease, "new_attempts": attempts}
@@ -121,4 +128,6 @@ class RelationalOutbox(RunnerBacked, Outbox):
         return self._runner.change(_REPLAY, {"new_due": now, "ids": list(event_ids)})
 
     def backlog(self) -> Backlog:
-        return Backlog(*self._runner.rows(_BACKLOG, {})[0])
+        unsent, dead_lettered, *waiting_since, deferred_work = self._runner.rows(_BACKLOG, {})[0]
+        oldest = min((at for at in waiting_since if at is not None), default=None)
+        return Backlog(unsent, dead_lettered, oldest, deferred_work)

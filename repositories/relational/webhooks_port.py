@@ -14,9 +14,14 @@ def sink_of(webhook_id: UUID) -> str:
     return f"{_PREFIX}{webhook_id}"
 
 
+def webhook_of(sink: str) -> str | None:
+    """The id of the webhook whose sink this is; None for another sink."""
+    return sink.removeprefix(_PREFIX) if sink.startswith(_PREFIX) else None
+
+
 def series_of(sink: str) -> str:
     """The sink's name in metrics. All receivers of webhooks share one, since there may be any number of them."""
-    return "webhooks" if sink.startswith(_PREFIX) else sink
+    return "webhooks" if webhook_of(sink) else sink
 
 
 class Webhook(Struct, frozen=True):

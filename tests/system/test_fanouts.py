@@ -12,6 +12,7 @@ from app.container import Container
 from app.services.feeds.page_windows import Window
 from app.worker.running import relay_of, sweeper_of
 from config import Settings
+from repositories import meter
 from repositories.feed_records import Fanout
 from repositories.records import Follow, PostRef
 from tests.apps import embedded, running
@@ -120,6 +121,28 @@ def test_an_author_is_pulled_above_the_threshold_and_pushed_below_half_of_it(
     relay_of(container).drain()
     assert pulled(container) == []
     assert all(stored(container, fan) == [*left[::-1], pushed] for fan in fans)
+
+
+@pytest.mark.parametrize("container", [{"pull_threshold": 2 * FANS}], indirect=True)
+def test_deliveries_that_were_postponed_are_not_late(
+    container: Container, clock: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their posts are pulled, and so in every feed, until the author returns."""
+    lags: list[float] = []
+    monkeypatch.setattr(meter, "observed", lambda _name, lag, count: lags.extend([lag] * count))
+    author, fans = crowd(container)
+    publish(container, author)
+    relay_of(container).drain()
+    assert len(lags) == FANS
+    left = [publish(container, author) for _ in range(2)]
+    relay_of(container).drain()
+    assert pulled(container) == [author]
+    clock.forward(8 * DAY)
+    sweeper_of(container).sweep()
+    relay_of(container).drain()
+    assert pulled(container) == []
+    assert all(post in stored(container, fan) for post in left for fan in fans)
+    assert len(lags) == FANS
 
 
 @pytest.mark.parametrize("container", [{"pull_threshold": 7 * FANS}], indirect=True)

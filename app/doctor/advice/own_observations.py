@@ -2,12 +2,15 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 
 from app.doctor.advice.forecast import Forecast
 from app.doctor.advice.rule import size
 from app.doctor.advice.scrape import Series
 from app.stores import Stores
 from repositories.observer_port import Subject
+from repositories.relational.event_log_port import SinkState
+from repositories.relational.webhooks_port import webhook_of
 
 # Seconds. A call that takes longer than `SLOW` had to wait: normal ones take a hundredth. A write to a file may take
 # longer, so for it the bound is `LATE`.
@@ -118,13 +121,21 @@ def of_backlogs(stores: Stores, now: datetime) -> Iterator[Subject]:
                 "deferred": float(waiting.deferred),
             },
         )
-    for state in stores.relational.event_log.states():
-        figures = {
-            "waiting": float(state.waiting),
-            "oldest_seconds": _age(state.oldest, now),
-            "dead_lettered": float(state.dead_lettered),
-        }
-        yield Subject("sink", state.sink, figures, {"reason": state.reason or "it is not served"})
+    yield from map(partial(_sink, now=now), stores.relational.event_log.states())
+
+
+def _sink(state: SinkState, now: datetime) -> Subject:
+    """A receiver of webhooks is of another kind than a broker. For a disabled sink no events wait."""
+    figures = {"dead_lettered": float(state.dead_lettered)}
+    if state.disabled_at is None:
+        figures |= {"waiting": float(state.waiting), "oldest_seconds": _age(state.oldest, now)}
+    words = {"reason": state.reason or "it is not served"}
+    webhook = webhook_of(state.sink)
+    return (
+        Subject("webhook", state.sink, figures, words | {"id": webhook})
+        if webhook
+        else Subject("sink", state.sink, figures, words)
+    )
 
 
 def of_forecast(found: Forecast) -> Subject:

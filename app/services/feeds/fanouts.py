@@ -52,11 +52,15 @@ NEXT: dict[Stage, Stage | None] = {"recent": "rest", "rest": None, "all": None}
 
 
 class Unfinished(Exception):
-    """A slice of the work is done and saved; the event is due again after `wait`."""
+    """A slice of the work is done and saved; the event is due again after `wait`.
 
-    def __init__(self, wait: timedelta = timedelta()) -> None:
+    With a `reason` the wait is intended: the event does not count as behind until it is due again.
+    """
+
+    def __init__(self, wait: timedelta = timedelta(), reason: str | None = None) -> None:
         super().__init__()
         self.wait = wait
+        self.reason = reason
 
 
 class FanoutLimits(Struct, frozen=True):
@@ -256,7 +260,9 @@ class Fanouts:
         if chunk:
             lag, delivered = now - fanout.published_at, fanout.delivered + len(chunk)
             meter.counted("deliveries", len(chunk))
-            meter.observed("fanout_lag", lag.total_seconds(), len(chunk))
+            if fanout.state != "pulled":
+                # One that was postponed is late on purpose, and its post was pulled in the meantime.
+                meter.observed("fanout_lag", lag.total_seconds(), len(chunk))
             counts = lag_histogram.added(fanout.lag_histogram, lag, len(chunk))
             fanout = replace(
                 fanout, delivered=delivered, audience=max(fanout.audience, delivered), lag_histogram=counts

@@ -15,13 +15,13 @@ import logging
 from abc import abstractmethod
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
 from uuid import UUID, uuid5
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from app.errors import KeySpent, Missing, PaymentDeclined, PaymentUnknown
+from app.errors import KeySpent, Missing, PaymentDeclined, PaymentUndecided, PaymentUnknown
 from app.events import DepositBegun, PayoutBegun
 from app.services.commands.idempotency import Attempt, Idempotency, Receipt, Replayed
 from app.services.commands.kit import Kit
@@ -36,6 +36,7 @@ from repositories.relational import RelationalStore, Transaction
 log = logging.getLogger(__name__)
 DECLINED = "the payment provider has declined"
 UNKNOWN = "the payment provider has not answered; try again with the same Idempotency-Key"
+UNDECIDED = "the payment provider has not decided the payment yet"
 
 
 class WantedPayment(Struct, frozen=True):
@@ -135,7 +136,7 @@ class Payments:
         return self._start(self._payouts, owner, money, receipt)
 
     def complete_deposit(self, reference: UUID, owner: UUID, money: Money) -> None:
-        """Write the provider's outcome of the deposit. Idempotent. Raises `PaymentUnknown`."""
+        """Write the provider's outcome of the deposit. Idempotent. Raises `PaymentUnknown`, or `PaymentUndecided`."""
         self._complete(self._deposits, WantedPayment(reference, owner, money))
 
     def complete_payout(self, reference: UUID, owner: UUID, money: Money) -> None:
@@ -186,7 +187,7 @@ class Payments:
             # A resumed claim is not abandoned: its key stays bound to the body that it was first claimed for.
             (self._idempotency.end_lease if claim.reserved.resumed else self._idempotency.abandon)(claim)
             raise KeySpent
-        if outcome == "unknown":
+        if outcome in ("unknown", "pending"):
             self._idempotency.end_lease(claim)
             raise PaymentUnknown(UNKNOWN)
         if outcome == "declined":
@@ -206,6 +207,8 @@ class Payments:
             return self._end(wanted)
         if outcome == "unknown":
             raise PaymentUnknown(UNKNOWN)
+        if outcome == "pending":
+            raise PaymentUndecided(UNDECIDED)
         return self._retry(lambda: self._write(kind, wanted, outcome))
 
     def _write(self, kind: _Kind, wanted: WantedPayment, outcome: Outcome) -> None:
@@ -221,15 +224,18 @@ class Payments:
 
         self._retry(end)
 
-    def _outcome(self, kind: _Kind, wanted: WantedPayment) -> Outcome:
+    def _outcome(self, kind: _Kind, wanted: WantedPayment) -> Outcome | Literal["pending"]:
         """The outcome of a payment that may have been requested already. It is requested again only if the provider
-        does not know it.
+        does not know it. `pending`: the provider knows it and has not decided it; `unknown`: it has not answered.
         """
         try:
             found = self.provider.find(wanted.reference)
         except ProviderAway:
             return "unknown"
-        return kind.ask(wanted) if found is None else outcome_of(found, kind.name, wanted.money)
+        if found is None:
+            return kind.ask(wanted)
+        outcome = outcome_of(found, kind.name, wanted.money)
+        return "pending" if outcome == "unknown" else outcome
 
     def _known(self, kind: _Kind, attempt: Attempt) -> Payment | None:
         """The payment of this key in the ledger. Up to version 0.2.0 the reference also depended on the body."""

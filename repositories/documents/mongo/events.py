@@ -132,10 +132,12 @@ def _with_event(event: Event) -> Document:
 def _summary(stamp: UUID) -> Document:
     waiting = {"$filter": {"input": "$events", "as": "this", "cond": {"$eq": ["$$this.dead_lettered_at", None]}}}
     dead = {"$filter": {"input": "$events", "as": "this", "cond": {"$ne": ["$$this.dead_lettered_at", None]}}}
+    # An event that was postponed on purpose waits from the time it is due.
+    since = {"$cond": [{"$eq": ["$$this.reason", None]}, "$$this.happened_at", "$$this.due_at"]}
     fields = {
         "stamp": stamp,
         "unsent": {"$size": "$$waiting"},
-        "since": {"$min": "$$waiting.happened_at"},
+        "since": {"$min": {"$map": {"input": "$$waiting", "as": "this", "in": since}}},
         "due_at": {"$let": {"vars": {"head": {"$first": "$$waiting"}}, "in": "$$head.due_at"}},
         "lease_until": {"$let": {"vars": {"head": {"$first": "$$waiting"}}, "in": "$$head.lease_until"}},
         "dead_lettered": {"$size": "$$dead"},

@@ -31,7 +31,7 @@ _PROFILED: list[Document] = [
             "millis": {"$avg": "$millis"},
             "examined": {"$avg": {"$ifNull": ["$docsExamined", 0]}},
             "returned": {"$avg": {"$ifNull": ["$nreturned", 0]}},
-            "filter": {"$first": {"$ifNull": ["$command.filter", "$command.q"]}},
+            "filter": {"$max": {"$ifNull": ["$command.filter", "$command.q", "$originatingCommand.filter"]}},
         }
     },
     {"$sort": {"millis": -1}},
@@ -152,14 +152,15 @@ class MongoObserver(EngineObserver):
             )
         for one in found:
             plan = one["_id"].get("plan") or ""
+            fields = sorted(one["filter"]) if isinstance(one["filter"], Mapping) else []
             figures = {
                 "times": one["times"],
+                "filters": len(fields),
                 "seconds": one["millis"] / 1000,
                 "examined": one["examined"],
                 "examined_of_returned": one["examined"] / max(one["returned"], 1),
                 "whole": float("COLLSCAN" in plan),
             }
-            fields = sorted(one["filter"]) if isinstance(one["filter"], Mapping) else []
             words = {"plan": plan, "fields": ", ".join(fields) or "nothing"}
             yield Subject("operation", one["_id"]["ns"].partition(".")[2], known(figures), words)
 

@@ -66,8 +66,8 @@ class MongoOutbox(Outbox):
                     ids, which = _ids_and_filter(carrier, some)
                     carrier.update_many(which, changed(ids, UNLEASED, lease=lease))
 
-    def postpone(self, claim: Claim, *, due: datetime, attempts: int) -> None:
-        self._give_back(claim, {"due_at": micros(due), "attempts": attempts})
+    def postpone(self, claim: Claim, *, due: datetime, attempts: int, reason: str | None = None) -> None:
+        self._give_back(claim, {"due_at": micros(due), "attempts": attempts, "reason": reason})
 
     def dead_letter(self, claim: Claim, *, reason: str, attempts: int, now: datetime) -> None:
         self._give_back(claim, {"dead_lettered_at": micros(now), "reason": reason, "attempts": attempts})

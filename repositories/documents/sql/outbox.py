@@ -45,10 +45,10 @@ class SqlOutbox(Outbox):
         with self._database.write() as work:
             work.executemany(RELEASE, [(claim.event.id, claim.lease) for claim in claims])
 
-    def postpone(self, claim: Claim, *, due: datetime, attempts: int) -> None:
+    def postpone(self, claim: Claim, *, due: datetime, attempts: int, reason: str | None = None) -> None:
         with self._database.write() as work:
             held = (claim.event.id, claim.lease)
-            work.execute(POSTPONE, (micros(due), attempts, *held))
+            work.execute(POSTPONE, (micros(due), attempts, reason, *held))
 
     def dead_letter(self, claim: Claim, *, reason: str, attempts: int, now: datetime) -> None:
         with self._database.write() as work:
@@ -93,7 +93,7 @@ LOCKS = (
 DELETE = "DELETE FROM documents_events WHERE id = ANY (?) RETURNING kind, document_id, number"
 RELEASE = "UPDATE documents_events SET lease = NULL, lease_until = NULL WHERE id = ? AND lease = ?"
 POSTPONE = """
-    UPDATE documents_events SET due_at = ?, attempts = ?, lease = NULL, lease_until = NULL
+    UPDATE documents_events SET due_at = ?, attempts = ?, reason = ?, lease = NULL, lease_until = NULL
     WHERE id = ? AND lease = ?
 """
 DEAD_LETTER = """
@@ -110,7 +110,8 @@ REPLAY = """
     WHERE dead_lettered_at IS NOT NULL
 """
 BACKLOG = """
-    SELECT count(*), min(happened_at), (SELECT count(*) FROM documents_events WHERE dead_lettered_at IS NOT NULL)
+    SELECT count(*), min(CASE WHEN reason IS NULL THEN happened_at ELSE due_at END),
+        (SELECT count(*) FROM documents_events WHERE dead_lettered_at IS NOT NULL)
     FROM documents_events WHERE dead_lettered_at IS NULL
 """
 # Of two concurrent claimers, one gets the first event of a document and with it all later ones.

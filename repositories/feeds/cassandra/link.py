@@ -39,6 +39,9 @@ STORE = "feeds"
 CONCURRENCY = 100
 # Concurrent batches of a load: with more, each waits for the others in the server's queue and misses its deadline.
 LOADING = 16
+# Rows fetched at a time by what reads whole partitions, such as moves. Cassandra counts the rows of each fetch, and the
+# advice `rows-read` is for other clients, so this is below its bound.
+PAGE = 2_000
 SCHEMA_SECONDS = 20.0
 RECONNECT_SECONDS = 0.5
 # Longer than a caller waits, so that a slow handshake succeeds for a later caller.
@@ -208,6 +211,7 @@ class Link:
         try:
             session = cluster.connect()
             cluster.connect_timeout = HANDSHAKE_SECONDS
+            session.default_fetch_size = PAGE
             # Every write carries the time of its event.
             session.use_client_timestamp = False
             self._adopt(cluster)

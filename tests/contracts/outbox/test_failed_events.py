@@ -95,6 +95,20 @@ def test_a_replayed_event_comes_before_the_later_ones(box: WritableOutbox) -> No
     assert dispatch_all(box, LATER) == events
 
 
+def test_an_event_that_was_postponed_with_a_reason_waits_from_when_it_is_due(box: WritableOutbox) -> None:
+    events = put(box, 2)
+    first, second = claim(box)
+    box.outbox.postpone(first, due=LATER, attempts=0, reason="not decided yet")
+    assert box.outbox.backlog() == Backlog(2, 0, events[1].happened_at)
+    box.outbox.acknowledge([second])
+    assert box.outbox.backlog() == Backlog(1, 0, LATER)
+    (again,) = claim(box, LATER, until=LAST)
+    assert (again.event, again.attempts) == (events[0], 0)
+    box.outbox.postpone(again, due=LAST, attempts=1)
+    assert box.outbox.backlog() == Backlog(1, 0, events[0].happened_at)
+    assert box.outbox.dead_letters(limit=9) == []
+
+
 def test_the_backlog_counts_waiting_and_dead_lettered_events(box: WritableOutbox) -> None:
     events = put(box, 5)
     first, second, third, *_ = claim(box)

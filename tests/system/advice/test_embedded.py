@@ -14,12 +14,16 @@ from click.testing import CliRunner, Result
 from app.cli import main
 from app.clock import utc_now
 from app.doctor.advice.scrape import Series
+from app.services.money.provider import TIMED_OUT
 from app.telemetry import exposition
 from config import Settings
+from repositories.observer_port import Subject
 from repositories.records import Event
+from repositories.relational.webhooks_port import Webhook
 from repositories.sqlite.file import path_of
 from tests.apps import ROLES, System, embedded, running
 from tests.engines.kernel import free_port
+from tests.shop import money
 from tests.system.advice.asking import advised, live_in, looked, named, scraped
 
 WAITING = 8
@@ -111,6 +115,54 @@ def test_waiting_and_dead_lettered_events_are_found(system: System) -> None:
         connection.execute("UPDATE event_log SET logged_at = logged_at - 600000000")
     found = advised(system.container)
     assert named(found) == {("events-dead-lettered", "relational"), ("sink-behind", "kafka:far")}
+
+
+def test_a_payout_that_the_provider_has_not_decided_is_no_backlog(system: System) -> None:
+    ada = system.person().rich()
+    ada.pay("/wallet/payouts", money(TIMED_OUT), 503)
+    system.relay.drain()
+    long_ago(system)
+    system.relay.drain()
+    [backlog] = [one for one in outboxes(system) if one.figures["unsent"]]
+    assert backlog.figures["unsent"] == 1
+    assert advised(system.container) == []
+    # Without a relay it is not asked for again when it is due.
+    long_ago(system)
+    long_ago(system)
+    assert named(advised(system.container)) == {("relay-behind", "relational")}
+
+
+def long_ago(system: System) -> None:
+    """Let the events in the outbox be five minutes older."""
+    with sqlite3.connect(file(system)) as connection:
+        connection.execute("UPDATE outbox SET happened_at = happened_at - 300000000, due_at = due_at - 300000000")
+
+
+def outboxes(system: System) -> list[Subject]:
+    return [one for seen, _ in looked(system.container) for one in seen.subjects if one.kind == "outbox"]
+
+
+def test_the_advice_on_a_webhook_is_about_webhooks(system: System) -> None:
+    relational, hook = system.container.stores.relational, Webhook(uuid4(), "https://example.com/", (), "s", utc_now())
+    with relational.transaction() as tx:
+        tx.webhooks.add(hook)
+        tx.event_log.append([Event(uuid4(), "AccountFollowed", "account:1", utc_now(), b"{}")])
+    with sqlite3.connect(file(system)) as connection:
+        connection.execute("UPDATE event_log SET logged_at = logged_at - 600000000")
+    [found] = advised(system.container)
+    assert named([found]) == {("webhook-behind", hook.sink)}
+    assert f'PUT /operator/webhooks/{hook.id}/state with {{"enabled": true}}' in found.command
+    assert f"DELETE /operator/webhooks/{hook.id}" in found.command
+    assert "sinks" not in found.command
+    cursor = relational.event_log.claim(hook.sink, lease=timedelta(seconds=30))
+    assert cursor
+    [logged] = relational.event_log.after(0, limit=9)
+    with relational.transaction() as tx:
+        tx.event_log.dead_letter(cursor, logged.position, "500")
+    both = {("webhook-behind", hook.sink), ("webhook-refuses", hook.sink)}
+    assert named(advised(system.container)) == both
+    relational.event_log.switch(hook.sink, on=False)
+    assert named(advised(system.container)) == {("webhook-refuses", hook.sink)}, "for a disabled one nothing waits"
 
 
 def test_the_command_says_the_same_in_words_and_as_json(system: System) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -12,10 +13,16 @@ from msgspec.structs import replace
 from pymongo import MongoClient
 from redis import Redis
 
+from app.clock import utc_now
 from app.doctor.advice.rule import Advice, Rule, judged, rules
+from app.ids import Ids
 from config import Settings
+from repositories.feeds.cassandra.link import PAGE
+from repositories.feeds.cassandra.store import CassandraFeeds
+from repositories.moving.places import Mark
 from repositories.observer_port import Observed, observe
 from repositories.observers import open_observer
+from repositories.records import PostRef
 from tests.apps import System, embedded, running
 from tests.engines import Reachable, Shared, redis
 from tests.engines.home import Home
@@ -25,6 +32,8 @@ from tests.system.real import real_urls
 
 MEGABYTE = 1 << 20
 REMOVED = 1300
+# More than the bound of `rows-read`, in one partition.
+ROWS = 6000
 
 
 def seen(url: str, *roles: str) -> Observed:
@@ -79,6 +88,8 @@ def test_faulty_collections_are_found(mongo: System) -> None:
         database.command("profile", 2)
         for n in range(3):
             list(database["imported"].find({"secret": f"value {n}"}))
+        # An export has no filter, so no index would help it.
+        list(database["imported"].find(batch_size=2000))
         database.command("profile", 0)
         assert "index-unused" not in {one.rule for one in found(url, "documents", kinds=OF_A_DATABASE)}
         soon = without_waiting(rule for rule in rules() if rule.kind in OF_A_DATABASE)
@@ -189,6 +200,23 @@ def cassandra(engines: Shared) -> Iterator[tuple[Session, str]]:
         )
         session.set_keyspace(keyspace)
         yield session, server.url.replace("/quartet", f"/{keyspace}")
+
+
+def test_what_moves_and_audits_read_is_not_taken_for_another_client(engines: Shared) -> None:
+    url = engines.cassandra().url.replace("/quartet", f"/advice_{uuid4().hex[:8]}")
+    ids, owner, rows_read = Ids(utc_now), uuid4(), [rule for rule in rules() if rule.name == "rows-read"]
+    with closing(CassandraFeeds(url, timeout=timedelta(seconds=20), retention=timedelta(days=90))) as feeds:
+        feeds.migrate()
+        feeds.audit.restore_home(owner, [PostRef(ids(), owner) for _ in range(ROWS)], utc_now())
+        assert len(list(feeds.audit.home(owner))) == ROWS
+        place = feeds.place
+        assert place
+        place.capture(Mark("leaving", 0, "new", "move"))
+        with place.moment() as moment:
+            assert sum(map(len, moment.records("home timelines"))) == ROWS
+    tables = [one for one in seen(url, "feeds").subjects if one.name == "home_timeline"]
+    assert [one.figures["rows_most"] >= PAGE for one in tables] == [True]
+    assert found(url, "feeds", by=rows_read) == []
 
 
 def test_a_hot_partition_and_tombstones_are_found(cassandra: tuple[Session, str]) -> None:
