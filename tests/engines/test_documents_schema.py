@@ -51,8 +51,8 @@ def test_migrate_restores_changed_indexes_and_validators(
     steps = [
         "documents: change validator of posts",
         "documents: drop changed index posts.author",
-        "documents: make index posts.author",
-        "documents: make index products.category",
+        "documents: create index posts.author",
+        "documents: create index products.category",
     ]
     assert store.migrate(dry_run=True) == steps
     assert store.migrate() == steps

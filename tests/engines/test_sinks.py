@@ -86,7 +86,7 @@ def test_the_queue_or_topic_is_created_once(broker: Broker) -> None:
     sink = broker.sink(place)
     failure = sink.send([message("a", 1)]).failure
     assert isinstance(failure, Unavailable)
-    assert f"{place} is missing: quartet migrate makes it" in str(failure)
+    assert f"{place} is missing: quartet migrate creates it" in str(failure)
     (step,) = sink.migrate(dry_run=True)
     assert place in step
     assert sink.migrate() == [step]

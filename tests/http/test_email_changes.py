@@ -93,6 +93,21 @@ def test_invalid_addresses_are_refused(system: System, email: str | None) -> Non
     assert [error["pointer"] for error in problem["errors"]] == ["/email"]
 
 
+@pytest.mark.parametrize(
+    ("email", "reason"),
+    [
+        ("=?utf-8?q?ada?=@example.com", "without quotes and encoded words"),
+        ('"ada b"@example.com', "without quotes and encoded words"),
+        ("\uff41da@example.com", "(Unicode NFKC changes it)"),
+        ("ada@[192.0.2.1]", "whose host is a domain name"),
+        ("ada", "Not a valid email address."),
+    ],
+)
+def test_the_reason_why_an_address_is_refused_is_its_own(system: System, email: str, reason: str) -> None:
+    problem = system.person().put(PATH, CHANGE | {"email": email}, 422)
+    assert reason in problem["errors"][0]["detail"]
+
+
 def test_changing_needs_a_session(system: System) -> None:
     assert system.anybody().put(PATH, CHANGE, 401)["code"] == "unauthenticated"
 

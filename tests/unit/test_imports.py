@@ -28,5 +28,12 @@ def test_modules_that_a_start_does_not_need_are_not_imported(statement: str, nee
     assert modules(statement) & needless == set()
 
 
+def test_the_title_of_each_migration_says_what_it_does() -> None:
+    """`quartet migrate` prints the titles."""
+    scripts = list(ScriptDirectory(str(migrations.FOLDER)).walk_revisions())
+    verbs = {"add", "chain", "create", "number", "rename", "split", "store"}
+    assert [one.doc for one in scripts if one.doc.split()[0] not in verbs or one.doc.endswith((".", ","))] == []
+
+
 def test_the_names_of_the_migrations_say_which_is_the_last() -> None:
     assert migrations.head() == ScriptDirectory(str(migrations.FOLDER)).get_current_head()

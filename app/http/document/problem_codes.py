@@ -39,7 +39,7 @@ PROBLEMS: dict[str, str] = {
     "overloaded": "Too many concurrent requests of one kind. Retry after `Retry-After` seconds.",
     "own_account": "This is not possible with your own account.",
     "own_product": "You cannot order your own products.",
-    "password_too_common": "The password is easy to guess: it is a common one, or made of the account's own names.",
+    "password_too_common": "The password is easy to guess: common, monotonous, or a name or address of the account.",
     "payment_declined": "The payment provider has declined the payment.",
     "payments_open": "The outcome of a deposit or payout is open. Repeat it with its key, or set `forfeit`.",
     "payment_unknown": "The provider has not confirmed the payment. Repeat the request with the same key.",

@@ -74,6 +74,7 @@ class MailAddress(ma.fields.Email):
 
     default_error_messages = {
         "spelling": "Must be an e-mail address without quotes and encoded words.",
+        "form": "Must be an e-mail address without characters that stand for others (Unicode NFKC changes it).",
         "host": "Must be an e-mail address whose host is a domain name.",
     }
     PATTERN: ClassVar = r'^((?!=\?)[^\u0000-\u0020"])+@[A-Za-z0-9\u00a1-\uffff.-]+$'
@@ -87,10 +88,13 @@ class MailAddress(ma.fields.Email):
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
         text: str = super()._deserialize(value, attr, data, **kwargs)
         name, _, host = text.rpartition("@")
-        plain = '"' not in name and "=?" not in name and unicodedata.normalize("NFKC", text) == text
-        # Without an @, host == text: the validator refuses that as no address.
-        if host != text and not (plain and self._HOST.fullmatch(host)):
+        if '"' in name or "=?" in name:
             raise self.make_error("spelling")
+        # Without an @, host == text: the validator refuses that as no address.
+        if host != text and unicodedata.normalize("NFKC", text) != text:
+            raise self.make_error("form")
+        if host != text and not self._HOST.fullmatch(host):
+            raise self.make_error("host")
         try:
             return one_spelling(text)
         except ValueError as error:
@@ -100,7 +104,7 @@ class MailAddress(ma.fields.Email):
 class NewPassword(Text):
     """A password of 8 to 256 characters. The other rules are in `app/services/people/password_rules.py`."""
 
-    ABOUT: ClassVar = "at least three different characters; not a common password or a name of the account"
+    ABOUT: ClassVar = "at least three different characters; not a common password, nor a name or address of the account"
 
     def __init__(self) -> None:
         super().__init__(

@@ -15,6 +15,10 @@ from app.errors import Unprocessable
 
 FREQUENT = Path(__file__).with_name("common_passwords.txt")
 SERVICE = "quartet"
+FEWEST_CHARACTERS = 3
+COMMON = "This password is one of the most common ones."
+MONOTONOUS = f"This password has fewer than {FEWEST_CHARACTERS} different characters."
+OWN = "This password consists of a name or an address of the account, or of the name of this service."
 LETTERS = re.compile(r"[\W\d_]+")
 
 
@@ -25,12 +29,14 @@ def normal(password: str) -> str:
 def fault(password: str, context: Iterable[str]) -> str | None:
     """The fault of a password, as a message for users, or None. `context` are words of the account."""
     folded = normal(password).casefold()
-    if folded in _frequent() or len(set(folded)) < 3:
-        return "This password is one of the most common ones."
+    if len(set(folded)) < FEWEST_CHARACTERS:
+        return MONOTONOUS
+    if folded in _frequent():
+        return COMMON
     own = {normal(word).casefold() for word in (SERVICE, *context)} - {""}
     bare = _bare(folded)
     if folded in own or any(bare and _repeats(bare, _bare(word)) for word in own):
-        return "This password is a name of the account or of this service."
+        return OWN
     return None
 
 

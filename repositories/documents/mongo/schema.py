@@ -131,7 +131,7 @@ def steps(database: Database[Document]) -> Iterator[Step]:
     there = {found["name"]: found.get("options", {}) for found in database.list_collections()}
     for name, validator in VALIDATORS.items():
         if name not in there:
-            yield f"make collection {name}", partial(database.create_collection, name, validator=validator)
+            yield f"create collection {name}", partial(database.create_collection, name, validator=validator)
         elif there[name].get("validator") not in (validator, MOVED):
             yield f"change validator of {name}", partial(database.command, "collMod", name, validator=validator)
         yield from _index_steps(database, name)
@@ -156,7 +156,7 @@ def _index_steps(database: Database[Document], name: str) -> Iterator[Step]:
             yield f"drop changed index {name}.{index}", partial(collection.drop_index, index)
         keys = list(spec["key"].items())
         where = {key: value for key, value in spec.items() if key != "key"}
-        yield f"make index {name}.{index}", partial(collection.create_index, keys, name=index, **where)
+        yield f"create index {name}.{index}", partial(collection.create_index, keys, name=index, **where)
 
 
 def is_as_made(collection: str, index: str, found: Mapping[str, Any]) -> bool:

@@ -16,7 +16,7 @@ _DEFAULT_LIMIT = 1_048_588
 def limit(admin: AdminClient, target: KafkaTarget, seconds: float) -> int:
     """The largest batch that the topic accepts, in bytes. Raises `Unavailable` if the topic does not exist."""
     if not _exists(admin, target, seconds):
-        raise Unavailable(ROLE, f"the topic {target.topic} is missing: quartet migrate makes it")
+        raise Unavailable(ROLE, f"the topic {target.topic} is missing: quartet migrate creates it")
     which = ConfigResource(ResourceType.TOPIC, target.topic)
     try:
         (answer,) = admin.describe_configs([which], request_timeout=seconds).values()
@@ -40,7 +40,7 @@ def migrate(admin: AdminClient, target: KafkaTarget, seconds: float, *, dry_run:
             # A concurrent migration may have created it.
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise
-    return [f"sinks: topic {target.topic} with {target.partitions} partitions"]
+    return [f"sinks: create topic {target.topic} with {target.partitions} partitions"]
 
 
 def _exists(admin: AdminClient, target: KafkaTarget, seconds: float) -> bool:

@@ -19,7 +19,7 @@ _KIND = {"x-queue-type": "quorum"}
 def check(connection: amqp.Connection, target: RabbitTarget) -> None:
     """Raise `Unavailable` if the exchange is missing. A missing queue shows later, when a message is returned."""
     if not _exists(connection, target.exchange):
-        raise Unavailable(ROLE, f"the exchange {target.exchange} is missing: quartet migrate makes it")
+        raise Unavailable(ROLE, f"the exchange {target.exchange} is missing: quartet migrate creates it")
 
 
 def migrate(connection: amqp.Connection, target: RabbitTarget, *, dry_run: bool) -> list[str]:
@@ -35,7 +35,7 @@ def migrate(connection: amqp.Connection, target: RabbitTarget, *, dry_run: bool)
         except ChannelError as error:
             raise Unavailable(ROLE, f"the queue {target.queue} is of another kind: {error.reply_text}") from error
         channel.close()
-    return [f"sinks: exchange {target.exchange} with queue {target.queue}"]
+    return [f"sinks: create exchange {target.exchange} with queue {target.queue}"]
 
 
 def _exists(connection: amqp.Connection, name: str) -> bool:

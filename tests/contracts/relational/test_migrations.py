@@ -149,7 +149,7 @@ class TestMigrate:
             before = (new.outbox.dead_letters(limit=9), new.outbox.backlog())
             assert len(before[0]) == 1
             downgrade(new, "0003")
-            assert new.migrate()[0] == "relational: 0004 dead-lettered events"
+            assert new.migrate()[0] == "relational: 0004 rename parked events to dead-lettered ones"
             assert (new.outbox.dead_letters(limit=9), new.outbox.backlog()) == before
 
     def test_events_numbered_by_a_sequence_come_first(self, fresh_url: Callable[[], str]) -> None:
@@ -163,7 +163,7 @@ class TestMigrate:
             with engine_of(new).begin() as connection:
                 connection.exec_driver_sql("SELECT setval('outbox_position_seq', 7)")
                 connection.execute(BEFORE_0027, {"id": old.id, "now": NOW})
-            assert new.migrate()[0] == "relational: 0027 positions of the outbox by time, not from a sequence"
+            assert new.migrate()[0] == "relational: 0027 number the outbox by time instead of a sequence"
             do(new, lambda unit: unit.emit(first))
             with engine_of(new).begin() as connection:
                 connection.execute(BEFORE_0027, {"id": last.id, "now": NOW})

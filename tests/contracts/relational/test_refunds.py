@@ -167,5 +167,5 @@ def test_refunds_of_earlier_versions_are_found_in_the_ledger(new_store: Callable
     mine = {line.product_id: 3 for line in one.lines if line.seller_id == seller}
     do(store, lambda unit: unit.stock.return_sold(one.id, mine))
     downgrade(store, "0010")
-    assert store.migrate()[0] == "relational: 0011 refunds of orders"
+    assert store.migrate()[0] == "relational: 0011 create the table of refunds"
     assert [store.refunds.get(refund.id) for refund in (*made, part)] == [*made, part]

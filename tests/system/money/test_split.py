@@ -42,7 +42,7 @@ def test_the_migration_splits_orders_of_earlier_versions(shop: Shop) -> None:
     store = shop.system.container.stores.relational
     before = store.orders.get([UUID(one) for one in kept])
     downgrade(store, "0015")
-    assert store.migrate()[0] == "relational: 0016 sub-orders, shipments and indexes for the lists of orders"
+    assert store.migrate()[0] == "relational: 0016 split orders into sub-orders by seller, and create shipments"
     without_triggers(store)
     with engine_of(store).begin() as connection:
         recompute(connection)  # transfers of that version have no heads of orders

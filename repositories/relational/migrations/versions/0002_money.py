@@ -1,4 +1,4 @@
-"""money, stock and orders"""
+"""create the tables of money, stock and orders"""
 
 import sqlalchemy as sa
 from alembic import op

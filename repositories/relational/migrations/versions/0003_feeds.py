@@ -1,4 +1,4 @@
-"""readers, pulled authors and fan-outs"""
+"""create the tables of readers, pulled authors and fan-outs"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""dead-lettered events"""
+"""rename parked events to dead-lettered ones"""
 
 import sqlalchemy as sa
 from alembic import op

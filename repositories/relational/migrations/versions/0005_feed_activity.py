@@ -1,4 +1,4 @@
-"""readers become feed activity, with the field's names for their columns
+"""rename readers to feed activity, with its columns
 
 Only names change: no row is rewritten, and each lock is held for a catalogue update. Stop the processes of the
 former version first, since their statements use the former names.

@@ -1,4 +1,4 @@
-"""deferred work"""
+"""create the table of deferred work"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""an index for the list of whom one blocks"""
+"""add an index on blocks for the list of blocked accounts"""
 
 from alembic import op
 

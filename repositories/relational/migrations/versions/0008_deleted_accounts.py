@@ -1,4 +1,4 @@
-"""deleted accounts, and handles that were given up"""
+"""add the deletion of accounts and the reservation of handles"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""mailed tokens, and verified e-mail addresses"""
+"""create the table of mailed tokens and add the time at which an address was verified"""
 
 import sqlalchemy as sa
 from alembic import op

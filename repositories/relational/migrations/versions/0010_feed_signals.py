@@ -1,4 +1,4 @@
-"""what cached parts of home feeds are checked against"""
+"""add counters that show when a cached home feed is out of date"""
 
 import sqlalchemy as sa
 from alembic import op

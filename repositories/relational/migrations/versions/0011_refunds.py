@@ -1,4 +1,4 @@
-"""refunds of orders"""
+"""create the table of refunds"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""memos and references of transfers"""
+"""add memos and references to transfers"""
 
 import sqlalchemy as sa
 from alembic import op

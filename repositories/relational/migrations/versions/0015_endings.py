@@ -1,4 +1,4 @@
-"""sessions that were ended"""
+"""create the table of ended sessions"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""sub-orders, shipments and indexes for the lists of orders
+"""split orders into sub-orders by seller, and create shipments
 
 Existing orders are split by seller, a batch of orders at a time, so no statement depends on the table's size. Earlier
 fulfilments and returns were recorded as a whole only, so a fulfilment becomes one shipment of all units of each seller.

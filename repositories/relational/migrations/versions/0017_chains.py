@@ -1,4 +1,4 @@
-"""chains of holds, of orders and of receipts of stock
+"""chain the rows of holds, orders and stock receipts by digests
 
 Existing rows are added to the chains, a batch at a time. Servers of an earlier version fail after this migration.
 """

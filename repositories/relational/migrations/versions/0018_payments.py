@@ -1,4 +1,4 @@
-"""payouts and deposits by time, and what the sandbox provider was asked for"""
+"""add indexes on payments by time, and create the table of the sandbox payment provider"""
 
 import sqlalchemy as sa
 from alembic import op

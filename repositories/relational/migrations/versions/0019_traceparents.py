@@ -1,4 +1,4 @@
-"""what an event was written by, for traces"""
+"""add the trace context to events in the outbox"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""the log of events that sinks send, and how far each has come"""
+"""create the event log and the table of sinks"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""receivers of webhooks, and since when a sink fails"""
+"""create the table of webhooks, and add the time since which a sink has been failing"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""what has a limit, as it was each hour"""
+"""create the table of hourly levels"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""positions of the log from a row, not from a sequence
+"""number the event log from a row instead of a sequence
 
 Earlier versions name neither the sequence nor the default, so they still work: every insert gets its position from the
 row, and waits there for the previous one to commit. SQLite numbers rows by itself.

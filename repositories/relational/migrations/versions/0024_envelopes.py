@@ -1,4 +1,4 @@
-"""what sinks send of an event, ready made
+"""store the envelope of each event in the event log
 
 Earlier versions store no envelope, and ignore stored ones. An envelope that is missing or ignored is made of the event.
 """

@@ -1,7 +1,8 @@
-"""what a server may take for a product without asking the documents
+"""create the table of offers of products
 
-Empty at first, which means that the documents are asked. Earlier versions change products without recording it here.
-The event of the change does, and a server forgets what it knows of a product after a minute.
+An offer says what a server may sell a product for without asking the documents. The table is empty at first, which
+means that the documents are asked. Earlier versions change products without recording it here. The event of the change
+does, and a server forgets what it knows of a product after a minute.
 """
 
 import sqlalchemy as sa

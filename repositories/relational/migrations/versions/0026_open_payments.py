@@ -1,7 +1,7 @@
-"""deposits and payouts of which the payment provider has not said what became of them
+"""create the table of open payments
 
-Payments that earlier versions have begun are not included. Rows that these versions leave here are removed with the
-account.
+They are the deposits and payouts whose outcome the payment provider has not reported. Payments that earlier versions
+have begun are not included. Rows that these versions leave here are removed with the account.
 """
 
 import sqlalchemy as sa

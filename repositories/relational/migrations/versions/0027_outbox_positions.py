@@ -1,4 +1,4 @@
-"""positions of the outbox by time, not from a sequence
+"""number the outbox by time instead of a sequence
 
 Earlier versions set no position, and get the time as well. Among themselves they still lock the aggregate. SQLite
 numbers rows by itself.

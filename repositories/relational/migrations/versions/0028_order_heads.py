@@ -1,4 +1,4 @@
-"""one chain over the heads of all orders' parts, whose end is in anchors
+"""create a chain over the heads of all orders, which anchors include
 
 The first anchor after it adds all existing sub-orders. Earlier versions move sub-orders as before, and make anchors
 without that end.
