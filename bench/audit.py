@@ -16,7 +16,8 @@ from app.container import Container, build
 from app.doctor.ledger import audited
 from app.services.money.anchors import Anchors
 from config import Settings
-from repositories.money_records import PROVIDER, Order, OrderLine, SubOrder, Transfer
+from repositories.money_records import PROVIDER, Transfer
+from repositories.order_records import Order, OrderLine, SubOrder
 from repositories.records import Money
 from tests.apps import PlainHasher, embedded
 from tests.contracts.relational_store import new_database

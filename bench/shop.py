@@ -23,7 +23,9 @@ from app.services.commands.idempotency import Attempt, Receipt
 from app.services.money.pricing import Wanted
 from app.services.money.wallets import Sending
 from config import Settings
-from repositories.money_records import PROVIDER, Answer, Order, RequestKey, Transfer
+from repositories.idempotency_records import Answer, RequestKey
+from repositories.money_records import PROVIDER, Transfer
+from repositories.order_records import Order
 from repositories.records import Account, AttributeValue, Login, Money, Product
 from tests.apps import PlainHasher, embedded
 from tests.contracts.relational_store import new_database

@@ -12,7 +12,8 @@ from app.container import Container
 from app.garbage_collection import staying
 from app.seed.plan import Plan
 from app.seed.work import Batch, Outcome, Progress, Run, Step
-from repositories.money_records import Order, Transfer
+from repositories.money_records import Transfer
+from repositories.order_records import Order
 from repositories.payment_records import Payment
 from repositories.records import Account, Comment, Follow, Like, Login, Post, PostRef, Product
 

@@ -18,7 +18,8 @@ from app.ids import EPOCH, MICROSECOND, uuid7
 from app.seed.draws import Draws, cumulated, zipf
 from app.services.money.orders import GRACE
 from app.services.money.shares import shares
-from repositories.money_records import PROVIDER, REFUND, Balance, Order, OrderLine, OrderState, Transfer
+from repositories.money_records import PROVIDER, REFUND, Balance, Transfer
+from repositories.order_records import Order, OrderLine, OrderState
 from repositories.past_orders import uniform
 from repositories.records import Money, Product
 

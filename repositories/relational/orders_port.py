@@ -7,8 +7,8 @@ from typing import Literal, Protocol
 from uuid import UUID
 
 from repositories.chain_heads import PartsHead
-from repositories.money_records import Order, Stock
 from repositories.order_filter import EVERY_ORDER, OrderFilter
+from repositories.order_records import Order, Stock
 from repositories.records import TimeCursor
 
 NO_OFFERS: Mapping[UUID, bytes] = {}

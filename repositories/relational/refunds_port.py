@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Protocol
 from uuid import UUID
 
-from repositories.money_records import Refund
+from repositories.order_records import Refund
 from repositories.records import TimeCursor
 
 

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from typing import Protocol
 from uuid import UUID
 
-from repositories.money_records import OrderStep, Shipment
+from repositories.order_records import OrderStep, Shipment
 from repositories.records import TimeCursor
 
 

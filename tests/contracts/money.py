@@ -5,7 +5,8 @@ from uuid import UUID, uuid4
 
 from msgspec.structs import replace
 
-from repositories.money_records import PROVIDER, REFUND, Order, OrderLine, Refund, Transfer
+from repositories.money_records import PROVIDER, REFUND, Transfer
+from repositories.order_records import Order, OrderLine, Refund
 from repositories.past_orders import uniform
 from repositories.payment_records import DEPOSIT
 from repositories.records import Money

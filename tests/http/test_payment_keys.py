@@ -12,7 +12,8 @@ import pytest
 
 from app.services.commands.idempotency import KEPT, Attempt
 from app.services.money.provider import SandboxProvider
-from repositories.money_records import PROVIDER, RequestKey, Transfer
+from repositories.idempotency_records import RequestKey
+from repositories.money_records import PROVIDER, Transfer
 from repositories.payment_records import DEPOSIT, Payment
 from repositories.records import Money
 from tests.apps import RELATIONAL, Person, System

@@ -83,6 +83,7 @@ EMBEDDED_ONLY = {
     ("documents", "mongo"): {"indexes"},  # SQL indexes; MongoDB's are declared with its collections
     ("relational", "postgres"): {"engine"},  # PostgreSQL's is `repositories.postgres.pools`, common to all roles
     ("feeds", "cassandra"): {"database", "statements"},  # of SQL
+    ("hot", "redis"): {"schema"},  # Redis has none
 }
 
 

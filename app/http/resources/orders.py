@@ -18,16 +18,9 @@ from app.http.edge.shapes import CODE_LIKE, MoneySchema, MoneyShape
 from app.services.money.pricing import Wanted
 from app.services.money.shares import seen_by
 from app.services.pages.fragments import encode, moment
-from repositories.money_records import (
-    Answer,
-    Order,
-    OrderLine,
-    Refund,
-    Shipment,
-    SubOrder,
-    SubOrderState,
-)
+from repositories.idempotency_records import Answer
 from repositories.order_filter import OrderFilter
+from repositories.order_records import Order, OrderLine, Refund, Shipment, SubOrder, SubOrderState
 from repositories.records import Money
 
 A = TypeVar("A", Refund, Shipment)

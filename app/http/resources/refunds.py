@@ -16,7 +16,8 @@ from app.http.edge.shapes import MoneyShape, MovedMoneySchema
 from app.http.resources.orders import of_order
 from app.services.money.refunds import WantedRefund
 from app.services.pages.fragments import encode, moment
-from repositories.money_records import Answer, Refund
+from repositories.idempotency_records import Answer
+from repositories.order_records import Refund
 
 blp = Blueprint("refunds", "Refunds of orders")
 

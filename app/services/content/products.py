@@ -16,7 +16,7 @@ from app.services.money.offers import UNKNOWN, Offers
 from app.services.pages.invalidation import Invalidation
 from repositories.documents import DocumentStore
 from repositories.errors import Conflict, Contention, NotFound, Short, Stale
-from repositories.money_records import Stock
+from repositories.order_records import Stock
 from repositories.records import AttributeValue, Money, Product
 from repositories.relational import RelationalStore
 

@@ -28,7 +28,8 @@ from app.services.commands.kit import Kit
 from app.services.money.postings import credited
 from app.services.money.provider import Outcome, PaymentProvider, ProviderAway, outcome_of
 from repositories.errors import NotFound
-from repositories.money_records import PROVIDER, UNWRITTEN, Answer, Transfer
+from repositories.idempotency_records import Answer
+from repositories.money_records import PROVIDER, UNWRITTEN, Transfer
 from repositories.payment_records import DEPOSIT, NEVER, PAYOUT, Payment
 from repositories.records import Money, TimeCursor
 from repositories.relational import RelationalStore, Transaction

@@ -8,7 +8,8 @@ from msgspec import Struct
 from app.errors import PriceChanged, RuleBroken, Unprocessable
 from app.services.money.offers import Offer
 from app.services.people.graph import refuse_any_blocked
-from repositories.money_records import UNWRITTEN, Order, OrderLine, split
+from repositories.money_records import UNWRITTEN
+from repositories.order_records import Order, OrderLine, split
 from repositories.records import Money, Relation
 
 LARGEST = 2**63 - 1

@@ -20,15 +20,9 @@ from app.services.money.orders import Orders
 from app.services.money.postings import created
 from app.services.money.shares import by_product, part_of, returnable, units
 from repositories.errors import Capped, IllegalMove
-from repositories.money_records import (
-    REFUND,
-    SUB_ORDER_MOVES,
-    UNWRITTEN,
-    Answer,
-    Order,
-    Refund,
-    Transfer,
-)
+from repositories.idempotency_records import Answer
+from repositories.money_records import REFUND, UNWRITTEN, Transfer
+from repositories.order_records import SUB_ORDER_MOVES, Order, Refund
 from repositories.records import Money, TimeCursor
 from repositories.relational import RelationalStore, Transaction
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from repositories.money_records import Order, SubOrder
+from repositories.order_records import Order, SubOrder
 from repositories.records import Money
 
 

@@ -16,7 +16,8 @@ from app.services.commands.kit import Kit
 from app.services.money.postings import created
 from app.services.pages.fragments import moment
 from app.services.people.graph import refuse_any_blocked, refuse_oneself
-from repositories.money_records import Answer, Transfer
+from repositories.idempotency_records import Answer
+from repositories.money_records import Transfer
 from repositories.records import Account, Money
 from repositories.relational import RelationalStore, Transaction
 

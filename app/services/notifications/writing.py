@@ -31,7 +31,7 @@ from repositories.documents import DocumentStore
 from repositories.feed_records import Activity, Kind
 from repositories.feeds import FeedStore
 from repositories.feeds.activity_id import moment_id
-from repositories.money_records import Order
+from repositories.order_records import Order
 from repositories.relational import RelationalStore
 
 ActivityEvent = Followed | PostLiked | CommentAdded

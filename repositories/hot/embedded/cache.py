@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from repositories.batched import batched
+from repositories.hot.embedded import schema
 from repositories.hot.encoding import (
     GENERATION_SECONDS,
     LARGEST,
@@ -21,25 +22,6 @@ from repositories.sql import SqlBacked, SqlWork
 from repositories.sqlite.database import SqliteDatabase
 from repositories.sqlite.file import path_of
 
-_TABLES = (
-    """CREATE TABLE IF NOT EXISTS hot_values (
-        key TEXT PRIMARY KEY, stamp BLOB NOT NULL, record BLOB NOT NULL, due_at REAL NOT NULL, stored_at REAL NOT NULL,
-        expires_at REAL NOT NULL
-    )""",
-    "CREATE INDEX IF NOT EXISTS hot_values_expires_at ON hot_values (expires_at)",
-    """CREATE TABLE IF NOT EXISTS hot_parts (
-        key TEXT NOT NULL, part TEXT NOT NULL, stamp BLOB NOT NULL, PRIMARY KEY (key, part)
-    ) WITHOUT ROWID""",
-    """CREATE TRIGGER IF NOT EXISTS hot_parts_go AFTER DELETE ON hot_values
-        BEGIN DELETE FROM hot_parts WHERE key = old.key; END""",
-    "CREATE TABLE IF NOT EXISTS hot_additions (key TEXT PRIMARY KEY, more BLOB NOT NULL) WITHOUT ROWID",
-    """CREATE TRIGGER IF NOT EXISTS hot_additions_go AFTER DELETE ON hot_values
-        BEGIN DELETE FROM hot_additions WHERE key = old.key; END""",
-    """CREATE TABLE IF NOT EXISTS hot_leases (
-        key TEXT PRIMARY KEY, lease BLOB NOT NULL, busy_until REAL NOT NULL, expires_at REAL NOT NULL
-    )""",
-    "CREATE INDEX IF NOT EXISTS hot_leases_expires_at ON hot_leases (expires_at)",
-)
 _ROWS = ("hot_values", "hot_leases")
 # The tables of all stores at the URL of the cache.
 _ALL = *_ROWS, "hot_streams", "hot_stream_events", "hot_limits", "hot_views"
@@ -59,7 +41,7 @@ _PART = "SELECT 1 FROM hot_values WHERE key = ? AND stamp = ? AND expires_at > ?
 class EmbeddedCache(SqlBacked, Cache):
     """Holds at most `entries` values and as many leases; those that expire soonest are removed first."""
 
-    _tables = _TABLES
+    _tables = schema.CACHE
 
     def __init__(
         self,

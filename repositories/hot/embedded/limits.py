@@ -3,13 +3,11 @@
 import time
 from collections.abc import Callable
 
+from repositories.hot.embedded import schema
 from repositories.hot.sql.limits import SqlLimits
 from repositories.sql import SqlBacked
 from repositories.sqlite.database import SqliteDatabase
 from repositories.sqlite.file import path_of
-
-_TABLES = ('CREATE TABLE IF NOT EXISTS hot_limits ("key" BLOB PRIMARY KEY, "full" REAL NOT NULL) WITHOUT ROWID',)
-
 
 _ROWS = 10_000
 _BOUND = f"""DELETE FROM hot_limits WHERE "key" IN (SELECT "key" FROM hot_limits ORDER BY "full"
@@ -19,7 +17,7 @@ _BOUND = f"""DELETE FROM hot_limits WHERE "key" IN (SELECT "key" FROM hot_limits
 class EmbeddedLimits(SqlBacked, SqlLimits):
     """Keeps at most `_ROWS` buckets; those that are full soonest are removed first."""
 
-    _tables = _TABLES
+    _tables = schema.LIMITS
 
     def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
         self._database = SqliteDatabase(path_of(url), "cache", clock=clock)

@@ -5,23 +5,13 @@ from collections.abc import Callable, Collection, Sequence
 from uuid import UUID
 
 from repositories.batched import batched
+from repositories.hot.embedded import schema
 from repositories.hot.sql.streams import Numbered, SqlStreams
 from repositories.hot.streams_port import KEPT, LiveEvent, Position
 from repositories.sql import SqlBacked
 from repositories.sqlite.database import SqliteDatabase
 from repositories.sqlite.file import path_of
 
-_TABLES = (
-    """CREATE TABLE IF NOT EXISTS hot_streams (
-        account_id BLOB PRIMARY KEY, epoch TEXT NOT NULL, number INTEGER NOT NULL, expires_at REAL NOT NULL
-    ) WITHOUT ROWID""",
-    "CREATE INDEX IF NOT EXISTS hot_streams_expires_at ON hot_streams (expires_at)",
-    """CREATE TABLE IF NOT EXISTS hot_stream_events (
-        account_id BLOB NOT NULL REFERENCES hot_streams ON DELETE CASCADE, number INTEGER NOT NULL,
-        key TEXT NOT NULL, name TEXT NOT NULL, data BLOB NOT NULL,
-        PRIMARY KEY (account_id, number), UNIQUE (account_id, key)
-    ) WITHOUT ROWID""",
-)
 _CHUNK = 500
 _EVENTS = """SELECT number, key, name, data FROM hot_stream_events NATURAL JOIN
     (SELECT account_id FROM hot_streams WHERE account_id = ? AND epoch = ?)
@@ -29,7 +19,7 @@ _EVENTS = """SELECT number, key, name, data FROM hot_stream_events NATURAL JOIN
 
 
 class EmbeddedStreams(SqlBacked, SqlStreams):
-    _tables = _TABLES
+    _tables = schema.STREAMS
 
     def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
         self._database = SqliteDatabase(path_of(url), "cache", clock=clock)

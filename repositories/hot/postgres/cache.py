@@ -20,6 +20,7 @@ from repositories.hot.encoding import (
 )
 from repositories.hot.port import Cache, Fill, Held
 from repositories.hot.postgres import cache_statements as sql
+from repositories.hot.postgres import schema
 from repositories.hot.postgres.database import Contending, HotDatabase
 from repositories.hot.sql.moving_cache import SqlCachePlace
 from repositories.moving.postgres import PostgresEngine
@@ -38,7 +39,7 @@ class PostgresCache(SqlBacked, Cache):
     one of its processes, empties them, and so does a failover. That removes the leases too, so late fills are refused.
     """
 
-    _tables = sql.TABLES
+    _tables = schema.CACHE
 
     def __init__(self, database: HotDatabase, *, lease: float = LEASE_SECONDS) -> None:
         self._database = database

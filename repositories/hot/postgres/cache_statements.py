@@ -7,17 +7,6 @@ minutes, so that the index on it seldom changes. Statements lock several rows in
 _STEP = 300
 _SWEPT = 1000
 
-TABLES = (
-    """CREATE UNLOGGED TABLE IF NOT EXISTS hot_cache (
-        key bytea PRIMARY KEY, epoch bytea NOT NULL, stamp bytea NOT NULL, record bytea STORAGE EXTERNAL,
-        more bytea NOT NULL DEFAULT '', parts bytea[] NOT NULL DEFAULT '{}', stamps bytea[] NOT NULL DEFAULT '{}',
-        due_at float8, stored_at float8, gone_at float8, lease bytea, busy_until float8, lease_until float8,
-        sweep_at float8 NOT NULL
-    ) WITH (fillfactor = 50)""",
-    "CREATE INDEX IF NOT EXISTS hot_cache_sweep_at ON hot_cache (sweep_at)",
-    """CREATE UNLOGGED TABLE IF NOT EXISTS hot_epoch (id bigint PRIMARY KEY CHECK (id = 1), epoch bytea NOT NULL)
-        WITH (fillfactor = 50)""",
-)
 _HELD = "c.stamp, c.record, c.due_at - now_seconds(), now_seconds() - c.stored_at, c.more"
 _LIVE = "c.record IS NOT NULL AND c.gone_at > now_seconds()"
 _LOCKED = "SELECT key FROM hot_cache WHERE key = ANY (:keys::bytea[]) ORDER BY key FOR UPDATE"

@@ -3,19 +3,14 @@
 import contextlib
 
 from repositories.errors import Unavailable
+from repositories.hot.postgres import schema
 from repositories.hot.postgres.database import HotDatabase
 from repositories.hot.sql.limits import SqlLimits
 from repositories.sql import SqlBacked
 
-# `full` has no index: each call changes it, and would have to write an entry in every index.
-_TABLES = (
-    """CREATE UNLOGGED TABLE IF NOT EXISTS hot_limits ("key" bytea PRIMARY KEY, "full" float8 NOT NULL)
-        WITH (fillfactor = 50)""",
-)
-
 
 class PostgresLimits(SqlBacked, SqlLimits):
-    _tables = _TABLES
+    _tables = schema.LIMITS
 
     def __init__(self, database: HotDatabase) -> None:
         self._database = database

@@ -4,23 +4,13 @@ from collections.abc import Callable, Collection, Sequence
 from uuid import UUID
 
 from repositories.errors import Conflict
+from repositories.hot.postgres import schema
 from repositories.hot.postgres.database import HotDatabase
 from repositories.hot.postgres.wakes import Wakes
 from repositories.hot.sql.streams import Numbered, SqlStreams
 from repositories.hot.streams_port import KEPT, LiveEvent, Position
 from repositories.sql import SqlBacked
 
-# Keys and names are any text, also with NUL. Whoever deletes a stream that has ended deletes its events as well.
-_TABLES = (
-    """CREATE UNLOGGED TABLE IF NOT EXISTS hot_streams (
-        account_id bytea PRIMARY KEY, epoch text NOT NULL, number bigint NOT NULL, expires_at float8 NOT NULL
-    ) WITH (fillfactor = 50)""",
-    "CREATE INDEX IF NOT EXISTS hot_streams_expires_at ON hot_streams (expires_at)",
-    """CREATE UNLOGGED TABLE IF NOT EXISTS hot_stream_events (
-        account_id bytea NOT NULL, number bigint NOT NULL, key bytea NOT NULL, name bytea NOT NULL,
-        data bytea NOT NULL, PRIMARY KEY (account_id, number), UNIQUE (account_id, key)
-    )""",
-)
 _HEADS = """SELECT account_id, epoch, number FROM hot_streams
     WHERE account_id = ANY (?::bytea[]) AND expires_at > now_seconds()"""
 # Of two concurrent appends of one event, the second waits for the first, does not see its row, and gets `Conflict`.
@@ -52,7 +42,7 @@ class PostgresStreams(SqlBacked, SqlStreams):
     So a lost notification only delays its event until the next poll.
     """
 
-    _tables = _TABLES
+    _tables = schema.STREAMS
     _step = 120.0
 
     def __init__(self, database: HotDatabase) -> None:

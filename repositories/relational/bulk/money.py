@@ -9,7 +9,8 @@ from uuid import UUID, uuid5
 from sqlalchemy import BigInteger, LargeBinary, Select, Table, bindparam, cast, func, select, update
 
 from repositories.errors import Insufficient, Invalid
-from repositories.money_records import PROVIDER, REFUND, Order, Shipment, Stock, Transfer
+from repositories.money_records import PROVIDER, REFUND, Transfer
+from repositories.order_records import Order, Shipment, Stock
 from repositories.relational.bulk import Load
 from repositories.relational.money.balance_writes import LOCK, OPEN, lock_order, opened
 from repositories.relational.money.digests import chain, digest_of, leg_of

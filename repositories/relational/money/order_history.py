@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, bindparam, literal, null, select, tuple_, union_all
 
-from repositories.money_records import OrderStep
+from repositories.order_records import OrderStep
 from repositories.records import TimeCursor
 from repositories.relational.schema.columns import ID, LIMIT, TEXT, TIME
 from repositories.relational.schema.order_tables import orders, refunds, shipments, sub_orders

@@ -11,8 +11,8 @@ from sqlalchemy import ColumnElement, Select, Subquery, bindparam, insert, selec
 
 from repositories.chain_heads import PartsHead
 from repositories.errors import IllegalMove, Invalid, NotFound
-from repositories.money_records import Order, OrderLine, SubOrder, split
 from repositories.order_filter import EVERY_ORDER, OrderFilter
+from repositories.order_records import Order, OrderLine, SubOrder, split
 from repositories.records import Money, TimeCursor
 from repositories.relational.money.order_chain import Heads, beginning
 from repositories.relational.money.order_chain import moved as moved_to

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, Select, bindparam, case, func, insert, select, tuple_, update
 
 from repositories.errors import Capped, IllegalMove, NotFound
-from repositories.money_records import SUB_ORDER_MOVES, Refund
+from repositories.order_records import SUB_ORDER_MOVES, Refund
 from repositories.records import Money, TimeCursor
 from repositories.relational.money.order_chain import refunded as refunded_by
 from repositories.relational.money.sub_orders import MOVED, NOTHING_TO_SEND, THIS, movable, refunded, sum_up

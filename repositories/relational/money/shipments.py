@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, Select, bindparam, case, insert, select, tuple_, update
 
 from repositories.errors import IllegalMove, Invalid, NotFound
-from repositories.money_records import SUB_ORDER_MOVES, OrderStep, Shipment
+from repositories.order_records import SUB_ORDER_MOVES, OrderStep, Shipment
 from repositories.records import TimeCursor
 from repositories.relational.money.order_chain import shipped
 from repositories.relational.money.order_history import read_history

@@ -8,8 +8,8 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy import update
 
-from repositories.money_records import Order, SubOrderState
 from repositories.order_filter import OrderFilter
+from repositories.order_records import Order, SubOrderState
 from repositories.records import TimeCursor
 from repositories.relational import RelationalStore
 from repositories.relational.schema.order_tables import orders

@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from repositories.chain_heads import PartsHead
 from repositories.errors import Conflict, IllegalMove, Invalid, NotFound, Short
-from repositories.money_records import Order, Stock, SubOrderState
+from repositories.order_records import Order, Stock, SubOrderState
 from repositories.records import Money
 from repositories.relational import RelationalStore
 from repositories.relational.orders_port import Outcome

@@ -7,7 +7,8 @@ import pytest
 from msgspec.structs import replace
 
 from repositories.errors import Capped, Conflict, IllegalMove, Insufficient, NotFound, StoreError
-from repositories.money_records import PROVIDER, REFUND, Order, SubOrderState, Transfer
+from repositories.money_records import PROVIDER, REFUND, Transfer
+from repositories.order_records import Order, SubOrderState
 from repositories.records import Money, TimeCursor
 from repositories.relational import RelationalStore, Transaction
 from tests.contracts.money import buy, give_back, line, order, refund, transfer

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from repositories.errors import Conflict, IllegalMove, Invalid, NotFound
-from repositories.money_records import Order, Shipment, SubOrderState
+from repositories.order_records import Order, Shipment, SubOrderState
 from repositories.records import TimeCursor
 from repositories.relational import RelationalStore
 from tests.contracts.money import buy, give_back, line, order

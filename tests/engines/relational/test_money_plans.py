@@ -8,7 +8,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from repositories.errors import StoreError
-from repositories.money_records import PROVIDER, Granted, Order, RequestKey, Transfer
+from repositories.idempotency_records import Granted, RequestKey
+from repositories.money_records import PROVIDER, Transfer
+from repositories.order_records import Order
 from repositories.records import TimeCursor
 from repositories.relational import RelationalStore, Transaction
 from repositories.relational.postgres.store import PostgresRelational

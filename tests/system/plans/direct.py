@@ -8,7 +8,8 @@ from app.container import Container
 from app.seed.plan import Plan
 from repositories.dump_port import Dump
 from repositories.feed_records import Fanout
-from repositories.money_records import PROVIDER, Granted, RequestKey
+from repositories.idempotency_records import Granted, RequestKey
+from repositories.money_records import PROVIDER
 from repositories.outbox import Outbox
 from repositories.records import Event
 from repositories.relational import Transaction

@@ -7,7 +7,8 @@ from msgspec.structs import replace
 from app.container import Container
 from app.events import PostDeleted, pack
 from app.seed.plan import Plan
-from repositories.money_records import Shipment, Transfer
+from repositories.money_records import Transfer
+from repositories.order_records import Shipment
 from repositories.records import Comment, Like, Money
 from tests.system.seed.loads import TINY
 
