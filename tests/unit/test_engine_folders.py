@@ -74,6 +74,7 @@ ENGINE_ONLY = {
         "cluster": "which of several masters has a key",
         "cluster_cache": "the cache without scripts that span several masters",
         "hash_tags": "names by hash tag",
+        "key_names": "a move reads keys by prefix; SQL reads rows",
         "recent_sign_ins": "what a failover may have lost; an embedded store has none",
         "read_leases": "the copy in the process's memory; an embedded cache is in the process already",
     },
