@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
 from importlib import import_module
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from granian.constants import HTTPModes, Interfaces
 from granian.log import LOGGING_CONFIG, LogLevels
-from granian.server.mp import MPServer
+from granian.server.mp import MPServer, WorkerProcess
 
 from app.server import bodies, gate
 from app.server.draining import drain_first
@@ -79,6 +79,16 @@ class Server(MPServer):
         with self._entered:
             super().serve(target_loader=partial(_load, self._start_receiver, self._start_sender))
 
+    def _spawn_worker(self, *args: Any, **options: Any) -> WorkerProcess:
+        """As granian's, but whether the worker is alive does not depend on which thread has waited for it.
+
+        granian has a thread that waits for each worker. Once that thread has collected the exit status, `is_alive`
+        cannot, and is true until the thread has noted it: granian then warns that it kills a worker that has ended.
+        """
+        worker: WorkerProcess = super()._spawn_worker(*args, **options)
+        worker.is_alive = partial(_is_running, worker)  # type: ignore[method-assign]
+        return worker
+
     def startup(self, spawn_target: Any, target_loader: Any) -> None:
         """As granian's, and enter `beside`. Meanwhile signals have their default effect: they end this process."""
         try:
@@ -95,6 +105,11 @@ class Server(MPServer):
         # From now on this process has threads, so a worker that replaces another must be spawned, not forked.
         multiprocessing.set_start_method("spawn", force=True)
         self._start_sender.send(None)
+
+
+def _is_running(worker: WorkerProcess) -> bool:
+    """The sentinel is a pipe that is closed when the process ends."""
+    return not wait([worker.inner.sentinel], timeout=0)
 
 
 @contextmanager
