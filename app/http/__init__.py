@@ -20,8 +20,8 @@ from app.http.edge import (
 )
 from app.http.edge.body import BODY_LIMIT
 from app.http.edge.deps import CONTAINER, CURSORS
+from app.http.edge.matching_rule import MatchingRule
 from app.http.edge.paging import Cursors
-from app.http.edge.routing import MatchingRule
 from app.http.resources import webhooks
 from app.http.whole_pages import fast_path
 

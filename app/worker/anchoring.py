@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from app.clock import Clock
 from app.container import Container
 from app.services.money.anchors import Altered, Anchors, BadAnchor
-from app.telemetry import alarms
+from app.telemetry import ledger_alarms
 from app.worker.threads import beside, every
 from repositories.errors import StoreError
 
@@ -37,7 +37,7 @@ class Anchoring:
             self._not_before = now + AGAIN
             made = self._anchors.make()
         except (Altered, BadAnchor) as error:
-            alarms.raised("anchor", error)
+            ledger_alarms.raised("anchor", error)
         except (StoreError, OSError) as error:
             log.warning("the ledger is not anchored: %s: %s", type(error).__name__, error)
         else:

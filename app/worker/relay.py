@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from app.clock import Clock
 from app.services.feeds.fanouts import Unfinished
-from app.telemetry import alarms
+from app.telemetry import ledger_alarms
 from app.worker.relay_spans import attempt, batch
 from repositories import meter
 from repositories.errors import Contention, Inconsistent, StoreError, Unavailable
@@ -208,7 +208,7 @@ class Relay:
             outbox.postpone(claim, due=again, attempts=claim.attempts, reason=error.reason)
             return
         if isinstance(error, Inconsistent):
-            alarms.raised("event", error)
+            ledger_alarms.raised("event", error)
         dead = attempts >= self._limits.attempts and not isinstance(error, Unavailable | Contention)
         meter.counted("events", 1, event.type, "dead_lettered" if dead else "postponed")
         if isinstance(error, Unavailable | Contention):

@@ -20,7 +20,7 @@ from app.services.feeds.feed_activity import FeedActivity
 from app.services.feeds.pulling import Pulling
 from app.services.money.settlement import Settlement
 from app.services.people.sessions import Sessions
-from app.telemetry import alarms
+from app.telemetry import ledger_alarms
 from app.worker.deferred import DeferredWork
 from repositories.errors import Inconsistent, StoreError
 from repositories.feeds import FeedStore
@@ -176,6 +176,6 @@ class Sweeper:
             return self._retry(lambda: job(now))
         except StoreError as error:
             if isinstance(error, Inconsistent):
-                alarms.raised("sweep", error)
+                ledger_alarms.raised("sweep", error)
             log.warning("not swept: %s: %s", type(error).__name__, error)
             return 0

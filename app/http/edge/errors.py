@@ -10,7 +10,7 @@ from werkzeug.exceptions import HTTPException
 from app.errors import AppError, CodedBody, InProgress, PriceChanged, TooMany, Unauthenticated, Unprocessable
 from app.http.edge.deps import request_id
 from app.http.edge.status_names import phrase
-from app.telemetry import alarms
+from app.telemetry import ledger_alarms
 from repositories.errors import (
     Capped,
     Conflict,
@@ -83,7 +83,7 @@ def from_app(error: AppError) -> Response:
 def from_store(error: StoreError) -> Response:
     status, code, detail = next(STORE_ERRORS[kind] for kind in type(error).__mro__ if kind in STORE_ERRORS)
     if isinstance(error, Inconsistent):
-        alarms.raised("request", error)
+        ledger_alarms.raised("request", error)
     if isinstance(error, MovedAway):
         request.environ[REFUSED] = True
     if status == 503:

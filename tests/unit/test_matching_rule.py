@@ -4,7 +4,7 @@ from unittest.mock import patch
 
 from werkzeug.routing import Map, MapAdapter, Rule
 
-from app.http.edge.routing import MatchingRule
+from app.http.edge.matching_rule import MatchingRule
 
 
 def _bound(kind: type[Rule]) -> MapAdapter:
