@@ -84,9 +84,10 @@ def handled(system: System, author: Person) -> Cost:
     """Publish posts and measure their dispatch, while the sink's thread sends the logged events, or tries to."""
     for number in range(POSTS):
         author.publish(f"{number}")
-    log, stop = system.container.stores.relational.event_log, threading.Event()
-    for one in log.states():
-        log.switch(one.sink, on=True)
+    relational, stop = system.container.stores.relational, threading.Event()
+    for one in relational.event_log.states():
+        with relational.transaction() as tx:
+            tx.event_log.switch(one.sink, on=True)
     with sending(system.container, stop):
         return cost(relay_of(system.container).drain)
 

@@ -41,7 +41,7 @@ from repositories.relational.schema.functions import database_time, later, one_o
 from repositories.relational.schema.tables import event_log, sink_dead_letters, sinks
 from repositories.relational.statement_runner import RunnerBacked
 from repositories.relational.upserts import insert
-from repositories.relational.work import WorkBacked
+from repositories.relational.work import Work, WorkBacked
 
 MOST_COUNTED = 100_000
 _MICROSECOND = timedelta(microseconds=1)
@@ -129,15 +129,13 @@ _REWIND = (
     update(sinks)
     .where(_named)
     .values(_NOTHING_FAILED | {"position": case((_since < sinks.c.position, _since), else_=sinks.c.position)})
-    .returning(sinks.c.position, sinks.c.due_at)
+    .returning(sinks.c.position)
 )
 _dead = sink_dead_letters.c
-_DROP_DEAD_LETTERS = delete(sink_dead_letters).where(
-    _dead.sink == _sink, _dead.position > _position, _dead.dead_lettered_at <= bindparam("at", type_=TIME)
-)
+_DROP_DEAD_LETTERS = delete(sink_dead_letters).where(_dead.sink == _sink, _dead.position > _position)
 _RETRY = update(sink_dead_letters).where(_dead.sink == _sink).values(again=true())
-FORGET = delete(sinks).where(_named)
-FORGET_DEAD = delete(sink_dead_letters).where(sink_dead_letters.c.sink == _sink)
+_FORGET = delete(sinks).where(_named)
+_FORGET_DEAD_LETTERS = delete(sink_dead_letters).where(_dead.sink == _sink)
 _behind = select(event_log.c.logged_at).where(event_log.c.position > sinks.c.position).order_by(event_log.c.position)
 _STATES = select(
     sinks.c.name,
@@ -222,24 +220,6 @@ class SqlEventLog(RunnerBacked, EventLog):
         values = {"micros": wait // _MICROSECOND, "new_attempts": attempts, "new_reason": reason, "flag": disabled}
         self._runner.change(_RELEASE, _fence(cursor) | values)
 
-    def switch(self, sink: str, *, on: bool) -> bool:
-        return bool(self._runner.change(_SWITCH, {"its_sink": sink, "flag": on}))
-
-    def rewind(self, sink: str, *, since: datetime) -> int | None:
-        rows = self._runner.rows(_REWIND, {"its_sink": sink, "since": since})
-        if not rows:
-            return None
-        position, at = rows[0]
-        self._runner.change(_DROP_DEAD_LETTERS, {"its_sink": sink, "its_position": position, "at": at})
-        return int(position)
-
-    def retry(self, sink: str) -> int:
-        return self._runner.change(_RETRY, {"its_sink": sink})
-
-    def forget(self, sink: str) -> bool:
-        self._runner.change(FORGET_DEAD, {"its_sink": sink})
-        return bool(self._runner.change(FORGET, {"its_sink": sink}))
-
     def states(self) -> list[SinkState]:
         return [SinkState(*row) for row in self._runner.rows(_STATES, {})]
 
@@ -265,8 +245,32 @@ class SqlEventLogWrites(WorkBacked, EventLogWrites):
         for position in positions:
             self._work.change(_SETTLE, {"its_sink": sink, "its_position": position})
 
+    def switch(self, sink: str, *, on: bool) -> bool:
+        return bool(self._work.change(_SWITCH, {"its_sink": sink, "flag": on}))
+
+    def rewind(self, sink: str, *, since: datetime) -> int | None:
+        rows = self._work.rows(_REWIND, {"its_sink": sink, "since": since})
+        if not rows:
+            return None
+        position = int(rows[0][0])
+        self._work.change(_DROP_DEAD_LETTERS, {"its_sink": sink, "its_position": position})
+        return position
+
+    def retry(self, sink: str) -> int:
+        return self._work.change(_RETRY, {"its_sink": sink})
+
+    def forget(self, sink: str) -> bool:
+        return forget_sink(self._work, sink)
+
     def sweep(self, *, kept: timedelta, limit: int) -> int:
         return self._work.change(_SWEEP, {"micros": -(kept // _MICROSECOND), "limit": limit})
+
+
+def forget_sink(work: Work, sink: str) -> bool:
+    """The cursor is removed first: that waits for a worker which is setting an event aside, and fences later ones."""
+    known = bool(work.change(_FORGET, {"its_sink": sink}))
+    work.change(_FORGET_DEAD_LETTERS, {"its_sink": sink})
+    return known
 
 
 def _fence(cursor: Cursor) -> dict[str, object]:

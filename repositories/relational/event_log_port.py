@@ -76,9 +76,7 @@ class SinkDeadLetter(Struct, frozen=True):
 
 
 class EventLog(Protocol):
-    """Times and leases are by the store's clock. Every method is atomic, except that `rewind` and `forget` remove dead
-    letters in a step of their own.
-    """
+    """Times and leases are by the store's clock. Every method is atomic."""
 
     @abstractmethod
     def register(self, sink: str) -> None:
@@ -117,26 +115,6 @@ class EventLog(Protocol):
         """End the lease. The sink can be claimed after `wait`, or not at all if `disabled`. Fenced as `advance` is."""
 
     @abstractmethod
-    def switch(self, sink: str, *, on: bool) -> bool:
-        """Enable the sink, to be served at once from its position, or disable it. False for an unknown sink."""
-
-    @abstractmethod
-    def rewind(self, sink: str, *, since: datetime) -> int | None:
-        """Send again all events logged at `since` or later, in order. The worker that serves the sink loses its lease.
-
-        The dead letters among these events are removed. A sink that has not reached `since` keeps its position. Returns
-        the position; None for an unknown sink.
-        """
-
-    @abstractmethod
-    def retry(self, sink: str) -> int:
-        """Mark all dead letters of a sink to be sent once more. Returns how many there are."""
-
-    @abstractmethod
-    def forget(self, sink: str) -> bool:
-        """Remove the cursor and the dead letters of a sink that no longer exists. Returns whether it had a cursor."""
-
-    @abstractmethod
     def states(self) -> list[SinkState]:
         """The state of every sink, by name. `waiting` is counted up to 100,000."""
 
@@ -163,6 +141,28 @@ class EventLogWrites(Protocol):
     @abstractmethod
     def settle(self, sink: str, positions: Collection[int]) -> None:
         """Remove dead letters that were sent after all, or were given up. Idempotent."""
+
+    @abstractmethod
+    def switch(self, sink: str, *, on: bool) -> bool:
+        """Enable the sink, to be served at once from its position, or disable it. False for an unknown sink."""
+
+    @abstractmethod
+    def rewind(self, sink: str, *, since: datetime) -> int | None:
+        """Send again all events logged at `since` or later, in order. The worker that serves the sink loses its lease.
+
+        The dead letters among these events are removed, also one that the worker sets aside at the same moment. A sink
+        that has not reached `since` keeps its position. Returns the position; None for an unknown sink.
+        """
+
+    @abstractmethod
+    def retry(self, sink: str) -> int:
+        """Mark all dead letters of a sink to be sent once more. Returns how many there are."""
+
+    @abstractmethod
+    def forget(self, sink: str) -> bool:
+        """Remove the cursor and the dead letters of a sink that no longer exists, also one that a worker sets aside at
+        the same moment. Returns whether it had a cursor.
+        """
 
     @abstractmethod
     def sweep(self, *, kept: timedelta, limit: int) -> int:

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import Executable, bindparam, delete, func, insert, literal, select, update
 
 from repositories.errors import NotFound
-from repositories.relational.event_log import FORGET, FORGET_DEAD
+from repositories.relational.event_log import forget_sink
 from repositories.relational.schema.columns import ID, TEXT, TIME
 from repositories.relational.schema.functions import database_time
 from repositories.relational.schema.tables import event_log, sinks, webhooks
@@ -56,9 +56,7 @@ class SqlWebhookWrites(WorkBacked, WebhookWrites):
 
     def remove(self, webhook_id: UUID) -> None:
         self._change(_REMOVE, webhook_id)
-        sink = {"its_sink": sink_of(webhook_id)}
-        self._work.change(FORGET_DEAD, sink)
-        self._work.change(FORGET, sink)
+        forget_sink(self._work, sink_of(webhook_id))
 
     def _change(self, statement: Executable, webhook_id: UUID, **values: object) -> None:
         if not self._work.change(statement, {"its_id": webhook_id, **values}):

@@ -36,10 +36,10 @@ def test_the_lag_of_each_sink_is_a_gauge(system: System, monkeypatch: pytest.Mon
     cursor = log.claim(hooks[0], lease=LEASE)
     assert cursor
     log.advance(cursor, last, lease=LEASE)
-    log.switch(hooks[1], on=False)
     kafka = log.claim("kafka", lease=LEASE)
     assert kafka
     with system.container.stores.relational.transaction() as tx:
+        tx.event_log.switch(hooks[1], on=False)
         tx.event_log.dead_letter(kafka, last, "too large")
     found = shown(system)
     assert found["waiting", "kafka"] == 2

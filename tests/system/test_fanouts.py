@@ -133,7 +133,6 @@ def test_deliveries_that_were_postponed_are_not_late(
     author, fans = crowd(container)
     publish(container, author)
     relay_of(container).drain()
-    assert len(lags) == FANS
     left = [publish(container, author) for _ in range(2)]
     relay_of(container).drain()
     assert pulled(container) == [author]

@@ -83,8 +83,10 @@ class Webhooks:
 
         Raises `Missing`.
         """
-        self._relational.event_log.switch(self.one(webhook_id).webhook.sink, on=on)
-        self._touch(webhook_id)
+        sink = self.one(webhook_id).webhook.sink
+        with self._relational.transaction() as tx:
+            tx.event_log.switch(sink, on=on)
+            tx.webhooks.touch(webhook_id)
         return self.one(webhook_id)
 
     def remove(self, webhook_id: UUID) -> None:
@@ -97,18 +99,18 @@ class Webhooks:
 
         Returns how many are sent again. Raises `Missing`.
         """
-        log, sink = self._relational.event_log, self.one(webhook_id).webhook.sink
-        count = log.retry(sink) if since is None else log.rewind(sink, since=since)
-        self._touch(webhook_id)
-        return self.one(webhook_id).state.waiting if since else count or 0
+        sink, count = self.one(webhook_id).webhook.sink, 0
+        with self._relational.transaction() as tx:
+            if since is None:
+                count = tx.event_log.retry(sink)
+            else:
+                tx.event_log.rewind(sink, since=since)
+            tx.webhooks.touch(webhook_id)
+        return self.one(webhook_id).state.waiting if since else count
 
     def dead_letters(self, webhook_id: UUID, *, after: int, limit: int) -> list[SinkDeadLetter]:
         """Raises `Missing`."""
         return self._relational.event_log.dead_letters(self.one(webhook_id).webhook.sink, after=after, limit=limit)
-
-    def _touch(self, webhook_id: UUID) -> None:
-        with self._relational.transaction() as tx:
-            tx.webhooks.touch(webhook_id)
 
 
 def _secret() -> str:

@@ -57,11 +57,12 @@ def show(opened: Opened) -> None:
 def replay(opened: Opened, *, name: str, since: datetime) -> None:
     """Send again, in order and with the same ids, all stored events that were logged at --since or later."""
     with opened() as container:
-        log = container.stores.relational.event_log
-        position = log.rewind(name, since=since.replace(tzinfo=UTC))
+        relational = container.stores.relational
+        with relational.transaction() as tx:
+            position = tx.event_log.rewind(name, since=since.replace(tzinfo=UTC))
         if position is None:
             raise click.ClickException(f"there is no sink {name!r}")
-        waiting = next(state.waiting for state in log.states() if state.sink == name)
+        waiting = next(state.waiting for state in relational.event_log.states() if state.sink == name)
     click.echo(f"{waiting} events will be sent")
 
 
@@ -75,6 +76,8 @@ def forget(opened: Opened, *, name: str) -> None:
             raise click.ClickException(f"{name} is among QUARTET_SINKS")
         if name in {webhook.sink for webhook in container.stores.relational.webhooks.all()}:
             raise click.ClickException(f"{name} is a webhook: DELETE /operator/webhooks/{name.partition('-')[2]}")
-        if not container.stores.relational.event_log.forget(name):
+        with container.stores.relational.transaction() as tx:
+            known = tx.event_log.forget(name)
+        if not known:
             raise click.ClickException(f"there is no sink {name!r}")
     click.echo(f"{name} is forgotten")

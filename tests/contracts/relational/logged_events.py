@@ -1,7 +1,7 @@
 """Events in the log, and sinks that read it, for tests."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from repositories.records import Event
@@ -52,10 +52,30 @@ def state_of(store: RelationalStore, sink: str) -> SinkState:
     return next(one for one in store.event_log.states() if one.sink == sink)
 
 
+def rewound(store: RelationalStore, sink: str, since: datetime) -> int | None:
+    with store.transaction() as tx:
+        return tx.event_log.rewind(sink, since=since)
+
+
+def switched(store: RelationalStore, sink: str, *, on: bool) -> bool:
+    with store.transaction() as tx:
+        return tx.event_log.switch(sink, on=on)
+
+
+def retried(store: RelationalStore, sink: str) -> int:
+    with store.transaction() as tx:
+        return tx.event_log.retry(sink)
+
+
+def forgotten(store: RelationalStore, sink: str) -> bool:
+    with store.transaction() as tx:
+        return tx.event_log.forget(sink)
+
+
 def pass_all(store: RelationalStore, position: int) -> None:
     """Advance the cursors of all sinks up to `position`."""
     for state in store.event_log.states():
-        store.event_log.rewind(state.sink, since=NOW + timedelta(days=9999))
+        rewound(store, state.sink, NOW + timedelta(days=9999))
         moved(store, claimed(store, state.sink), max(position, state.position))
 
 

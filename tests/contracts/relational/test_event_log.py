@@ -5,7 +5,17 @@ from collections.abc import Callable
 
 from repositories.relational import RelationalStore
 from repositories.relational.event_log_port import Envelopes, Logged
-from tests.contracts.relational.logged_events import LONG, append, claimed, event, events, moved, registered, swept
+from tests.contracts.relational.logged_events import (
+    LONG,
+    append,
+    claimed,
+    event,
+    events,
+    forgotten,
+    moved,
+    registered,
+    swept,
+)
 from tests.contracts.transactions import together
 
 
@@ -89,8 +99,8 @@ def test_old_events_are_removed_when_every_sink_has_sent_them(new_store: Callabl
         tx.event_log.dead_letter(cursor, third, "refused")
     moved(store, cursor, third)
     assert swept(store) == 0
-    assert store.event_log.forget(slow)
-    assert not store.event_log.forget(slow)
+    assert forgotten(store, slow)
+    assert not forgotten(store, slow)
     assert swept(store) == 1
     append(store, event())
     assert store.event_log.after(0, limit=9)[0].position > third

@@ -1,10 +1,14 @@
 """The contract of the event log: the cursors of sinks, and their dead letters."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
-from repositories.relational import RelationalStore
-from repositories.relational.event_log_port import Logged
+import pytest
+
+from repositories.relational import RelationalStore, Transaction
+from repositories.relational.event_log_port import Cursor, Logged
+from repositories.relational.postgres.store import PostgresRelational
 from tests.contracts.relational.logged_events import (
     LONG,
     NONE,
@@ -16,9 +20,17 @@ from tests.contracts.relational.logged_events import (
     moved,
     pass_all,
     registered,
+    retried,
+    rewound,
     state_of,
     swept,
+    switched,
 )
+from tests.contracts.transactions import do, sql
+from tests.engines.kernel import wait_until
+
+EVER = datetime(2000, 1, 1, tzinfo=UTC)
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
 def test_a_sink_is_claimed_by_one_at_a_time(store: RelationalStore) -> None:
@@ -52,7 +64,7 @@ def test_a_sink_that_waits_is_not_claimed(store: RelationalStore) -> None:
     assert store.event_log.claim(sink, lease=LONG) is None
     state = state_of(store, sink)
     assert (state.reason, state.position) == ("away", 0)
-    assert store.event_log.rewind(sink, since=datetime.now(UTC) + LONG) == 0
+    assert rewound(store, sink, datetime.now(UTC) + LONG) == 0
     assert claimed(store, sink).attempts == 0
     other = registered(store)
     store.event_log.release(claimed(store, other), wait=NONE, attempts=2, reason="away")
@@ -83,15 +95,15 @@ def test_a_sink_is_rewound(store: RelationalStore, log_end: int) -> None:
     late = event("b")
     append(store, late)
     sink = registered(store)
-    assert store.event_log.rewind("unknown", since=between) is None
+    assert rewound(store, "unknown", between) is None
     served = moved(store, claimed(store, sink), end(store))
-    position = store.event_log.rewind(sink, since=between)
+    position = rewound(store, sink, between)
     assert position is not None
     assert events(store.event_log.after(position, limit=9)) == [late]
     assert store.event_log.advance(served, end(store), lease=LONG) is None
-    assert store.event_log.rewind(sink, since=store.now() + LONG) == position
+    assert rewound(store, sink, store.now() + LONG) == position
     moved(store, claimed(store, sink), log_end)
-    assert store.event_log.rewind(sink, since=between) == log_end
+    assert rewound(store, sink, between) == log_end
 
 
 def test_a_refused_event_is_kept_until_it_is_settled(store: RelationalStore, log_end: int) -> None:
@@ -152,13 +164,13 @@ def test_a_sink_that_is_disabled_is_not_served(new_store: Callable[[], Relationa
     assert state.reason == "gone"
     moved(store, claimed(store, other), last)
     assert swept(store) == 2, "no events are kept for a disabled sink"
-    assert store.event_log.switch(sink, on=True)
+    assert switched(store, sink, on=True)
     cursor = claimed(store, sink)
     assert (cursor.position, cursor.attempts, cursor.failing_since) == (0, 0, None)
-    assert store.event_log.switch(sink, on=False)
+    assert switched(store, sink, on=False)
     assert store.event_log.advance(cursor, last, lease=LONG) is None
     assert store.event_log.claim(sink, lease=LONG) is None
-    assert not store.event_log.switch("unknown", on=True)
+    assert not switched(store, "unknown", on=True)
 
 
 def test_dead_letters_are_marked_to_be_sent_again(store: RelationalStore, log_end: int) -> None:
@@ -170,7 +182,7 @@ def test_dead_letters_are_marked_to_be_sent_again(store: RelationalStore, log_en
         assert tx.event_log.dead_letter(cursor, first, "away")
         assert tx.event_log.dead_letter(cursor, second, "away")
         assert tx.event_log.dead_letter(others, first, "away")
-    assert store.event_log.retry(sink) == 2
+    assert retried(store, sink) == 2
     assert [one.again for one in store.event_log.dead_letters(sink, after=0, limit=9)] == [True, True]
     assert [one.again for one in store.event_log.dead_letters(other, after=0, limit=9)] == [False]
     with store.transaction() as tx:
@@ -189,5 +201,70 @@ def test_rewind_removes_the_dead_letters_that_it_sends_again(store: RelationalSt
     with store.transaction() as tx:
         assert tx.event_log.dead_letter(cursor, first, "away")
         assert tx.event_log.dead_letter(cursor, second, "away")
-    assert store.event_log.rewind(sink, since=between) == first
+    assert rewound(store, sink, between) == first
     assert [one.logged.position for one in store.event_log.dead_letters(sink, after=0, limit=9)] == [first]
+
+
+class Crash(Exception):
+    pass
+
+
+def crash_after(_done: object) -> None:
+    raise Crash
+
+
+def with_a_dead_letter(store: RelationalStore) -> tuple[Cursor, int]:
+    """The cursor of a new sink that is past an event which it refused, and the position of that event."""
+    append(store, event())
+    position = end(store)
+    cursor = moved(store, claimed(store, registered(store)), position)
+    with store.transaction() as tx:
+        assert tx.event_log.dead_letter(cursor, position, "too large")
+    return cursor, position
+
+
+COMMANDS: dict[str, Callable[[Transaction, str], object]] = {
+    "rewind": lambda tx, sink: tx.event_log.rewind(sink, since=EVER),
+    "forget": lambda tx, sink: tx.event_log.forget(sink),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_crash_in_a_command_leaves_the_sink_as_it_was(store: RelationalStore, name: str) -> None:
+    cursor, position = with_a_dead_letter(store)
+    before = state_of(store, cursor.sink)
+    with pytest.raises(Crash):
+        do(store, lambda tx: crash_after(COMMANDS[name](tx, cursor.sink)))
+    assert state_of(store, cursor.sink) == before
+    assert [one.logged.position for one in store.event_log.dead_letters(cursor.sink, after=0, limit=9)] == [position]
+    assert store.event_log.advance(cursor, position, lease=LONG)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_event_that_is_set_aside_meanwhile_is_no_dead_letter(store: RelationalStore, name: str) -> None:
+    """The worker's transaction is open when the command begins, and commits before the command can end."""
+    append(store, event())
+    sink, position = registered(store), end(store)
+    cursor = moved(store, claimed(store, sink), position)
+    with ThreadPoolExecutor(1) as pool:
+        with store.transaction() as worker:
+            assert worker.event_log.dead_letter(cursor, position, "too large")
+            command = pool.submit(do, store, lambda tx: COMMANDS[name](tx, sink))
+            # SQLite has one writer, so there the command begins after the worker's transaction.
+            if isinstance(store, PostgresRelational):
+                assert wait_until(lambda: sql(store, WAITING) == [(1,)], 20)
+        command.result()
+    assert store.event_log.dead_letters(sink, after=0, limit=9) == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_worker_of_a_sink_cannot_set_events_aside_after_the_command(store: RelationalStore, name: str) -> None:
+    append(store, event())
+    sink, position = registered(store), end(store)
+    cursor = moved(store, claimed(store, sink), position)
+    with ThreadPoolExecutor(1) as pool:
+        with store.transaction() as tx:
+            COMMANDS[name](tx, sink)
+            late = pool.submit(do, store, lambda worker: worker.event_log.dead_letter(cursor, position, "too large"))
+        assert late.result() is False
+    assert store.event_log.dead_letters(sink, after=0, limit=9) == []

@@ -161,7 +161,8 @@ def test_the_advice_on_a_webhook_is_about_webhooks(system: System) -> None:
         tx.event_log.dead_letter(cursor, logged.position, "500")
     both = {("webhook-behind", hook.sink), ("webhook-refuses", hook.sink)}
     assert named(advised(system.container)) == both
-    relational.event_log.switch(hook.sink, on=False)
+    with relational.transaction() as tx:
+        tx.event_log.switch(hook.sink, on=False)
     assert named(advised(system.container)) == {("webhook-refuses", hook.sink)}, "for a disabled one nothing waits"
 
 

@@ -129,10 +129,11 @@ def sinks(container: Container) -> None:
     log.dead_letters("sink7", after=position - 10, limit=20)
     log.states()
     log.release(served, wait=HOUR)
-    log.rewind("plans", since=store.now())
-    log.retry("sink7")
-    log.switch("plans", on=False)
-    log.forget("plans")
+    with store.transaction() as tx:
+        tx.event_log.rewind("plans", since=store.now())
+        tx.event_log.retry("sink7")
+        tx.event_log.switch("plans", on=False)
+        tx.event_log.forget("plans")
     made = Webhook(uuid4(), "https://example.com", (), "whsec_", store.now())
     with store.transaction() as tx:
         tx.webhooks.add(made)

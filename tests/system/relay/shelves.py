@@ -1,7 +1,7 @@
 """A sink in memory, and helpers to serve it."""
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from app.container import Container
 from app.envelopes import PREFIX
@@ -48,6 +48,11 @@ class Shelf(Sink):
 
 def worker(container: Container, sink: Sink, lease: timedelta = LEASE) -> SinkWorker:
     return SinkWorker(container.stores.relational, sink, "/quartet", lease, POLL)
+
+
+def rewind(container: Container, since: datetime) -> None:
+    with container.stores.relational.transaction() as tx:
+        tx.event_log.rewind("kafka", since=since)
 
 
 def serve(one: SinkWorker) -> int:

@@ -22,7 +22,7 @@ from tests.apps import embedded, running
 from tests.contracts.document_store import an_event
 from tests.system.crowd import Watch, outboxes, people, publish, watched, with_stores
 from tests.system.relay.runs import Crash, a_history
-from tests.system.relay.shelves import LEASE, POLL, Shelf, ids, log, serve, worker
+from tests.system.relay.shelves import LEASE, POLL, Shelf, ids, log, rewind, serve, worker
 
 NOBODY = "kafka://127.0.0.1:1/events"
 LIMITS = RelayLimits(POLL, LEASE, attempts=3)
@@ -97,7 +97,7 @@ def test_a_full_sink_continues_where_it_stopped(container: Container, shelf: She
     assert one.step() == 0
     assert ids(shelf) == wrote[:4]
     shelf.room = None
-    container.stores.relational.event_log.rewind("kafka", since=container.stores.relational.now() + LEASE)
+    rewind(container, container.stores.relational.now() + LEASE)
     assert serve(one) == 5
     assert ids(shelf) == wrote
 

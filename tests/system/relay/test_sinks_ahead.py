@@ -15,7 +15,7 @@ from config import Settings
 from repositories.sinks import Message, Sent
 from tests.apps import embedded, running
 from tests.system.crowd import Watch, people, publish
-from tests.system.relay.shelves import LEASE, Shelf, ids, log, serve, worker
+from tests.system.relay.shelves import LEASE, Shelf, ids, log, rewind, serve, worker
 
 BATCH, EVER = 20, datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -103,16 +103,16 @@ def test_events_read_ahead_of_a_failure_are_read_again(container: Container, *, 
     assert ids(shelf) == wrote[:room]
     shelf.room = None
     if not refused:
-        container.stores.relational.event_log.rewind("kafka", since=container.stores.relational.now() + LEASE)
+        rewind(container, container.stores.relational.now() + LEASE)
     serve(one)
     assert ids(shelf) == [one for one in wrote if one not in shelf.refused]
 
 
 def test_events_read_ahead_are_discarded_after_a_rewind(container: Container) -> None:
-    wrote, shelf, event_log = log(container, 2 * BATCH), Ahead(), container.stores.relational.event_log
+    wrote, shelf = log(container, 2 * BATCH), Ahead()
     one = worker(container, shelf)
     one.step()
-    event_log.rewind("kafka", since=EVER)
+    rewind(container, EVER)
     one.step()
     shelf.kept.clear()
     assert serve(one) == 2 * BATCH
@@ -125,7 +125,7 @@ def test_batches_start_small_after_a_failure_and_grow(container: Container) -> N
     one = worker(container, shelf)
     serve(one)
     shelf.room = None
-    event_log.rewind("kafka", since=EVER.replace(year=9000))
+    rewind(container, EVER.replace(year=9000))
     cursor = event_log.claim("kafka", lease=LEASE)
     assert cursor
     event_log.release(cursor, wait=timedelta(0), attempts=1, reason="away")
