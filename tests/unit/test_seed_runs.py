@@ -3,6 +3,8 @@
 import threading
 from random import Random
 
+import pytest
+
 from app.seed.draws import Draws
 from app.seed.work import Batch, Progress, Run, Step
 
@@ -62,3 +64,18 @@ def test_a_stream_has_the_numbers_that_python_draws_from_its_seed() -> None:
     assert stream.choices(range(9), k=9) == plain.choices(range(9), k=9)
     assert stream.sample(range(99), 9) == plain.sample(range(99), 9)
     assert stream.lognormvariate(0.0, 0.7) == plain.lognormvariate(0.0, 0.7)
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_load_that_is_repeated_asks_once_for_each_thing(size: int) -> None:
+    asked: list[int] = []
+
+    def there(batch: Batch) -> bool:
+        asked.extend(batch)
+        return True
+
+    recorder = Recorder()
+    things = Step("things", "documents", 9, lambda _k: 1, there, recorder.make, recorder.put)
+    outcome = Run(things, batch=size, threads=1, progress=Progress())()
+    assert (outcome.written, recorder.brought) == (0, [])
+    assert sorted(asked) == list(range(9))
