@@ -14,7 +14,7 @@ from app.worker.running import relay_of, sweeper_of
 from config import Settings
 from repositories import meter
 from repositories.feed_records import Fanout
-from repositories.records import Follow, PostRef
+from repositories.records import PostRef
 from tests.apps import embedded, running
 from tests.system.crowd import Watch, befriend, people, publish, served, stored
 from tests.system.relay.runs import ANY
@@ -227,45 +227,6 @@ def test_entries_pushed_after_an_unfollow_are_gone_after_the_next_follow(contain
     container.people.graph.follow(fans[0], author)
     relay_of(container).drain()
     assert stored(container, fans[0]) == [kept]
-
-
-def test_a_post_deleted_during_a_rebuild_leaves_no_entry(container: Container, clock: Watch) -> None:
-    author, fans = crowd(container)
-    kept, post = publish(container, author), publish(container, author)
-    relay_of(container).drain()
-    audit, graph, feeds = container.stores.feeds.audit, container.people.graph, container.feeds
-    restore, fan = audit.restore_home, fans[0]
-
-    def late(owner: UUID, posts: Any, at: Any) -> None:
-        graph.unfollow(fan, author)
-        container.content.posts.delete(author, post, ANY)
-        feeds.fanouts.retract(PostRef(post, author), clock())
-        feeds.back_fill.clear(fan, author, clock())
-        graph.follow(fan, author)
-        (again,) = container.stores.relational.graph.following(fan, before=None, limit=9)
-        feeds.back_fill.fill(Follow(fan, author, again.since), clock())
-        restore(owner, posts, at)
-
-    clock.forward(3600)
-    feeds.timeline_rebuild.request(fan)
-    asked = clock()
-    audit.restore_home = late  # type: ignore[method-assign] # to be overtaken
-    feeds.timeline_rebuild.fill(fan, asked)
-    assert stored(container, fan) == [kept]
-
-
-def test_a_late_fill_of_a_feed_requested_twice_restores_trimmed_posts(container: Container, clock: Watch) -> None:
-    """The relay is late: it handles the first request after the second one's trim, and completes both."""
-    author, fans = crowd(container)
-    post = publish(container, author)
-    relay_of(container).drain()
-    rebuild, fan, first = container.feeds.timeline_rebuild, fans[0], clock()
-    rebuild.request(fan)
-    clock.forward(3600)
-    rebuild.request_and_trim(fan)
-    for asked in (first, clock()):
-        rebuild.fill(fan, asked)
-    assert stored(container, fan) == [post]
 
 
 def test_a_deletion_above_the_tombstone_budget_leaves_no_entry(
