@@ -60,6 +60,12 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         yield found
 
 
+@pytest.fixture(scope="module")
+def unshared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    with served(tmp_path_factory.mktemp("unshared"), 0) as found:
+        yield found
+
+
 @pytest.mark.parametrize("name", list(CHANGES))
 def test_edits_and_conditions_work_and_private_answers_stay_private(live: Live, name: str) -> None:
     kind, change = CHANGES[name]
@@ -85,6 +91,25 @@ def test_edits_and_conditions_work_and_private_answers_stay_private(live: Live, 
         for client in clients:
             client.close()
         assert is_kept(lambda: Client(proxy.port), path) == (name not in KEEP_NOTHING)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "status"),
+    [
+        ("nginx", [], 200),
+        ("nginx", [("        proxy_cache quartet;\n", "")], 304),
+        ("haproxy", [], 304),
+        ("varnish", [], 304),
+    ],
+)
+def test_conditional_reads_of_what_no_cache_may_share(
+    unshared: Live, kind: str, changes: list[Change], status: int
+) -> None:
+    path = written(unshared.person("ada"))
+    with running(kind, unshared.port, changes=changes) as proxy, closing(Client(proxy.port)) as stranger:
+        for read in (path, "/posts"):
+            tag = stranger.send("GET", read).headers["etag"]
+            assert stranger.send("GET", read, If_None_Match=tag).status == status
 
 
 def written(author: Client) -> str:

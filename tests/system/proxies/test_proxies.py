@@ -134,7 +134,8 @@ def test_bodies_compressed_by_quartet_pass_unchanged(through: Through, proxy: Pr
 
 def test_a_conditional_read_is_a_304(through: Through) -> None:
     ada = through("ada")
-    for path in (f"/posts/{ada.publish('A post')}", "/posts"):
+    # The last one may not be kept by a shared cache.
+    for path in (f"/posts/{ada.publish('A post')}", "/posts", "/openapi.json"):
         for reader in (ada, through()):
             tag = packed(reader, path).headers["etag"]
             again = packed(reader, path, If_None_Match=tag)
