@@ -23,7 +23,7 @@ from repositories.relational.audit.accounts import (
     unbalanced,
 )
 from repositories.relational.audit.holds import HOLDS, hold_findings
-from repositories.relational.audit.orders import audit_some_orders
+from repositories.relational.audit.once import Once
 from repositories.relational.audit.transfers import audit_some_transfers
 from repositories.relational.audit.walking import BATCH, NIL, key_of, read_on
 from repositories.relational.money.digests import START
@@ -59,7 +59,9 @@ _NEW = PAGE.add_columns(entries.c.transfer_id, transfers.c.order_id).join(
 Changed = dict[tuple[UUID, str], tuple[AnyRow, Head]]
 
 
-def audit_since(runner: Runner, anchored: Iterable[Head]) -> Iterator[Head | Finding]:
+def audit_since(runner: Runner, anchored: Iterable[Head], orders: Once) -> Iterator[Head | Finding]:
+    """`orders` audits the orders of the new entries and holds."""
+    moved = Moved(runner, orders)
     totals: Counter[str] = Counter()
     changed: Changed = {}
     held: Changed = {}
@@ -73,7 +75,7 @@ def audit_since(runner: Runner, anchored: Iterable[Head]) -> Iterator[Head | Fin
         own = {(account.owner, account.currency): (account, before)}
         new = account.entries - before.entries
         if new > BATCH:
-            yield from _findings(runner, _of_one(runner, account, before), own)
+            yield from _findings(moved, _of_one(runner, account, before), own)
         elif new > 0:
             changed |= own
             pending += new
@@ -86,13 +88,13 @@ def audit_since(runner: Runner, anchored: Iterable[Head]) -> Iterator[Head | Fin
             yield from hold_findings(account, (), after=before)
         yield _head(account)
         if len(held) == TOGETHER:
-            yield from _held(runner, held)
+            yield from _held(runner, moved, held)
             held = {}
         if len(changed) == TOGETHER or pending > BATCH:
-            yield from _findings(runner, _of_some(runner, changed), changed)
+            yield from _findings(moved, _of_some(runner, changed), changed)
             changed, pending = {}, 0
-    yield from _findings(runner, _of_some(runner, changed), changed)
-    yield from _held(runner, held)
+    yield from _findings(moved, _of_some(runner, changed), changed)
+    yield from _held(runner, moved, held)
     yield from unbalanced(totals)
 
 
@@ -122,40 +124,38 @@ def _places(changed: Changed) -> dict[str, Any]:
     return values | {"owner": NIL, "currency": "", "sequence": 0}
 
 
-def _held(runner: Runner, held: Changed) -> Iterator[Finding]:
+def _held(runner: Runner, moved: "Moved", held: Changed) -> Iterator[Finding]:
     """Check the new holds of some accounts, and the orders of these."""
     if not held:
         return
-    moved, left = Moved(runner), dict(held)
+    left = dict(held)
     for key, own in groupby(moved.through(read_on(runner, _NEW_HOLDS, _places(held))), key=key_of):
         account, before = left.pop(key)
         yield from hold_findings(account, own, after=before)
     for account, before in left.values():
         yield from hold_findings(account, (), after=before)
-    moved.audit()
-    yield from moved.found
+    yield from moved.rest()
 
 
-def _findings(runner: Runner, entries_of: Iterator[AnyRow], changed: Changed) -> Iterator[Finding]:
-    moved = Moved(runner)
+def _findings(moved: "Moved", entries_of: Iterator[AnyRow], changed: Changed) -> Iterator[Finding]:
     left = dict(changed)
     for key, own in groupby(moved.through(entries_of), key=key_of):
         account, before = left.pop(key)
         yield from account_findings(account, own, after=before)
     for account, before in left.values():
         yield from account_findings(account, iter(()), after=before)
-    moved.audit()
-    yield from moved.found
+    yield from moved.rest()
 
 
 class Moved:
     """Audits the transfers and orders of the entries that go through, a batch at a time."""
 
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
+    def __init__(self, runner: Runner, orders: Once) -> None:
+        self._audited_transfers = Once(audit_some_transfers, runner)
+        self._audited_orders = orders
         self._transfers: set[UUID] = set()
         self._orders: set[UUID] = set()
-        self.found: list[Finding] = []
+        self._found: list[Finding] = []
 
     def through(self, rows: Iterator[AnyRow]) -> Iterator[AnyRow]:
         for row in rows:
@@ -163,13 +163,17 @@ class Moved:
             if row.order_id is not None:
                 self._orders.add(row.order_id)
             if len(self._transfers) == BATCH:
-                self.audit()
+                self._audit()
             yield row
 
-    def audit(self) -> None:
-        if self._transfers:
-            self.found += audit_some_transfers(self._runner, self._transfers)
-        if self._orders:
-            self.found += audit_some_orders(self._runner, self._orders)
+    def rest(self) -> list[Finding]:
+        """Audit what has gone through since the last batch. Returns the findings since the last call."""
+        self._audit()
+        found, self._found = self._found, []
+        return found
+
+    def _audit(self) -> None:
+        self._found += self._audited_transfers.of(self._transfers)
+        self._found += self._audited_orders.of(self._orders)
         self._transfers.clear()
         self._orders.clear()

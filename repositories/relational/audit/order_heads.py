@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, bindparam, select
 
 from repositories.chain_heads import NO_PARTS, PartsHead
 from repositories.money_records import Finding
-from repositories.relational.audit.orders import audit_some_orders
+from repositories.relational.audit.once import Once
 from repositories.relational.audit.walking import BATCH, walk
 from repositories.relational.money.digests import chain
 from repositories.relational.money.order_heads import leg_of_head
@@ -45,16 +45,18 @@ def audit_heads(runner: Runner, anchored: PartsHead) -> Iterator[Finding]:
         yield _not_anchored(anchored)
 
 
-def heads_since(runner: Runner, anchored: PartsHead) -> Iterator[Finding]:
-    """Follow the chain after `anchored`. Audit the orders of these rows, and those that have moved since."""
+def heads_since(runner: Runner, anchored: PartsHead, orders: Once) -> Iterator[Finding]:
+    """Follow the chain after `anchored`. Audit the orders of these rows, and those that have moved since, by `orders`,
+    which leaves out those that were audited for their money.
+    """
     rows = _FROM.rows(runner, **{"from": anchored.count or _LOWEST})
     if anchored.count:
         first = next(rows, None)
         if first is None or (first.number, bytes(first.digest)) != (anchored.count, anchored.head):
             yield _not_anchored(anchored)
             return
-    yield from _orders(runner, _followed(rows, anchored))
-    yield from _orders(runner, _UNNOTED.rows(runner))
+    yield from _audited(orders, _followed(rows, anchored))
+    yield from _audited(orders, _UNNOTED.rows(runner))
 
 
 def _followed(rows: Iterable[AnyRow], end: PartsHead) -> Iterator[_Noted | Finding]:
@@ -68,7 +70,7 @@ def _followed(rows: Iterable[AnyRow], end: PartsHead) -> Iterator[_Noted | Findi
         yield _Noted(row.order_id, end)
 
 
-def _orders(runner: Runner, parts: Iterable[_Noted | AnyRow | Finding]) -> Iterator[Finding]:
+def _audited(orders: Once, parts: Iterable[_Noted | AnyRow | Finding]) -> Iterator[Finding]:
     """Audit the orders of these sub-orders, a batch at a time."""
     batch: set[UUID] = set()
     for one in parts:
@@ -77,10 +79,9 @@ def _orders(runner: Runner, parts: Iterable[_Noted | AnyRow | Finding]) -> Itera
             continue
         batch.add(one.order_id)
         if len(batch) == BATCH:
-            yield from audit_some_orders(runner, batch)
+            yield from orders.of(batch)
             batch.clear()
-    if batch:
-        yield from audit_some_orders(runner, batch)
+    yield from orders.of(batch)
 
 
 def _not_anchored(anchored: PartsHead) -> Finding:

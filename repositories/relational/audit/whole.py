@@ -27,13 +27,16 @@ class SqlAudit(Audit):
         self, anchored: Iterable[Head], stocked: Iterable[StockHead] = (), parts: PartsHead = NO_PARTS
     ) -> Iterator[Head | StockHead | Finding]:
         from repositories.relational.audit.increment import audit_since
+        from repositories.relational.audit.once import Once
         from repositories.relational.audit.order_heads import heads_since
+        from repositories.relational.audit.orders import audit_some_orders
         from repositories.relational.audit.receipts import receipts_since
 
         with self._snapshot() as runner:
-            yield from audit_since(runner, anchored)
+            orders = Once(audit_some_orders, runner)
+            yield from audit_since(runner, anchored, orders)
             yield from receipts_since(runner, stocked)
-            yield from heads_since(runner, parts)
+            yield from heads_since(runner, parts, orders)
 
     def stock(self, stocked: Iterable[StockHead] = (), parts: PartsHead = NO_PARTS) -> Iterator[Finding]:
         from repositories.relational.audit.order_heads import audit_heads
