@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from app.telemetry import series
 from repositories import meter
 
 
@@ -26,6 +27,8 @@ class Counted(meter.Observer):
 @pytest.fixture
 def counted() -> Iterator[Counted]:
     """Replaces the observer of the process during a test."""
+    # The first application of a process sets its observer, which would replace this one.
+    series.install()
     counted, before = Counted(), meter._observer
     meter.watch(counted)
     yield counted

