@@ -28,6 +28,10 @@ INDEXES = (
     WHERE dead_lettered_at IS NULL
     """,
     """
+    CREATE INDEX IF NOT EXISTS documents_events_postponed ON documents_events (due_at)
+    WHERE dead_lettered_at IS NULL AND reason IS NOT NULL
+    """,
+    """
     CREATE INDEX IF NOT EXISTS documents_events_dead_lettered ON documents_events (dead_lettered_at, id)
     WHERE dead_lettered_at IS NOT NULL
     """,

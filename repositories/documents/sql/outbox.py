@@ -109,8 +109,15 @@ REPLAY = """
     UPDATE documents_events SET due_at = ?, attempts = 0, dead_lettered_at = NULL, reason = NULL
     WHERE dead_lettered_at IS NOT NULL
 """
+# An event that was postponed with a reason waits from the time it is due. Usually there is none: an index is enough.
 BACKLOG = """
-    SELECT count(*), min(CASE WHEN reason IS NULL THEN happened_at ELSE due_at END),
+    SELECT count(*),
+        CASE WHEN EXISTS (SELECT 1 FROM documents_events WHERE dead_lettered_at IS NULL AND reason IS NOT NULL)
+        THEN (
+            SELECT min(CASE WHEN reason IS NULL THEN happened_at ELSE due_at END)
+            FROM documents_events WHERE dead_lettered_at IS NULL
+        )
+        ELSE min(happened_at) END,
         (SELECT count(*) FROM documents_events WHERE dead_lettered_at IS NOT NULL)
     FROM documents_events WHERE dead_lettered_at IS NULL
 """

@@ -18,7 +18,6 @@ from repositories.feeds.layout import Layout
 from repositories.feeds.port import MAX_TOMBSTONES
 from repositories.records import PostRef
 from tests.system.crowd import befriend, defined, outboxes, people, served
-from tests.system.drift import world as drift_world
 from tests.system.drift.damage import Timelines, falsify_accounts, falsify_comments, falsify_likes
 from tests.system.drift.world import ANY, Traffic, World, traffic
 
@@ -164,20 +163,6 @@ def assert_no_drift(world: World) -> None:
     assert world.unequal(world.accounts) == []
     assert world.author_unequal() == []
     assert examined(world.container)[0].drift == 0
-
-
-def test_traffic_of_any_length_has_no_timeline_rebuilt(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A rebuild would repair what the doctor is to find."""
-    monkeypatch.setattr(drift_world, "DELETIONS", 15)
-    for budget in (world.container.stores.feeds._home_budget, world.container.stores.feeds._author_budget):  # type: ignore[attr-defined]
-        monkeypatch.setattr(budget, "_limit", 20)
-    activity = world.container.stores.relational.feed_activity
-    before = [activity.reader_state(one).generation for one in world.settled]
-    moves = Traffic(world)
-    for _ in range(80):
-        moves.posting()
-    relay_of(world.container).drain()
-    assert [activity.reader_state(one).generation for one in world.settled] == before
 
 
 @pytest.mark.proof(on="engines")
