@@ -17,7 +17,7 @@ CERTIFICATE = Path(__file__).parent / "unit" / "localhost.pem"
 TOKEN = re.compile(r"^(?:https?://\S+#token=)?([\w-]{43})$", re.MULTILINE)
 
 
-class Kept:
+class MailHandler:
     """The handler for aiosmtpd. `answer` is the reply to DATA, `refused` that to each recipient, if it is not empty."""
 
     def __init__(self) -> None:
@@ -61,9 +61,9 @@ def server_context() -> ssl.SSLContext:
 
 
 @contextmanager
-def mail_server(**options: Any) -> Iterator[tuple[Kept, int]]:
+def mail_server(**options: Any) -> Iterator[tuple[MailHandler, int]]:
     """A running server: its handler, and its port on localhost. `options` are for aiosmtpd's controller and server."""
-    kept = Kept()
+    kept = MailHandler()
     controller = _Server(kept, hostname="127.0.0.1", port=0, **options)
     controller.start()
     try:

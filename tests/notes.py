@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from repositories import meter
 
 
-class Notes(meter.Observer):
+class RecordingObserver(meter.Observer):
     def __init__(self) -> None:
         self.kept: list[tuple[object, ...]] = []
 
@@ -30,8 +30,8 @@ class Notes(meter.Observer):
 
 
 @contextmanager
-def noting() -> Iterator[Notes]:
-    before, made = meter._observer, Notes()
+def noting() -> Iterator[RecordingObserver]:
+    before, made = meter._observer, RecordingObserver()
     meter.watch(made)
     try:
         yield made

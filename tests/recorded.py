@@ -21,7 +21,7 @@ from tests.apps import ROLES
 
 
 @dataclass
-class Found:
+class FoundSpan:
     """One span. Ids are as in a `traceparent`; `parent` is empty for a root, `links` are (trace, span)."""
 
     trace: str
@@ -36,25 +36,25 @@ class Found:
     resource: Mapping[str, object] = field(default_factory=dict)
 
 
-class Story(list[Found]):
+class Spans(list[FoundSpan]):
     """Spans, in the order in which they ended."""
 
-    def named(self, name: str) -> list[Found]:
+    def named(self, name: str) -> list[FoundSpan]:
         return [one for one in self if one.name == name]
 
-    def one(self, name: str) -> Found:
+    def one(self, name: str) -> FoundSpan:
         [found] = self.named(name)
         return found
 
-    def below(self, span: Found) -> list[Found]:
+    def below(self, span: FoundSpan) -> list[FoundSpan]:
         return [one for one in self if one.parent == span.id]
 
-    def under(self, span: Found) -> list[Found]:
+    def under(self, span: FoundSpan) -> list[FoundSpan]:
         """The descendants of a span."""
         return [below for child in self.below(span) for below in (child, *self.under(child))]
 
 
-class Recorded:
+class SpanRecorder:
     def __init__(self) -> None:
         self._kept = InMemorySpanExporter()
 
@@ -69,19 +69,19 @@ class Recorded:
             spans.use(None)
 
     @property
-    def story(self) -> Story:
-        return Story(_read(one) for one in self._kept.get_finished_spans())
+    def story(self) -> Spans:
+        return Spans(_read(one) for one in self._kept.get_finished_spans())
 
     def forget(self) -> None:
         self._kept.clear()
 
 
-def _read(span: ReadableSpan) -> Found:
+def _read(span: ReadableSpan) -> FoundSpan:
     context = span.get_span_context()
     assert context is not None
     assert span.start_time is not None
     assert span.end_time is not None
-    return Found(
+    return FoundSpan(
         trace=f"{context.trace_id:032x}",
         id=f"{context.span_id:016x}",
         parent=f"{span.parent.span_id:016x}" if span.parent else "",
@@ -98,7 +98,7 @@ class Receiver:
     """Receives spans at `/v1/traces`, by OTLP over HTTP."""
 
     def __init__(self) -> None:
-        self.story = Story()
+        self.story = Spans()
         self.port = 0
 
     def take(self, body: bytes) -> None:
@@ -137,8 +137,8 @@ def receiver() -> Iterator[Receiver]:
             thread.join()
 
 
-def _received(span: Sent, resource: Mapping[str, object]) -> Found:
-    return Found(
+def _received(span: Sent, resource: Mapping[str, object]) -> FoundSpan:
+    return FoundSpan(
         trace=span.trace_id.hex(),
         id=span.span_id.hex(),
         parent=span.parent_span_id.hex(),

@@ -59,7 +59,7 @@ def launch_secured(home: Home) -> Server:
     return _start(folder, {"client_encryption_options": tls, **users}, "-XX:TieredStopAtLevel=1", encrypted=True)
 
 
-class Growing:
+class GrowingCluster:
     """A cluster that grows node by node: 127.0.0.1, 127.0.0.2 and so on, with the same port."""
 
     def __init__(self, home: Home) -> None:

@@ -31,9 +31,9 @@ RAISE = "ALTER KEYSPACE quartet WITH replication = {'class': 'NetworkTopologyStr
 
 
 @pytest.fixture
-def ring() -> Iterator[cassandra.Growing]:
+def ring() -> Iterator[cassandra.GrowingCluster]:
     home = Home()
-    growing = cassandra.Growing(home)
+    growing = cassandra.GrowingCluster(home)
     yield growing
     growing.close()
     home.close()
@@ -44,7 +44,7 @@ def done(call: Callable[[], object]) -> None:
     assert wait_until(lambda: works(call), 60)
 
 
-class Town:
+class CheckedFeeds:
     """Readers, and the acknowledged entries of their feeds, by which the store is checked."""
 
     def __init__(self, store: CassandraFeeds) -> None:
@@ -118,34 +118,34 @@ def every_row(store: CassandraFeeds, statement: SimpleStatement) -> Iterator[obj
         yield from store._link._session.get(10).execute(statement, timeout=60)
 
 
-def test_one_node_becomes_three_while_feeds_are_used(ring: cassandra.Growing) -> None:
+def test_one_node_becomes_three_while_feeds_are_used(ring: cassandra.GrowingCluster) -> None:
     first = ring.join(TOKENS[0])
     with opened(first.url, copies="1") as store:
         assert wait_until(lambda: works(store.migrate), 120)
-        town = Town(store)
+        checked = CheckedFeeds(store)
         for _ in range(20):
-            town.write()
-        with town.going_on():
+            checked.write()
+        with checked.going_on():
             for token in TOKENS[1:]:
                 ring.join(token)
-        town.check()
+        checked.check()
     # At ALL each read asks every replica, including the one that has all data.
     with opened(first.url, read="ALL", copies="1") as store:
-        town.store = store
-        with town.going_on():
+        checked.store = store
+        with checked.going_on():
             # Refused until the first node has noticed that the last one has joined.
             done(lambda: store._link.schema(RAISE))
-            town.check()
+            checked.check()
             with opened(ring.nodes[2].url, read="ALL") as another:
                 another.ping()
-                assert len(another.home_page(next(iter(town.feeds)), limit=1)) == 1
+                assert len(another.home_page(next(iter(checked.feeds)), limit=1)) == 1
             for table in schema.TABLES:
                 repair(store, table)
     with opened(ring.nodes[-1].url) as store:
-        town.store = store
+        checked.store = store
         assert store.migrate() == []
         for node in ring.nodes:
             node.pause()
-            town.check()
-            town.write()
+            checked.check()
+            checked.write()
             node.resume()

@@ -24,7 +24,7 @@ from repositories.records import Post
 from tests.apps import embedded, running
 from tests.contracts.document_store import published
 from tests.engines import Server, mongo
-from tests.engines.counted import Counted, counted
+from tests.engines.counted import CountingObserver, counted
 from tests.engines.home import Home
 from tests.engines.kernel import wait_until
 
@@ -115,7 +115,7 @@ def posts(store: DocumentStore, positions: read_your_writes.Positions, author: U
 
 
 def test_authors_always_see_their_own_posts_with_lagging_secondaries(
-    complete_set: list[Server], reader: DocumentStore, counted: Counted
+    complete_set: list[Server], reader: DocumentStore, counted: CountingObserver
 ) -> None:
     random = Random(7)  # noqa: S311  no secret
     written = dict.fromkeys([uuid4() for _ in range(50)], 0)
@@ -146,7 +146,7 @@ def test_other_readers_may_miss_posts_on_a_lagging_secondary(complete_set: list[
 
 
 def test_a_frozen_secondary_or_a_future_position_fails_no_read(
-    complete_set: list[Server], reader: DocumentStore, counted: Counted
+    complete_set: list[Server], reader: DocumentStore, counted: CountingObserver
 ) -> None:
     author = uuid4()
     positions = wrote(reader, {}, author)

@@ -8,7 +8,7 @@ from app.telemetry import series
 from repositories import meter
 
 
-class Counted(meter.Observer):
+class CountingObserver(meter.Observer):
     """Counts what the meter counts by its last label, such as `replica`, or by its name if it has no labels."""
 
     def __init__(self) -> None:
@@ -25,11 +25,11 @@ class Counted(meter.Observer):
 
 
 @pytest.fixture
-def counted() -> Iterator[Counted]:
+def counted() -> Iterator[CountingObserver]:
     """Replaces the observer of the process during a test."""
     # The first application of a process sets its observer, which would replace this one.
     series.install()
-    counted, before = Counted(), meter._observer
+    counted, before = CountingObserver(), meter._observer
     meter.watch(counted)
     yield counted
     meter.watch(before)

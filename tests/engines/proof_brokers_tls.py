@@ -24,7 +24,7 @@ UNNAMED = "[::ffff:127.0.0.1]"
 SCRAM = {"SCRAM-SHA-256": ScramMechanism.SCRAM_SHA_256, "SCRAM-SHA-512": ScramMechanism.SCRAM_SHA_512}
 
 
-class Secured:
+class SecuredBrokers:
     """Two brokers. The ports `rabbit_port`, `tls` and `signed_in` use TLS."""
 
     def __init__(self, home: Home) -> None:
@@ -52,9 +52,9 @@ class Secured:
 
 
 @pytest.fixture(scope="module")
-def secured() -> Iterator[Secured]:
+def secured() -> Iterator[SecuredBrokers]:
     home = Home()
-    made = Secured(home)
+    made = SecuredBrokers(home)
     made.kafka.prepared(made.kafka.place()).close()
     made.users()
     yield made
@@ -77,7 +77,7 @@ def arrives(broker: Broker, place: str, url: str) -> None:
     sink.close()
 
 
-def test_rabbitmq_over_tls(secured: Secured) -> None:
+def test_rabbitmq_over_tls(secured: SecuredBrokers) -> None:
     place = secured.rabbit.place()
     arrives(secured.rabbit, place, secured.rabbit_url(place))
 
@@ -85,7 +85,7 @@ def test_rabbitmq_over_tls(secured: Secured) -> None:
 @pytest.mark.parametrize(
     ("user", "more"), [("", ""), (USER, ""), *((USER, f"&sasl={one}") for one in (*SCRAM, "PLAIN"))]
 )
-def test_kafka_over_tls(secured: Secured, user: str, more: str) -> None:
+def test_kafka_over_tls(secured: SecuredBrokers, user: str, more: str) -> None:
     place = secured.kafka.place()
     arrives(secured.kafka, place, secured.kafka_url(place, user=user, more=more))
 
@@ -98,14 +98,14 @@ def refused(url: str) -> None:
     sink.close()
 
 
-def test_rabbitmq_with_a_wrong_ca_host_or_password_is_refused(secured: Secured) -> None:
+def test_rabbitmq_with_a_wrong_ca_host_or_password_is_refused(secured: SecuredBrokers) -> None:
     place = secured.rabbit.place()
     refused(secured.rabbit_url(place, ca=False))
     refused(secured.rabbit_url(place, host=UNNAMED))
     refused(secured.rabbit_url(place, user="guest:wrong@"))
 
 
-def test_kafka_with_a_wrong_ca_host_or_password_is_refused(secured: Secured) -> None:
+def test_kafka_with_a_wrong_ca_host_or_password_is_refused(secured: SecuredBrokers) -> None:
     place = secured.kafka.place()
     refused(secured.kafka_url(place, ca=False))
     refused(secured.kafka_url(place, host=UNNAMED))

@@ -10,13 +10,13 @@ from app.container import open_stores
 from repositories.documents.mongo.moving import MongoPlace, Noted
 from repositories.moving.places import Mark
 from tests.engines import Shared
-from tests.system.moving.town import town
+from tests.system.moving.role_traffic import role_traffic
 
 
 def test_changes_around_a_snapshot_belong_to_the_next_snapshot(
     engines: Shared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = town("documents", "mongo", tmp_path, lambda: engines)
+    one = role_traffic("documents", "mongo", tmp_path, lambda: engines)
     with closing(open_stores(one.at(one.place()))) as stores:
         stores.documents.migrate()
         place = stores.documents.place

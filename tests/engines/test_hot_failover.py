@@ -22,7 +22,7 @@ from repositories.records import Ending, Session
 from tests.apps import embedded, running
 from tests.engines import Engines, Server, redis
 from tests.engines.answering import works
-from tests.engines.counted import Counted, counted
+from tests.engines.counted import CountingObserver, counted
 from tests.engines.kernel import free_port, wait_until
 from tests.engines.test_hot_faults import NOW, TIMEOUT, client, session
 
@@ -161,7 +161,9 @@ def test_ended_sessions_stay_ended_when_the_replica_missed_the_end(pair: Pair, a
         assert not has(pair.replica, b"ended")
 
 
-def test_sign_ins_that_the_replica_has_missed_are_counted_once(pair: Pair, address: Path, counted: Counted) -> None:
+def test_sign_ins_that_the_replica_has_missed_are_counted_once(
+    pair: Pair, address: Path, counted: CountingObserver
+) -> None:
     noted: list[Ending] = []
 
     def process() -> SessionStore:

@@ -22,7 +22,7 @@ PATIENT = timedelta(seconds=5)
 FOREVER = timedelta(hours=1)
 
 
-class Woken:
+class ReportedAccounts:
     """Records the accounts of which the store reports an event. `any` counts reports that name no accounts."""
 
     def __init__(self) -> None:
@@ -40,37 +40,37 @@ def shared(engines: Shared) -> str:
 
 
 def test_a_listener_is_notified_by_another_process_also_after_a_reconnect(shared: str) -> None:
-    woken, ada, bob = Woken(), uuid4(), uuid4()
+    reported, ada, bob = ReportedAccounts(), uuid4(), uuid4()
     with ExitStack() as stack:
         mine, theirs = (stack.enter_context(closing(open_streams(shared, timeout=PATIENT, pool=2))) for _ in range(2))
         mine.migrate()
         mine.listen(ada)
-        assert mine.watch(woken)
-        assert wait_until(lambda: woken.any == 1, 10)
+        assert mine.watch(reported)
+        assert wait_until(lambda: reported.any == 1, 10)
         theirs.append([ada, bob], event("one"))
-        assert wait_until(lambda: woken.ids == [ada], 10)
+        assert wait_until(lambda: reported.ids == [ada], 10)
         with psycopg.connect(shared, autocommit=True) as own:
             own.execute(
                 "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' "
                 "AND datname = current_database()"
             )
         # Reports without accounts (any may have an event) come while it does not listen, and when it listens again.
-        assert wait_until(lambda: woken.any >= 3, 10)
+        assert wait_until(lambda: reported.any >= 3, 10)
         theirs.append([ada], event("two"))
-        assert wait_until(lambda: woken.ids == [ada, ada], 10)
+        assert wait_until(lambda: reported.ids == [ada, ada], 10)
 
 
 def test_many_accounts_are_split_over_several_notifications(shared: str) -> None:
-    woken, people = Woken(), [uuid4() for _ in range(210)]
+    reported, people = ReportedAccounts(), [uuid4() for _ in range(210)]
     with closing(open_streams(shared, timeout=PATIENT, pool=2)) as streams:
         streams.migrate()
         for one in people:
             streams.listen(one)
-        streams.watch(woken)
-        assert wait_until(lambda: woken.any == 1, 10)
+        streams.watch(reported)
+        assert wait_until(lambda: reported.any == 1, 10)
         streams.append(people, event())
-        assert wait_until(lambda: len(woken.ids) == len(people), 10)
-        assert set(woken.ids) == set(people)
+        assert wait_until(lambda: len(reported.ids) == len(people), 10)
+        assert set(reported.ids) == set(people)
 
 
 def test_an_event_is_kept_when_no_notification_can_be_sent(shared: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +89,7 @@ def test_behind_a_pooler_there_are_no_notifications(shared: str) -> None:
     with closing(open_streams(f"{shared}?pool_mode=transaction", timeout=PATIENT, pool=2)) as streams:
         streams.migrate()
         ada = uuid4()
-        assert not streams.watch(Woken())
+        assert not streams.watch(ReportedAccounts())
         start = streams.listen(ada)
         streams.append([ada], event())
         [delta] = streams.since([(ada, start)], limit=9)

@@ -32,7 +32,7 @@ MESSAGE = re.compile(r"^[^\t]*\t?([FB])\t\d+\t(\w+)", re.MULTILINE)
 NOW = datetime.now(UTC)
 
 
-class Wire:
+class TracedMessages:
     """The messages on the single connection of a PostgreSQL lane, as traced by libpq."""
 
     def __init__(self, lane: Any, file: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_read_is_one_prepared_statement_and_nothing_else(relational: Relationa
 
     read()
     with tally() as mine:
-        seen = Wire(relational._reading, tmp_path / "wire").during(read)  # type: ignore[attr-defined]  # the adapter's
+        seen = TracedMessages(relational._reading, tmp_path / "wire").during(read)  # type: ignore[attr-defined]  # the adapter's
     assert seen == ["B"] * 10
     assert mine.trips() == {"relational": 10}
 
@@ -110,7 +110,7 @@ def test_a_transaction_is_counted_with_its_begin_and_its_end(relational: Relatio
     work()
     work()
     with tally() as mine:
-        seen = Wire(relational._writing, tmp_path / "wire").during(work)  # type: ignore[attr-defined]  # the adapter's
+        seen = TracedMessages(relational._writing, tmp_path / "wire").during(work)  # type: ignore[attr-defined]  # the adapter's
     assert [seen[0], seen[-1]] == ["PBB", "PBB"], "BEGIN with the first statement; COMMIT with the log position"
     assert set(seen[1:-1]) == {"B"}
     assert mine.trips() == {"relational": len(seen) + 1}
@@ -158,7 +158,7 @@ def sent_to_mongo(documents: Any) -> int:
     return sum(int(found[name]) for name in ("query", "getmore", "insert", "update", "delete"))
 
 
-class Counting:
+class CountingSocket:
     """A socket that counts its writes."""
 
     def __init__(self, inner: socket.socket) -> None:
@@ -182,7 +182,7 @@ def test_every_write_to_redis_is_counted(engines: Shared) -> None:
     account, digest = uuid4(), uuid4().bytes * 2
     session = Session(uuid4(), account, None, NOW, NOW + timedelta(days=1))
     [wire] = store._link._all
-    wire._socket = line = Counting(wire._socket)
+    wire._socket = line = CountingSocket(wire._socket)
     with tally() as mine:
         store.add(session, digest)
         assert store.find(digest, now=NOW) == session

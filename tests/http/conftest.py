@@ -14,9 +14,9 @@ from repositories.hot import Streams
 from tests.apps import System, embedded, running
 from tests.contracts.relational_store import migrated_database
 from tests.http.console_pages import TOKEN
-from tests.http.mail_world import Post
+from tests.http.mail_world import MailWorld
 from tests.http.stream_reader import FAST, Make
-from tests.http.world import Shifted
+from tests.http.world import ShiftedClock
 from tests.mail_server import mail_server
 from tests.settable_clock import Clock as SettableClock
 from tests.shop import Clock, Shop
@@ -92,12 +92,12 @@ def make(tmp_path: Path) -> Iterator[Make]:
 
 
 @pytest.fixture
-def post(settings: Settings) -> Iterator[Post]:
-    clock = Shifted()
+def mail_world(settings: Settings) -> Iterator[MailWorld]:
+    clock = ShiftedClock()
     with mail_server() as (kept, port):
         fields: dict[str, Any] = {name: getattr(settings, name) for name in settings.__dataclass_fields__}
         fields |= {"mail_url": f"smtp://localhost:{port}?starttls=false", "address_login_failures": 0}
         with running(Settings(**fields), clock) as system:
-            world = Post(system, clock, real=False)
+            world = MailWorld(system, clock, real=False)
             world.kept = kept
             yield world

@@ -17,7 +17,7 @@ PAGES = ["", *(f"/{name}" for name in PANELS), "/dead-letters", "/feed", "/live/
 HTMX = {"HX-Request": "true"}
 
 
-class Dead:
+class FailingStore:
     """A store whose every call fails."""
 
     replicated = False
@@ -25,7 +25,7 @@ class Dead:
     def __init__(self, role: str) -> None:
         self._role = role
 
-    def __getattr__(self, name: str) -> "Dead":
+    def __getattr__(self, name: str) -> "FailingStore":
         return self
 
     def __call__(self, *_: object, **__: object) -> Any:
@@ -37,7 +37,7 @@ class Dead:
     def close(self) -> None: ...
 
 
-class Strict(HTMLParser):
+class PolicyViolations(HTMLParser):
     """Collects what a strict content security policy would block, the ids, and the text outside of tags."""
 
     def __init__(self, text: str) -> None:
@@ -81,7 +81,7 @@ def shown(answer: TestResponse, status: int = 200) -> str:
     assert answer.headers["Cache-Control"] == "private, no-store"
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
     assert "unsafe" not in answer.headers["Content-Security-Policy"]
-    found = Strict(answer.text)
+    found = PolicyViolations(answer.text)
     assert not found.refused
     assert len(found.ids) == len(set(found.ids))
     return " ".join(found.text.split())

@@ -7,7 +7,7 @@ from tests.apps import Person, System
 from tests.shop import Clock
 
 
-class Noon(Clock):
+class NoonClock(Clock):
     """Starts at noon, so that no day ends within a test; no two activities are in the same millisecond."""
 
     step = timedelta(milliseconds=1)

@@ -4,15 +4,15 @@ from typing import Any
 
 from tests.apps import Person
 from tests.http.world import World
-from tests.mail_server import Kept
+from tests.mail_server import MailHandler
 
 NEW = "seven grey pigeons"
 
 
-class Post(World):
+class MailWorld(World):
     """A world with a mail server."""
 
-    kept: Kept
+    kept: MailHandler
 
     def carried(self) -> list[str]:
         """The tokens of all mails received so far."""

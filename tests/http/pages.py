@@ -75,11 +75,11 @@ class Answer:
         return replace(self, headers=kept)
 
 
-class HandedOn(AssertionError):
+class PassedToFlask(AssertionError):
     """The fast path has passed the request on to Flask."""
 
 
-class Both:
+class BothPaths:
     """One system with and without the fast path."""
 
     def __init__(self, system: System) -> None:
@@ -126,11 +126,11 @@ def inside(app: Flask) -> Any:
 
 
 @contextmanager
-def without_application(both: Both) -> Iterator[None]:
+def without_application(both: BothPaths) -> Iterator[None]:
     """Within the block only the fast path answers; what it passes on raises `HandedOn`."""
 
     def refuse(*_: object) -> Any:
-        raise HandedOn
+        raise PassedToFlask
 
     fast = inside(both.fast_app)
     assert isinstance(fast, FastPath)

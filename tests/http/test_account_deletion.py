@@ -17,7 +17,7 @@ from app.worker.handlers import handle
 from config import Settings
 from repositories.errors import Unavailable
 from tests.apps import PASSWORD, Person, System, embedded, running
-from tests.http.world import EUR, Shifted, World
+from tests.http.world import EUR, ShiftedClock, World
 
 PATH = "/accounts/me"
 
@@ -34,7 +34,7 @@ def seen(who: Person, path: str) -> str:
     return answer.get_data(as_text=True)
 
 
-class Life:
+class AdaAndBob:
     """Ada, who has something of every kind, and Bob, who can see it."""
 
     def __init__(self, world: World) -> None:
@@ -113,20 +113,20 @@ class Life:
 
 @pytest.fixture
 def world(settings: Settings) -> Iterator[World]:
-    clock = Shifted()
+    clock = ShiftedClock()
     with running(settings, clock) as system:
         yield World(system, clock, real=False)
 
 
 @pytest.fixture
-def life(world: World) -> Life:
-    return Life(world)
+def people(world: World) -> AdaAndBob:
+    return AdaAndBob(world)
 
 
 @contextmanager
-def dying(life: Life) -> Iterator[None]:
+def process_death(people: AdaAndBob) -> Iterator[None]:
     """As if the process died right after the commit: no session is ended, and nothing is cleaned up."""
-    sessions, away = life.system.container.stores.sessions, Unavailable("away")
+    sessions, away = people.system.container.stores.sessions, Unavailable("away")
     with (
         patch.object(sessions, "end_all", side_effect=away),
         patch.object(departures.Departures, "clean_up", side_effect=away),
@@ -134,75 +134,77 @@ def dying(life: Life) -> Iterator[None]:
         yield
 
 
-def test_everything_is_gone_with_the_answer(life: Life) -> None:
-    life.warm()
-    leave(life.ada)
-    life.check_gone()
-    life.check_counted()
-    life.drained()
-    life.check_gone()
-    life.check_counted()
+def test_everything_is_gone_with_the_answer(people: AdaAndBob) -> None:
+    people.warm()
+    leave(people.ada)
+    people.check_gone()
+    people.check_counted()
+    people.drained()
+    people.check_gone()
+    people.check_counted()
 
 
-def test_after_the_commit_alone_nothing_is_shown(life: Life) -> None:
+def test_after_the_commit_alone_nothing_is_shown(people: AdaAndBob) -> None:
     """As if the process died right after the commit; the event completes the deletion."""
-    life.warm()
-    with dying(life):
-        leave(life.ada)
-    account = UUID(life.ada.account["id"])
-    assert life.system.container.stores.documents.posts.counts([account]) == {account: 3}, "or this test shows nothing"
-    life.system.container.stores.sessions.end_all(account, keep=None)
-    life.check_gone()
-    life.drained()
-    life.check_gone()
-    life.check_counted()
+    people.warm()
+    with process_death(people):
+        leave(people.ada)
+    account = UUID(people.ada.account["id"])
+    assert people.system.container.stores.documents.posts.counts([account]) == {account: 3}, (
+        "or this test shows nothing"
+    )
+    people.system.container.stores.sessions.end_all(account, keep=None)
+    people.check_gone()
+    people.drained()
+    people.check_gone()
+    people.check_counted()
 
 
-def test_the_event_ends_the_sessions(life: Life) -> None:
-    with dying(life):
-        leave(life.ada)
-    life.drained()
-    assert life.ada.get(PATH, 401)["code"] == "invalid_token"
+def test_the_event_ends_the_sessions(people: AdaAndBob) -> None:
+    with process_death(people):
+        leave(people.ada)
+    people.drained()
+    assert people.ada.get(PATH, 401)["code"] == "invalid_token"
 
 
 @pytest.mark.parametrize("failing", ["products", "comments"])
-def test_an_interrupted_clean_up_is_continued(life: Life, failing: str) -> None:
-    store = getattr(life.system.container.stores.documents, failing)
+def test_an_interrupted_clean_up_is_continued(people: AdaAndBob, failing: str) -> None:
+    store = getattr(people.system.container.stores.documents, failing)
     with patch.object(store, "delete_of", side_effect=Unavailable("documents")):
-        leave(life.ada)
-        life.drained()
-    life.check_gone()
-    life.drained()
-    life.check_counted()
+        leave(people.ada)
+        people.drained()
+    people.check_gone()
+    people.drained()
+    people.check_counted()
 
 
-def test_more_than_a_slice_is_removed_slice_by_slice(life: Life) -> None:
+def test_more_than_a_slice_is_removed_slice_by_slice(people: AdaAndBob) -> None:
     with patch.object(departures, "SLICE", 1):
-        leave(life.ada)
-        life.check_gone()
-        life.drained()
-    life.check_counted()
+        leave(people.ada)
+        people.check_gone()
+        people.drained()
+    people.check_counted()
 
 
-def test_the_event_may_be_handled_again(life: Life) -> None:
-    leave(life.ada)
-    life.drained()
-    container = life.system.container
-    event = container.kit.emitter(AccountDeleted(UUID(life.ada.account["id"]), ("ada",)))
+def test_the_event_may_be_handled_again(people: AdaAndBob) -> None:
+    leave(people.ada)
+    people.drained()
+    container = people.system.container
+    event = container.kit.emitter(AccountDeleted(UUID(people.ada.account["id"]), ("ada",)))
     for _ in range(2):
         handle(container, event)
-    life.drained()
-    life.check_counted()
+    people.drained()
+    people.check_counted()
 
 
-def test_a_wrong_password_deletes_nothing(life: Life) -> None:
-    assert leave(life.ada, "wrong password", 403)["code"] == "wrong_password"
-    assert leave(life.ada, "", 422)["errors"][0]["pointer"] == "/password"
-    assert life.ada.delete(PATH, 400)["code"] == "malformed_json"
-    assert life.ada.get("/sessions")["items"]
-    life.drained()
-    assert life.bob.get("/accounts/ada")["stats"]["posts"] == 3
-    assert life.ada.get(PATH)
+def test_a_wrong_password_deletes_nothing(people: AdaAndBob) -> None:
+    assert leave(people.ada, "wrong password", 403)["code"] == "wrong_password"
+    assert leave(people.ada, "", 422)["errors"][0]["pointer"] == "/password"
+    assert people.ada.delete(PATH, 400)["code"] == "malformed_json"
+    assert people.ada.get("/sessions")["items"]
+    people.drained()
+    assert people.bob.get("/accounts/ada")["stats"]["posts"] == 3
+    assert people.ada.get(PATH)
 
 
 def test_a_stolen_session_cannot_guess_the_password(tmp_path: Path) -> None:
@@ -214,14 +216,14 @@ def test_a_stolen_session_cannot_guess_the_password(tmp_path: Path) -> None:
         assert ada.get(PATH)
 
 
-def test_orders_and_entries_stay_without_the_name(life: Life) -> None:
+def test_orders_and_entries_stay_without_the_name(people: AdaAndBob) -> None:
     """After the seller's account is deleted, the order is paid nevertheless, and the buyer still sees it."""
-    leave(life.ada)
-    life.drained()
-    order = life.bob.get(f"/orders/{life.order}")
-    assert (order["lines"][0]["seller_id"], order["lines"][0]["title"]) == (life.ada.account["id"], "Lamp")
-    assert [one["id"] for one in life.bob.get("/orders")["items"]] == [life.order]
-    assert sum(1 for _ in life.system.container.stores.relational.audit.ledger()) == 0
+    leave(people.ada)
+    people.drained()
+    order = people.bob.get(f"/orders/{people.order}")
+    assert (order["lines"][0]["seller_id"], order["lines"][0]["title"]) == (people.ada.account["id"], "Lamp")
+    assert [one["id"] for one in people.bob.get("/orders")["items"]] == [people.order]
+    assert sum(1 for _ in people.system.container.stores.relational.audit.ledger()) == 0
 
 
 def test_money_is_forfeited_only_on_request(world: World) -> None:
@@ -274,23 +276,23 @@ def test_a_seller_still_refunds_a_buyer_who_left(world: World) -> None:
     assert seller.get("/wallet/entries")["items"][0]["other"] is None
 
 
-def test_the_address_is_free_and_the_handle_is_not(life: Life) -> None:
-    leave(life.ada)
+def test_the_address_is_free_and_the_handle_is_not(people: AdaAndBob) -> None:
+    leave(people.ada)
     body = {"handle": "Ada", "email": "ada@example.com", "password": PASSWORD, "display_name": "Ada"}
-    assert life.system.anybody().post("/accounts", body, 409)["code"] == "handle_taken"
-    life.system.anybody().post("/accounts", body | {"handle": "ada2"})
+    assert people.system.anybody().post("/accounts", body, 409)["code"] == "handle_taken"
+    people.system.anybody().post("/accounts", body | {"handle": "ada2"})
 
 
-def test_content_added_by_a_request_under_way_is_removed_too(life: Life) -> None:
+def test_content_added_by_a_request_under_way_is_removed_too(people: AdaAndBob) -> None:
     """The request was authenticated before the account was deleted, and writes after the clean-up."""
-    leave(life.ada)
-    life.drained()
-    content, ada = life.system.container.content, UUID(life.ada.account["id"])
+    leave(people.ada)
+    people.drained()
+    content, ada = people.system.container.content, UUID(people.ada.account["id"])
     post = content.posts.publish(ada, PostDraft("Late", "Too late.", ("late",)))
-    content.comments.add(ada, UUID(life.bobs), "Late")
-    life.bob.get(f"/posts/{post.id}", 404)
-    life.drained()
-    life.check_counted()
+    content.comments.add(ada, UUID(people.bobs), "Late")
+    people.bob.get(f"/posts/{post.id}", 404)
+    people.drained()
+    people.check_counted()
 
 
 def test_deleting_needs_a_session(system: System) -> None:

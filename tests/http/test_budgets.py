@@ -19,7 +19,7 @@ from repositories.sqlite.file import path_of
 from tests.apps import BASE, ROLES, embedded, running
 from tests.engines import Shared
 from tests.http.drives import DRIVES, FURTHER, Drive, Route
-from tests.http.world import Call, Shifted, World
+from tests.http.world import Call, ShiftedClock, World
 from tests.system.real import KEYSPACE, real_urls
 
 # Numbers of things to find. PAGE is more than a default page, for reads on the engines; SOME, for all else, suffices to
@@ -54,7 +54,7 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         urls = real_urls(engines, "budgets", keyspace=KEYSPACE)
     # Long timeouts, for engines that share a small machine.
     slow: dict[str, Any] = {f"{role}_timeout": 10.0 for role in ROLES}
-    clock = Shifted()
+    clock = ShiftedClock()
     with running(Settings(**urls, **slow), clock) as system:
         world = World(system, clock, real=request.param == "real")
         # Two costs that occur once, whatever the route: Redis lacks a script until its first use, and the first deposit

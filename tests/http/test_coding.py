@@ -13,7 +13,7 @@ from app.services.pages import whole_pages
 from app.services.pages.compression import LEAST_BYTES
 from repositories.hot import Held, Value
 from tests.apps import PASSWORD, Person, System
-from tests.http.pages import Both
+from tests.http.pages import BothPaths
 
 UNPACK = {"gzip": gzip.decompress, "zstd": zstd.decompress}
 
@@ -136,7 +136,7 @@ def test_events_are_not_compressed(ada: Person) -> None:
 
 
 def test_a_kept_page_is_compressed_once_for_all_processes(system: System, ada: Person) -> None:
-    both = Both(system)
+    both = BothPaths(system)
     both.warm(["posts"])
     with (
         patch.object(whole_pages, "coded", side_effect=AssertionError("compressed again")),

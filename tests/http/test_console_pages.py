@@ -19,7 +19,7 @@ from config import Settings
 from repositories.outbox import Outbox
 from repositories.records import Event
 from tests.apps import PlainHasher, System, embedded, running
-from tests.http.console_pages import HTMX, PAGES, Dead, Strict, form_token, shown, why
+from tests.http.console_pages import HTMX, PAGES, FailingStore, PolicyViolations, form_token, shown, why
 
 
 def test_every_page_is_shown(system: System, console: FlaskClient) -> None:
@@ -56,7 +56,7 @@ def test_hostile_queries_run_no_script(console: FlaskClient, hostile: str) -> No
             answer = console.get(path, headers=headers)
             assert answer.status_code in {200, 303, 400, 404}, path
             assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
-            assert Strict(answer.text).refused == []
+            assert PolicyViolations(answer.text).refused == []
             assert console.head(path, headers=headers).status_code == answer.status_code
 
 
@@ -120,7 +120,7 @@ def test_an_unavailable_store_leaves_the_rest_of_the_pages(tmp_path: Path, role:
     with running(settings) as system:
         ada = system.person()
         ada.publish()
-        dead: dict[str, Any] = {role: Dead(role)}
+        dead: dict[str, Any] = {role: FailingStore(role)}
         stores = replace(open_stores(settings), **dead)
         app = create_app(assemble(settings, stores, utc_now, PlainHasher()))
     client = app.test_client()

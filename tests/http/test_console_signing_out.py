@@ -11,7 +11,7 @@ from app.clock import utc_now
 from app.container import assemble, open_stores
 from app.http import create_app
 from tests.apps import PlainHasher, System
-from tests.http.console_pages import HTMX, Dead, form_token, shown, signed_in
+from tests.http.console_pages import HTMX, FailingStore, form_token, shown, signed_in
 
 COOKIE = "quartet_console"
 ALL = "/console/dead-letters/documents/all"
@@ -47,7 +47,7 @@ def test_signing_out_ends_every_copy_of_the_cookie(guarded: System) -> None:
 def test_without_the_relational_store_a_session_is_read_only(guarded: System) -> None:
     client = signed_in(guarded)
     token = form_token(client)
-    with copied(client, guarded, relational=Dead("relational")) as there:
+    with copied(client, guarded, relational=FailingStore("relational")) as there:
         assert "relational" in shown(there.get("/console/stores"))
         assert "Nothing was done" in shown(there.post(ALL, data={"form_token": token}), 503)
         answer = there.post("/console/sign-out", data={"form_token": token})

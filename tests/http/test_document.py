@@ -13,7 +13,7 @@ from config import Settings
 from tests.apps import BASE, System, embedded, running
 from tests.http.drives import DRIVES, Route
 from tests.http.test_budgets import send
-from tests.http.world import Shifted, World
+from tests.http.world import ShiftedClock, World
 from tests.system.document import DOCUMENT, OPERATIONS, resolved
 
 CODE = re.compile(r'(?:\bcode ?= ?|code(?:: str)? = (?:\d{3}, )?|\b\d{3}(?:, |: ))"([a-z]+(?:_[a-z]+)*)"[,)\n]')
@@ -53,7 +53,7 @@ def test_the_type_of_an_error_is_the_page_about_it(system: System) -> None:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    clock = Shifted()
+    clock = ShiftedClock()
     with running(Settings(**embedded(tmp_path_factory.mktemp("document"))), clock) as system:
         yield World(system, clock, real=False)
 

@@ -13,7 +13,7 @@ from app.services.people.email_changes import SUBJECT, WORTH_SENDING
 from app.services.people.mail_delivery import AWAY
 from config import Settings
 from tests.apps import PASSWORD, RELATIONAL, System, embedded, running
-from tests.http.mail_world import NEW, Post, forgot, reset, signs_in
+from tests.http.mail_world import NEW, MailWorld, forgot, reset, signs_in
 
 PATH = "/accounts/me/email"
 OTHER = "ada@example.org"
@@ -21,8 +21,8 @@ CHANGE = {"password": PASSWORD, "email": OTHER}
 PASSWORDS = {"current_password": PASSWORD, "new_password": "eight green herons"}
 
 
-def verify(post: Post, token: str, status: int = 204) -> Any:
-    return post.system.anybody().post("/email-verifications/confirm", {"token": token}, status)
+def verify(mail_world: MailWorld, token: str, status: int = 204) -> Any:
+    return mail_world.system.anybody().post("/email-verifications/confirm", {"token": token}, status)
 
 
 def own(who: Any) -> tuple[str, bool]:
@@ -31,60 +31,60 @@ def own(who: Any) -> tuple[str, bool]:
 
 
 @pytest.mark.parametrize("settings", RELATIONAL, indirect=True)
-def test_the_new_address_counts_and_is_unverified(post: Post) -> None:
-    ada = post.system.person("ada")
+def test_the_new_address_counts_and_is_unverified(mail_world: MailWorld) -> None:
+    ada = mail_world.system.person("ada")
     ada.post("/accounts/me/email-verification", None, 204)
-    verify(post, post.mailed())
+    verify(mail_world, mail_world.mailed())
     assert own(ada) == ("ada@example.com", True)
     ada.put(PATH, CHANGE)
     assert own(ada) == (OTHER, False)
-    post.drained()
-    mail = post.kept.mails[-1]
+    mail_world.drained()
+    mail = mail_world.kept.mails[-1]
     assert (mail["To"], mail["Subject"]) == ("ada@example.com", SUBJECT)
     assert OTHER not in mail.get_content(), "the former reader need not know it"
-    anybody = post.system.anybody()
+    anybody = mail_world.system.anybody()
     anybody.post("/sessions", {"login": "ada@example.com", "password": PASSWORD}, 401)
     anybody.post("/sessions", {"login": OTHER, "password": PASSWORD})
     ada.post("/accounts/me/email-verification", None, 204)
-    token = post.mailed()
-    assert post.kept.mails[-1]["To"] == OTHER
-    verify(post, token)
+    token = mail_world.mailed()
+    assert mail_world.kept.mails[-1]["To"] == OTHER
+    verify(mail_world, token)
     assert own(ada) == (OTHER, True)
 
 
-def test_a_change_done_again_does_nothing(post: Post) -> None:
+def test_a_change_done_again_does_nothing(mail_world: MailWorld) -> None:
     """As a client repeats it whose answer was lost."""
-    ada = post.system.person("ada")
+    ada = mail_world.system.person("ada")
     for _ in range(2):
         ada.put(PATH, CHANGE)
-    post.drained()
-    assert len(post.kept.mails) == 1
+    mail_world.drained()
+    assert len(mail_world.kept.mails) == 1
 
 
-def test_an_address_in_use_says_no_more_than_on_registration(post: Post) -> None:
-    ada, bob = post.system.person("ada"), post.system.person("bob")
+def test_an_address_in_use_says_no_more_than_on_registration(mail_world: MailWorld) -> None:
+    ada, bob = mail_world.system.person("ada"), mail_world.system.person("bob")
     registration = {"handle": "eve", "email": "BOB@example.com", "password": PASSWORD, "display_name": "Eve"}
     answers = [ada.put(PATH, CHANGE | {"email": "BOB@example.com"}, 409)]
-    answers += [post.system.anybody().post("/accounts", registration, 409)]
+    answers += [mail_world.system.anybody().post("/accounts", registration, 409)]
     for answer in answers:
         del answer["request_id"]
     assert answers[0] == answers[1]
     assert answers[0]["code"] == "email_taken"
-    post.drained()
-    assert (own(ada)[0], own(bob)[0], post.kept.mails) == ("ada@example.com", "bob@example.com", [])
+    mail_world.drained()
+    assert (own(ada)[0], own(bob)[0], mail_world.kept.mails) == ("ada@example.com", "bob@example.com", [])
 
 
-def test_the_former_address_is_free(post: Post) -> None:
-    ada, bob = post.system.person("ada"), post.system.person("bob")
+def test_the_former_address_is_free(mail_world: MailWorld) -> None:
+    ada, bob = mail_world.system.person("ada"), mail_world.system.person("bob")
     ada.put(PATH, CHANGE)
     bob.put(PATH, CHANGE | {"email": "ada@example.com"})
 
 
-def test_a_wrong_password_changes_nothing(post: Post) -> None:
-    ada = post.system.person("ada")
+def test_a_wrong_password_changes_nothing(mail_world: MailWorld) -> None:
+    ada = mail_world.system.person("ada")
     assert ada.put(PATH, CHANGE | {"password": "wrong password"}, 403)["code"] == "wrong_password"
-    post.drained()
-    assert (own(ada)[0], post.kept.mails) == ("ada@example.com", [])
+    mail_world.drained()
+    assert (own(ada)[0], mail_world.kept.mails) == ("ada@example.com", [])
 
 
 @pytest.mark.parametrize("email", ["", "ada", None, "=?utf-8?q?ada?=@example.com", "a@example.com\nBcc: e@e.com"])
@@ -120,40 +120,40 @@ def test_a_stolen_session_cannot_guess_the_password(tmp_path: Path) -> None:
         assert ada.put(PATH, CHANGE, 429)["code"] == "too_many_requests"
 
 
-def test_repeated_changes_are_limited(post: Post) -> None:
-    ada = post.system.person("ada")
+def test_repeated_changes_are_limited(mail_world: MailWorld) -> None:
+    ada = mail_world.system.person("ada")
     for n in range(5):
         ada.put(PATH, CHANGE | {"email": f"victim{n}@example.com"})
     assert ada.put(PATH, CHANGE, 429)["code"] == "too_many_requests"
 
 
 @pytest.mark.parametrize("change", [(PATH, CHANGE), ("/accounts/me/password", PASSWORDS)], ids=["address", "password"])
-def test_tokens_that_were_mailed_before_a_change_do_not_work(post: Post, change: tuple[str, Any]) -> None:
-    ada = post.system.person("ada")
-    forgot(post, "ada@example.com")
-    resetting = post.mailed()
+def test_tokens_that_were_mailed_before_a_change_do_not_work(mail_world: MailWorld, change: tuple[str, Any]) -> None:
+    ada = mail_world.system.person("ada")
+    forgot(mail_world, "ada@example.com")
+    resetting = mail_world.mailed()
     ada.post("/accounts/me/email-verification", None, 204)
-    verifying = post.mailed()
+    verifying = mail_world.mailed()
     ada.put(*change)
-    assert reset(post, resetting, 403)["code"] == "wrong_mail_token"
-    verify(post, verifying, 403)
+    assert reset(mail_world, resetting, 403)["code"] == "wrong_mail_token"
+    verify(mail_world, verifying, 403)
     assert own(ada)[1] is False
 
 
-def test_a_reset_ends_the_token_that_verifies(post: Post) -> None:
-    ada = post.system.person("ada")
+def test_a_reset_ends_the_token_that_verifies(mail_world: MailWorld) -> None:
+    ada = mail_world.system.person("ada")
     ada.post("/accounts/me/email-verification", None, 204)
-    verifying = post.mailed()
-    forgot(post, "ada@example.com")
-    reset(post, post.mailed())
-    verify(post, verifying, 403)
+    verifying = mail_world.mailed()
+    forgot(mail_world, "ada@example.com")
+    reset(mail_world, mail_world.mailed())
+    verify(mail_world, verifying, 403)
 
 
-def test_mail_that_is_under_way_while_the_address_changes_goes_to_the_new_one(post: Post) -> None:
+def test_mail_that_is_under_way_while_the_address_changes_goes_to_the_new_one(mail_world: MailWorld) -> None:
     """The relay has read the former address, but has not stored the token yet."""
-    ada = post.system.person("ada")
-    forgot(post, "ada@example.com")
-    delivery = post.system.container.people.mailed_tokens._delivery
+    ada = mail_world.system.person("ada")
+    forgot(mail_world, "ada@example.com")
+    delivery = mail_world.system.container.people.mailed_tokens._delivery
 
     changes = [lambda: ada.put(PATH, CHANGE)]
 
@@ -162,29 +162,29 @@ def test_mail_that_is_under_way_while_the_address_changes_goes_to_the_new_one(po
             changes.pop()()
 
     with patch.object(delivery, "check", overtaken):
-        post.drained()
-    reset(post, post.mailed())
-    assert [mail["To"] for mail in post.kept.mails if mail["Subject"] != SUBJECT] == [OTHER]
-    signs_in(post, NEW)
+        mail_world.drained()
+    reset(mail_world, mail_world.mailed())
+    assert [mail["To"] for mail in mail_world.kept.mails if mail["Subject"] != SUBJECT] == [OTHER]
+    signs_in(mail_world, NEW)
 
 
-def test_the_mail_is_retried_and_finally_given_up(post: Post) -> None:
-    ada = post.system.person("ada")
-    post.kept.answer = "451 later"
+def test_the_mail_is_retried_and_finally_given_up(mail_world: MailWorld) -> None:
+    ada = mail_world.system.person("ada")
+    mail_world.kept.answer = "451 later"
     ada.put(PATH, CHANGE)
-    post.drained()
-    post.kept.answer = "250 kept"
-    post.clock.ahead += AWAY + timedelta(seconds=1)
-    post.drained()
-    assert len(post.kept.mails) == 1
-    post.kept.answer = "451 later"
+    mail_world.drained()
+    mail_world.kept.answer = "250 kept"
+    mail_world.clock.ahead += AWAY + timedelta(seconds=1)
+    mail_world.drained()
+    assert len(mail_world.kept.mails) == 1
+    mail_world.kept.answer = "451 later"
     ada.put(PATH, CHANGE | {"email": "ada@example.net"})
-    post.drained()
-    post.kept.answer = "250 kept"
-    post.clock.ahead += WORTH_SENDING
-    post.drained()
-    assert len(post.kept.mails) == 1
-    assert post.system.container.stores.relational.outbox.backlog().unsent == 0
+    mail_world.drained()
+    mail_world.kept.answer = "250 kept"
+    mail_world.clock.ahead += WORTH_SENDING
+    mail_world.drained()
+    assert len(mail_world.kept.mails) == 1
+    assert mail_world.system.container.stores.relational.outbox.backlog().unsent == 0
 
 
 def test_without_mail_the_address_changes_too(tmp_path: Path) -> None:

@@ -15,14 +15,14 @@ from app.http.resources import export
 from config import Settings
 from repositories.errors import Unavailable
 from tests.apps import PASSWORD, RELATIONAL, Person, System, running
-from tests.http.world import Shifted, World
+from tests.http.world import ShiftedClock, World
 
 PATH = "/accounts/me/export"
 
 
 @pytest.fixture
 def world(settings: Settings) -> Iterator[World]:
-    clock = Shifted()
+    clock = ShiftedClock()
     with running(settings, clock) as system:
         yield World(system, clock, real=False)
 

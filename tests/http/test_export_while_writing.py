@@ -13,7 +13,7 @@ from app.http.resources import export
 from config import Settings
 from tests.apps import ROLES, embedded, running
 from tests.engines import Shared
-from tests.http.world import EUR, Shifted, World
+from tests.http.world import EUR, ShiftedClock, World
 from tests.system.real import KEYSPACE, real_urls
 
 # The number of things of each kind before the export, how many are added meanwhile, and the size of a page.
@@ -28,12 +28,12 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
         engines: Shared = request.getfixturevalue("engines")
         urls = real_urls(engines, "export", keyspace=KEYSPACE)
     slow: dict[str, Any] = {f"{role}_timeout": 10.0 for role in ROLES}
-    clock = Shifted()
+    clock = ShiftedClock()
     with running(Settings(**urls, **slow), clock) as system:
         yield World(system, clock, real=request.param == "real")
 
 
-class Life:
+class ActiveAccount:
     """Ada's actions, and the names of everything that she has, by kind, as the answers told her."""
 
     def __init__(self, world: World) -> None:
@@ -116,28 +116,28 @@ def name_of(kind: str, value: Any) -> str:
 
 
 def test_everything_from_before_its_start_is_exported_once(world: World) -> None:
-    life = Life(world)
-    told = {kind: list(names) for kind, names in life.told.items()}
-    told["notification"] = [one["id"] for one in life.ada.get("/notifications", limit=100)["items"]]
+    active = ActiveAccount(world)
+    told = {kind: list(names) for kind, names in active.told.items()}
+    told["notification"] = [one["id"] for one in active.ada.get("/notifications", limit=100)["items"]]
     assert len(told["notification"]) > PAGE, "or no page of these follows another"
-    sent = exported(life)
+    sent = exported(active)
     end = sent.pop()
     assert end == {"kind": "end", "value": {"lines": len(sent)}}
     found = Counter((one["kind"], name_of(one["kind"], one["value"])) for one in sent)
     assert [one for one in ((kind, name) for kind, names in told.items() for name in names) if not found[one]] == []
     assert [one for one, times in found.items() if times > 1] == []
-    known = life.told | {kind: [name for one, name in found if one == kind] for kind in ("session", "notification")}
+    known = active.told | {kind: [name for one, name in found if one == kind] for kind in ("session", "notification")}
     assert [(kind, name) for kind, name in found if name not in known[kind]] == [], "or somebody else's is in it"
 
 
-def exported(life: Life) -> list[Any]:
-    acts = iter(life.acts * WRITES)
+def exported(active: ActiveAccount) -> list[Any]:
+    acts = iter(active.acts * WRITES)
     with patch.object(export, "PAGE", PAGE):
-        answer = life.ada.send("GET", "/accounts/me/export", buffered=False)
+        answer = active.ada.send("GET", "/accounts/me/export", buffered=False)
         body: Any = answer.response
         lines = []
         for line in body:
             lines.append(json.loads(line))
-            next(acts, life.post)()
+            next(acts, active.post)()
         answer.close()
     return lines

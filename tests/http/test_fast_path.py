@@ -15,19 +15,19 @@ from config import Settings
 from config.logs import configure
 from repositories.errors import Unavailable
 from tests.apps import BASE, embedded, running
-from tests.http.pages import CODED, ETAG, HEADERS, Both, assert_alike, inside, without_application
+from tests.http.pages import CODED, ETAG, HEADERS, BothPaths, assert_alike, inside, without_application
 from tests.http.test_metrics import value
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BothPaths]:
     # Long enough that no page becomes due between two answers that are compared.
     settings = Settings(**embedded(tmp_path_factory.mktemp("fast")), shared_seconds=60)
     with running(settings) as system:
-        yield Both(system)
+        yield BothPaths(system)
 
 
-def test_the_routes_are_those_of_design_section_6(both: Both) -> None:
+def test_the_routes_are_those_of_design_section_6(both: BothPaths) -> None:
     post, product, handle = (both.values[name] for name in ("post_id", "product_id", "handle"))
     assert set(both.paths()) == {
         f"{BASE}/posts",
@@ -41,7 +41,7 @@ def test_the_routes_are_those_of_design_section_6(both: Both) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_answers_are_the_same_on_every_route(both: Both, method: str) -> None:
+def test_answers_are_the_same_on_every_route(both: BothPaths, method: str) -> None:
     both.warm(both.paths())
     for path in both.paths():
         etag = both.slow(path).header("ETag") or ""
@@ -55,7 +55,7 @@ def test_answers_are_the_same_on_every_route(both: Both, method: str) -> None:
             assert "; hit" in (fast.header("Cache-Status") or "")
 
 
-def test_pages_are_the_same_as_those_made_without_a_cache(both: Both) -> None:
+def test_pages_are_the_same_as_those_made_without_a_cache(both: BothPaths) -> None:
     for path in both.paths():
         both.warm([path])
         with without_application(both):
@@ -69,7 +69,7 @@ def test_pages_are_the_same_as_those_made_without_a_cache(both: Both) -> None:
 
 
 @pytest.mark.parametrize("query", ["limit=20", "limit=2", "limit=100"])
-def test_lists_of_any_length_are_the_same(both: Both, query: str) -> None:
+def test_lists_of_any_length_are_the_same(both: BothPaths, query: str) -> None:
     for path in (p for p in both.paths() if p.endswith(("/posts", "/products", "/tags"))):
         for _ in range(3):
             both.slow(path, query=query)
@@ -82,14 +82,14 @@ def test_lists_of_any_length_are_the_same(both: Both, query: str) -> None:
     "query",
     ["limit=0", "limit=101", "limit=1&limit=2", "limit=", "x=1", "cursor=x", "tag=lamps", "limit=%32", "&", "limit=2&"],
 )
-def test_unsupported_queries_are_answered_by_the_application(both: Both, query: str) -> None:
+def test_unsupported_queries_are_answered_by_the_application(both: BothPaths, query: str) -> None:
     both.warm(both.paths())
     for path in both.paths():
         assert_alike(both.fast(path, query=query), both.slow(path, query=query))
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "get", "BREW"])
-def test_other_methods_are_answered_by_the_application(both: Both, method: str) -> None:
+def test_other_methods_are_answered_by_the_application(both: BothPaths, method: str) -> None:
     both.warm(both.paths())
     for path in both.paths():
         assert_alike(both.fast(path, method), both.slow(path, method))
@@ -118,12 +118,12 @@ def test_other_methods_are_answered_by_the_application(both: Both, method: str) 
         "/health/live",
     ],
 )
-def test_other_paths_are_answered_by_the_application(both: Both, path: str) -> None:
+def test_other_paths_are_answered_by_the_application(both: BothPaths, path: str) -> None:
     assert_alike(both.fast(path), both.slow(path))
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_a_signed_in_reader_gets_the_page_with_the_own_marks(both: Both, method: str) -> None:
+def test_a_signed_in_reader_gets_the_page_with_the_own_marks(both: BothPaths, method: str) -> None:
     """The fast path makes the same answer from the page kept for everybody as Flask does without a cache."""
     bearer = {"Authorization": f"Bearer {both.reader.token}"}
     for path in both.paths():
@@ -140,7 +140,7 @@ def test_a_signed_in_reader_gets_the_page_with_the_own_marks(both: Both, method:
         assert (known.status, known.body) == ("304 NOT MODIFIED", b"")
 
 
-def test_the_readers_own_marks_are_read_for_each_answer(both: Both) -> None:
+def test_the_readers_own_marks_are_read_for_each_answer(both: BothPaths) -> None:
     post, handle = both.values["post_id"], both.author.handle
     paths = [f"{BASE}/posts", f"{BASE}/posts/{post}", f"{BASE}/accounts/{handle}", f"{BASE}/accounts/{handle}/posts"]
     bearers = [{"Authorization": f"Bearer {one.token}"} for one in (both.reader, both.author)]
@@ -168,7 +168,7 @@ def _viewers(page: Any, post: str) -> Any:
     return card["viewer"]["liked"], card["viewer"]["following_author"]
 
 
-def test_an_invalid_token_is_refused_on_every_page(both: Both) -> None:
+def test_an_invalid_token_is_refused_on_every_page(both: BothPaths) -> None:
     both.warm(both.paths())
     for path in both.paths():
         for sent in ("Bearer nonsense", "Basic x", ""):
@@ -177,7 +177,7 @@ def test_an_invalid_token_is_refused_on_every_page(both: Both) -> None:
             assert fast.status == "401 UNAUTHORIZED"
 
 
-def test_an_unavailable_store_is_asked_once(both: Both) -> None:
+def test_an_unavailable_store_is_asked_once(both: BothPaths) -> None:
     path, bearer = f"{BASE}/posts", {"Authorization": f"Bearer {both.reader.token}"}
     both.warm([path])
     stores = both.system.container.stores
@@ -187,7 +187,7 @@ def test_an_unavailable_store_is_asked_once(both: Both) -> None:
         assert (answer.status[:3], answer.header("Retry-After") is not None, asked.call_count) == ("503", True, 1)
 
 
-def test_a_handle_in_any_case_is_the_same_page(both: Both) -> None:
+def test_a_handle_in_any_case_is_the_same_page(both: BothPaths) -> None:
     path = f"{BASE}/accounts/{both.author.handle}"
     both.warm([path])
     slow = both.slow(path.upper().replace("/API/V1/ACCOUNTS", "/api/v1/accounts"))
@@ -195,7 +195,7 @@ def test_a_handle_in_any_case_is_the_same_page(both: Both) -> None:
         assert both.fast(path).same() == slow.same()
 
 
-def test_a_write_is_seen_at_once(both: Both) -> None:
+def test_a_write_is_seen_at_once(both: BothPaths) -> None:
     post = both.author.publish("Before")
     path = f"{BASE}/posts/{post}"
     both.warm([path])
@@ -209,7 +209,7 @@ def test_a_write_is_seen_at_once(both: Both) -> None:
     assert both.fast(path).status == "404 NOT FOUND"
 
 
-def test_an_answer_is_counted_once_on_either_path(both: Both) -> None:
+def test_an_answer_is_counted_once_on_either_path(both: BothPaths) -> None:
     path = f"{BASE}/tags"
     both.warm([path])
     labels: dict[str, str] = {"route": path, "method": "GET", "status": "200"}
@@ -221,7 +221,7 @@ def test_an_answer_is_counted_once_on_either_path(both: Both) -> None:
     assert value(both.system, "http_requests_total", **labels) == before + 3
 
 
-def test_a_request_that_is_handed_on_asks_for_the_page_once(both: Both) -> None:
+def test_a_request_that_is_handed_on_asks_for_the_page_once(both: BothPaths) -> None:
     path = f"{BASE}/tags"
     both.warm([path])
     both.system.container.stores.cache.void()
@@ -232,7 +232,7 @@ def test_a_request_that_is_handed_on_asks_for_the_page_once(both: Both) -> None:
     assert trips[0] == trips[1]
 
 
-def test_a_post_that_is_served_is_a_view_of_it(both: Both) -> None:
+def test_a_post_that_is_served_is_a_view_of_it(both: BothPaths) -> None:
     post = both.author.publish()
     path = f"{BASE}/posts/{post}"
     both.warm([path])
@@ -245,7 +245,7 @@ def test_a_post_that_is_served_is_a_view_of_it(both: Both) -> None:
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
-def test_both_paths_log_the_same(both: Both, form: str) -> None:
+def test_both_paths_log_the_same(both: BothPaths, form: str) -> None:
     path = f"{BASE}/posts/{both.values['post_id']}"
     both.warm([path])
     lines = [logged(form, lambda ask=ask: ask(path, X_Request_Id="abcdefgh")) for ask in (both.slow, both.fast)]
@@ -258,7 +258,7 @@ def test_both_paths_log_the_same(both: Both, form: str) -> None:
     assert all("request" in line and "abcdefgh" in line for line in lines)
 
 
-def test_the_direct_log_line_equals_that_of_structlog(both: Both) -> None:
+def test_the_direct_log_line_equals_that_of_structlog(both: BothPaths) -> None:
     path = f"{BASE}/tags"
     quick = logged("json", lambda: both.slow(path, X_Request_Id="abcdefgh"))
     plain = logged("json", lambda: both.slow(path, X_Request_Id="abcdefgh"), takes_json=False)
@@ -270,7 +270,7 @@ def test_the_direct_log_line_equals_that_of_structlog(both: Both) -> None:
     assert told[0] == told[1]
 
 
-def test_a_silent_log_stays_silent(both: Both) -> None:
+def test_a_silent_log_stays_silent(both: BothPaths) -> None:
     assert logged("json", lambda: both.fast(f"{BASE}/tags"), level="warning") == ""
 
 

@@ -8,14 +8,14 @@ import pytest
 from app.services.people.accounts import RESERVED
 from config import Settings
 from tests.apps import PASSWORD, RELATIONAL, Person, running
-from tests.http.world import Shifted, World
+from tests.http.world import ShiftedClock, World
 
 A_MOMENT = timedelta(seconds=1)
 
 
 @pytest.fixture
 def world(settings: Settings) -> Iterator[World]:
-    clock = Shifted()
+    clock = ShiftedClock()
     with running(settings, clock) as system:
         yield World(system, clock, real=False)
 

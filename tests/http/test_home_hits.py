@@ -11,17 +11,17 @@ from config import Settings
 from repositories.errors import Unavailable
 from tests.apps import System, embedded, running
 from tests.engines.kernel import wait_until
-from tests.http.pages import CODED, ETAG, HEADERS, Answer, Both, HandedOn, assert_alike, without_application
+from tests.http.pages import CODED, ETAG, HEADERS, Answer, BothPaths, PassedToFlask, assert_alike, without_application
 from tests.http.test_metrics import value
-from tests.http.world import Shifted
+from tests.http.world import ShiftedClock
 
 FEED = "/api/v1/feed"
 
 
-class Feed(Both):
+class Feed(BothPaths):
     """`reader` follows `author`, who has posted."""
 
-    def __init__(self, system: System, clock: Shifted) -> None:
+    def __init__(self, system: System, clock: ShiftedClock) -> None:
         super().__init__(system)
         self.clock = clock
         self.reader.put(f"/accounts/{self.author.handle}/follow")
@@ -47,7 +47,7 @@ class Feed(Both):
         self.viewed(query)
         try:
             return self.kept(query).status == "200 OK"
-        except HandedOn:
+        except PassedToFlask:
             return False
 
     def titles(self) -> list[str]:
@@ -57,7 +57,7 @@ class Feed(Both):
 
 @pytest.fixture(scope="module")
 def feed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Feed]:
-    clock = Shifted()
+    clock = ShiftedClock()
     with running(Settings(**embedded(tmp_path_factory.mktemp("home"))), clock) as system:
         yield Feed(system, clock)
 

@@ -22,7 +22,7 @@ from tests.http.world import LAMP
 PAGE = 20
 
 
-class Shop(NamedTuple):
+class PreparedDatabase(NamedTuple):
     """A database file to start from, the person who wrote its content, and the paths of its whole pages."""
 
     file: bytes
@@ -32,12 +32,12 @@ class Shop(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+def shop(tmp_path_factory: pytest.TempPathFactory) -> PreparedDatabase:
     folder = tmp_path_factory.mktemp("shop")
     with running(Settings(**embedded(folder))) as made:
         ada = made.person()
         paths = written(ada)
-    return Shop((folder / "quartet.db").read_bytes(), ada.token, ada.account, paths)
+    return PreparedDatabase((folder / "quartet.db").read_bytes(), ada.token, ada.account, paths)
 
 
 def written(ada: Person) -> dict[str, str]:
@@ -54,7 +54,7 @@ def written(ada: Person) -> dict[str, str]:
 
 
 @pytest.fixture
-def system(shop: Shop, tmp_path: Path) -> Iterator[System]:
+def system(shop: PreparedDatabase, tmp_path: Path) -> Iterator[System]:
     (tmp_path / "quartet.db").write_bytes(shop.file)
     with running(Settings(**embedded(tmp_path))) as made:
         yield made
@@ -76,12 +76,12 @@ def offered(seller: Person, on_hand: int = 10) -> str:
 
 
 @pytest.fixture
-def ada(shop: Shop, system: System) -> Person:
+def ada(shop: PreparedDatabase, system: System) -> Person:
     return Person(system.app.test_client(), shop.token, shop.account)
 
 
 @pytest.fixture
-def paths(shop: Shop) -> dict[str, str]:
+def paths(shop: PreparedDatabase) -> dict[str, str]:
     return shop.paths
 
 

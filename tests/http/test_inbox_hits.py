@@ -9,14 +9,14 @@ import pytest
 from config import Settings
 from repositories.errors import Unavailable
 from tests.apps import System, embedded, running
-from tests.http.inbox import Noon
-from tests.http.pages import CODED, ETAG, HEADERS, Answer, Both, HandedOn, assert_alike, without_application
+from tests.http.inbox import NoonClock
+from tests.http.pages import CODED, ETAG, HEADERS, Answer, BothPaths, PassedToFlask, assert_alike, without_application
 from tests.http.test_account_deletion import leave
 
 NOTIFICATIONS = "/api/v1/notifications"
 
 
-class Inbox(Both):
+class Inbox(BothPaths):
     """`reader` and six others follow `author`, and have liked two posts of `author`."""
 
     def __init__(self, system: System) -> None:
@@ -54,13 +54,13 @@ class Inbox(Both):
 
 @pytest.fixture(scope="module")
 def unchanged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inbox]:
-    with running(Settings(**embedded(tmp_path_factory.mktemp("inbox"))), Noon()) as system:
+    with running(Settings(**embedded(tmp_path_factory.mktemp("inbox"))), NoonClock()) as system:
         yield Inbox(system)
 
 
 @pytest.fixture
 def inbox(settings: Settings) -> Iterator[Inbox]:
-    with running(settings, Noon()) as system:
+    with running(settings, NoonClock()) as system:
         yield Inbox(system)
 
 
@@ -78,7 +78,7 @@ def test_answers_are_the_same(unchanged: Inbox, method: str) -> None:
 @pytest.mark.parametrize("query", ["limit=0", "limit=1&limit=2", "limit=", "x=1", "cursor=x", "&"])
 def test_other_queries_are_answered_by_the_application(unchanged: Inbox, query: str) -> None:
     unchanged.warmed()
-    with pytest.raises(HandedOn):
+    with pytest.raises(PassedToFlask):
         unchanged.kept(query)
     assert_alike(unchanged.fast(NOTIFICATIONS, "GET", query, **unchanged.bearer), unchanged.viewed(query))
 

@@ -11,12 +11,12 @@ from app.worker.handlers import handle
 from config import Settings
 from repositories.records import Event
 from tests.apps import Person, System, embedded, running
-from tests.system.crowd import Watch
+from tests.system.crowd import SteppedClock
 
 
 @pytest.fixture
 def system(tmp_path: Path) -> Iterator[System]:
-    with running(Settings(**embedded(tmp_path)), Watch()) as found:
+    with running(Settings(**embedded(tmp_path)), SteppedClock()) as found:
         yield found
 
 

@@ -9,7 +9,7 @@ import pytest
 from config import Settings
 from tests.apps import BASE, embedded, running
 from tests.http.drives import DRIVES, Route
-from tests.http.world import Shifted, World
+from tests.http.world import ShiftedClock, World
 from tests.system.document import OPERATIONS
 
 MAKING = {(o.method, o.path): o.described["responses"]["201"] for o in OPERATIONS if "201" in o.described["responses"]}
@@ -17,7 +17,7 @@ MAKING = {(o.method, o.path): o.described["responses"]["201"] for o in OPERATION
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    clock = Shifted()
+    clock = ShiftedClock()
     with running(Settings(**embedded(tmp_path_factory.mktemp("locations"))), clock) as system:
         yield World(system, clock, real=False)
 

@@ -19,7 +19,7 @@ from config import Settings
 from repositories.errors import ReadOnly, Unavailable
 from repositories.outbox import Backlog
 from tests.apps import BASE, System, embedded, running
-from tests.recorded import Recorded
+from tests.recorded import SpanRecorder
 
 NOW = datetime(2031, 5, 17, tzinfo=UTC)
 # W3C Server-Timing: metric-name *( ";" param ), in a comma-separated list.
@@ -187,7 +187,7 @@ read: Callable[[str], Iterator[Metric]] = openmetrics
 
 
 def test_openmetrics_have_exemplars_of_recorded_traces(system: System) -> None:
-    ada, recorded = system.person(), Recorded()
+    ada, recorded = system.person(), SpanRecorder()
     with recorded.recording():
         ada.get("/accounts/me")
         system.relay.drain()

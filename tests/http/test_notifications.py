@@ -11,7 +11,7 @@ from app.worker.handlers import handle
 from config import Settings
 from repositories.records import Event
 from tests.apps import Person, System, running
-from tests.http.inbox import Noon, handles, inbox
+from tests.http.inbox import NoonClock, handles, inbox
 from tests.shop import Clock
 
 FIRST = "00000000-0000-7000-8000-000000000000"
@@ -20,7 +20,7 @@ LAST = "ffffffff-ffff-7fff-bfff-ffffffffffff"
 
 @pytest.fixture
 def clock() -> Clock:
-    return Noon()
+    return NoonClock()
 
 
 @pytest.fixture

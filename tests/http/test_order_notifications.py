@@ -7,13 +7,13 @@ import pytest
 from app.services.money.orders import GRACE
 from config import Settings
 from tests.apps import RELATIONAL, Person, System, running
-from tests.http.inbox import Noon, handles, inbox
+from tests.http.inbox import NoonClock, handles, inbox
 from tests.shop import Clock, Shop
 
 
 @pytest.fixture
 def clock() -> Clock:
-    return Noon()
+    return NoonClock()
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from config import Settings
 from repositories.errors import Unavailable
 from repositories.hot.encoding import live_session
 from tests.apps import PASSWORD, Person, System, embedded, running
-from tests.http.world import Shifted
+from tests.http.world import ShiftedClock
 
 
 def test_signing_in_accepts_handle_or_address(system: System) -> None:
@@ -116,7 +116,7 @@ def writes(system: System) -> Any:
 
 
 def test_a_session_shows_when_and_from_where_it_was_used_last(tmp_path: Path) -> None:
-    clock = Shifted()
+    clock = ShiftedClock()
     with running(Settings(**embedded(tmp_path)), clock) as system:
         ada = system.person("ada")
         first = listed(ada)
@@ -134,7 +134,7 @@ def test_a_session_shows_when_and_from_where_it_was_used_last(tmp_path: Path) ->
 
 
 def test_within_five_minutes_no_use_is_written(tmp_path: Path) -> None:
-    clock = Shifted()
+    clock = ShiftedClock()
     with running(Settings(**embedded(tmp_path)), clock) as system:
         ada = system.person("ada")
         clock.ahead += NOTED_EVERY - timedelta(seconds=30)
@@ -158,7 +158,7 @@ def test_behind_a_proxy_the_address_is_that_of_the_client(tmp_path: Path) -> Non
 
 
 def test_a_use_that_cannot_be_noted_fails_no_request(tmp_path: Path) -> None:
-    clock = Shifted()
+    clock = ShiftedClock()
     with running(Settings(**embedded(tmp_path)), clock) as system:
         ada = system.person("ada")
         clock.ahead += NOTED_EVERY

@@ -176,7 +176,7 @@ def test_closing_ends_every_stream_and_refuses_the_next(system: System) -> None:
     assert ada.get("/feed/stream", 503)["code"] == "stopping"
 
 
-class Away:
+class UnavailableStreams:
     """Streams that are unavailable while `away` is set."""
 
     def __init__(self, inner: Streams) -> None:
@@ -190,7 +190,7 @@ class Away:
 
 
 def test_an_unavailable_store_loses_no_stream_and_no_kept_event(system: System, make: Make) -> None:
-    streams = Away(system.container.stores.streams)
+    streams = UnavailableStreams(system.container.stores.streams)
     system = make(streams=cast("Streams", streams))
     ada = system.person()
     with closing(Reader(ada)) as reader:

@@ -14,7 +14,7 @@ from repositories.outbox import Claim
 from repositories.sqlite.file import path_of
 from tests.apps import BASE, Person, System, embedded, running
 from tests.http.stream_reader import Make, Reader
-from tests.recorded import Found, Recorded, Story
+from tests.recorded import FoundSpan, SpanRecorder, Spans
 from tests.system.relay.shelves import Shelf, serve, worker
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -47,8 +47,8 @@ ATTRIBUTES = {
 
 
 @pytest.fixture
-def recorded() -> Iterator[Recorded]:
-    made = Recorded()
+def recorded() -> Iterator[SpanRecorder]:
+    made = SpanRecorder()
     with made.recording():
         yield made
 
@@ -61,7 +61,7 @@ def followed(system: System) -> tuple[Person, Person]:
     return ada, bob
 
 
-def test_one_trace_leads_from_the_post_to_the_followers_page(make: Make, recorded: Recorded) -> None:
+def test_one_trace_leads_from_the_post_to_the_followers_page(make: Make, recorded: SpanRecorder) -> None:
     system = make()
     ada, bob = followed(system)
     recorded.forget()
@@ -96,7 +96,7 @@ def test_one_trace_leads_from_the_post_to_the_followers_page(make: Make, recorde
     assert sum(one.seconds for one in inside) <= published.seconds
 
 
-def test_a_batch_is_linked_to_every_trace_that_it_serves(system: System, recorded: Recorded) -> None:
+def test_a_batch_is_linked_to_every_trace_that_it_serves(system: System, recorded: SpanRecorder) -> None:
     ada, bob = followed(system)
     recorded.forget()
     ada.publish()
@@ -112,7 +112,7 @@ def test_a_batch_is_linked_to_every_trace_that_it_serves(system: System, recorde
     assert len({one.trace for one in tries}) == 2
 
 
-def test_the_span_of_a_sink_is_linked_to_the_writing_request(tmp_path: Path, recorded: Recorded) -> None:
+def test_the_span_of_a_sink_is_linked_to_the_writing_request(tmp_path: Path, recorded: SpanRecorder) -> None:
     with running(Settings(**embedded(tmp_path), sinks="kafka://127.0.0.1:1/events")) as system:
         story, shelf = sent_to_a_shelf(system, recorded)
     published, sent = story.one(f"POST {BASE}/posts"), story.one("send events")
@@ -124,7 +124,7 @@ def test_the_span_of_a_sink_is_linked_to_the_writing_request(tmp_path: Path, rec
     assert shelf.kept[-1].traceparent.startswith(f"00-{published.trace}-{published.id}-")
 
 
-def sent_to_a_shelf(system: System, recorded: Recorded) -> tuple[Story, Shelf]:
+def sent_to_a_shelf(system: System, recorded: SpanRecorder) -> tuple[Spans, Shelf]:
     """The spans of one post that is also sent to a sink, a shelf; and the shelf."""
     shelf, (ada, _) = Shelf(), followed(system)
     first = worker(system.container, shelf)
@@ -137,7 +137,7 @@ def sent_to_a_shelf(system: System, recorded: Recorded) -> tuple[Story, Shelf]:
     return recorded.story, shelf
 
 
-def test_a_fan_out_in_slices_stays_one_trace_without_failures(tmp_path: Path, recorded: Recorded) -> None:
+def test_a_fan_out_in_slices_stays_one_trace_without_failures(tmp_path: Path, recorded: SpanRecorder) -> None:
     settings = Settings(**embedded(tmp_path), fanout_chunk=1, fanout_slice_seconds=0.0)
     with running(settings) as system:
         ada, _ = followed(system)
@@ -151,7 +151,7 @@ def test_a_fan_out_in_slices_stays_one_trace_without_failures(tmp_path: Path, re
     assert {(one.trace, one.failed) for one in tries} == {(recorded.story.one(f"POST {BASE}/posts").trace, False)}
 
 
-def test_a_callers_trace_is_continued(system: System, recorded: Recorded) -> None:
+def test_a_callers_trace_is_continued(system: System, recorded: SpanRecorder) -> None:
     ada, _ = followed(system)
     recorded.forget()
     answer = ada.send("GET", "/accounts/me", headers={"traceparent": SENT, "tracestate": "a=1"})
@@ -161,7 +161,7 @@ def test_a_callers_trace_is_continued(system: System, recorded: Recorded) -> Non
 
 
 @pytest.mark.parametrize("sent", MALFORMED)
-def test_a_malformed_parent_is_ignored(system: System, recorded: Recorded, sent: str) -> None:
+def test_a_malformed_parent_is_ignored(system: System, recorded: SpanRecorder, sent: str) -> None:
     ada = system.person()
     recorded.forget()
     assert ada.send("GET", "/accounts/me", headers={"traceparent": sent}).status_code == 200
@@ -170,13 +170,13 @@ def test_a_malformed_parent_is_ignored(system: System, recorded: Recorded, sent:
     assert span.trace != TRACE
 
 
-def test_a_parent_of_a_later_version_is_read(system: System, recorded: Recorded) -> None:
+def test_a_parent_of_a_later_version_is_read(system: System, recorded: SpanRecorder) -> None:
     ada = system.person()
     ada.send("GET", "/accounts/me", headers={"traceparent": f"cc-{TRACE}-{SPAN}-01-what-comes"})
     assert recorded.story[-1].trace == TRACE
 
 
-def test_a_trace_that_the_caller_does_not_record_is_not_recorded(system: System, recorded: Recorded) -> None:
+def test_a_trace_that_the_caller_does_not_record_is_not_recorded(system: System, recorded: SpanRecorder) -> None:
     ada, _ = followed(system)
     recorded.forget()
     sent = {"traceparent": f"00-{TRACE}-{SPAN}-00"}
@@ -205,13 +205,13 @@ def waiting(system: System) -> list[Claim]:
 
 
 def test_a_share_of_the_traces_is_recorded(system: System) -> None:
-    none = Recorded()
+    none = SpanRecorder()
     with none.recording(sampled=0.0):
         followed(system)
     assert none.story == []
 
 
-def test_pages_that_are_kept_whole_have_spans_too(system: System, recorded: Recorded) -> None:
+def test_pages_that_are_kept_whole_have_spans_too(system: System, recorded: SpanRecorder) -> None:
     post = system.person().publish()
     stranger = system.app.test_client()
     for _ in range(3):
@@ -222,7 +222,7 @@ def test_pages_that_are_kept_whole_have_spans_too(system: System, recorded: Reco
     assert (span.attributes["http.response.status_code"], span.parent) == (200, "")
 
 
-def test_probes_and_scrapes_are_traced_only_with_a_traceparent(system: System, recorded: Recorded) -> None:
+def test_probes_and_scrapes_are_traced_only_with_a_traceparent(system: System, recorded: SpanRecorder) -> None:
     client = system.app.test_client()
     for path in ("/health/live", "/health/ready", "/metrics"):
         client.get(path)
@@ -231,7 +231,7 @@ def test_probes_and_scrapes_are_traced_only_with_a_traceparent(system: System, r
     assert recorded.story.one("GET /health/live").trace == TRACE
 
 
-def test_an_unavailable_store_fails_its_span_and_the_requests(system: System, recorded: Recorded) -> None:
+def test_an_unavailable_store_fails_its_span_and_the_requests(system: System, recorded: SpanRecorder) -> None:
     ada = system.person()
     recorded.forget()
     with closing(sqlite3.connect(path_of(system.container.settings.documents_url))) as file:
@@ -244,7 +244,7 @@ def test_an_unavailable_store_fails_its_span_and_the_requests(system: System, re
     assert "no such table" not in text(story)
 
 
-def test_a_failed_try_is_a_failed_span(system: System, recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_try_is_a_failed_span(system: System, recorded: SpanRecorder, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise ValueError("secret words")
 
@@ -260,7 +260,7 @@ def test_a_failed_try_is_a_failed_span(system: System, recorded: Recorded, monke
     assert "secret words" not in text(story)
 
 
-def test_a_client_error_is_no_failure(system: System, recorded: Recorded) -> None:
+def test_a_client_error_is_no_failure(system: System, recorded: SpanRecorder) -> None:
     client = system.app.test_client()
     client.get(f"{BASE}/accounts/nobody_there")
     client.open("/nowhere/at/all", method="VERB")
@@ -270,7 +270,7 @@ def test_a_client_error_is_no_failure(system: System, recorded: Recorded) -> Non
     assert "http.route" not in unknown.attributes
 
 
-def test_spans_have_no_personal_data(system: System, recorded: Recorded) -> None:
+def test_spans_have_no_personal_data(system: System, recorded: SpanRecorder) -> None:
     ada, bob = followed(system)
     post = ada.publish("Secret title")
     bob.put(f"/posts/{post}/like")
@@ -288,9 +288,9 @@ def test_spans_have_no_personal_data(system: System, recorded: Recorded) -> None
         assert secret.lower() not in said
 
 
-def text(story: Story) -> str:
+def text(story: Spans) -> str:
     return json.dumps([everything(span) for span in story]).lower()
 
 
-def everything(span: Found) -> list[object]:
+def everything(span: FoundSpan) -> list[object]:
     return [span.name, span.attributes]

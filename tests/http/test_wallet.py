@@ -26,7 +26,7 @@ def sent(sender: Person, to: str, amount: Any, status: int = 201, **more: Any) -
     return sender.pay("/wallet/transfers", {"to": to, **money(amount), **more}, status)
 
 
-class Ticking(Clock):
+class TickingClock(Clock):
     """Advances by a second with every call."""
 
     step = timedelta(seconds=1)
@@ -34,7 +34,7 @@ class Ticking(Clock):
 
 @pytest.fixture
 def ticking(settings: Settings) -> Iterator[System]:
-    with running(settings, Ticking()) as found:
+    with running(settings, TickingClock()) as found:
         yield found
 
 
@@ -223,7 +223,7 @@ def test_a_deposit_credited_by_the_relay_needs_no_second_answer(
 
 
 def test_a_deposit_of_an_expired_key_needs_no_provider(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Ticking()
+    clock = TickingClock()
     with running(settings, clock) as system:
         ada = system.person()
         first = ada.keyed("/wallet/deposits", money(5), "one")

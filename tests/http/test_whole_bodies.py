@@ -11,7 +11,7 @@ import pytest
 from config import Settings
 from tests.apps import Person, embedded, running
 from tests.http.drives import DRIVES, Route
-from tests.http.world import EUR, LAMP, Shifted, World
+from tests.http.world import EUR, LAMP, ShiftedClock, World
 
 WRITES = sorted(route for route in DRIVES if route[0] not in {"GET", "HEAD"})
 ANNOUNCED: list[dict[str, Any]] = [
@@ -23,7 +23,7 @@ ANNOUNCED: list[dict[str, Any]] = [
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    clock = Shifted()
+    clock = ShiftedClock()
     with running(Settings(**embedded(tmp_path_factory.mktemp("whole"))), clock) as system:
         yield World(system, clock, real=False)
 

@@ -13,7 +13,7 @@ EUR = {"amount": 100, "currency": "EUR"}
 LAMP = {"title": "Lamp", "category": "home", "price": EUR, "attributes": {"colour": "red", "socket": "E27"}}
 
 
-class Shifted(Clock):
+class ShiftedClock(Clock):
     """The real time, which a test may advance."""
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class Call:
 class World:
     """A system, and people in it who are used repeatedly."""
 
-    def __init__(self, system: System, clock: Shifted, *, real: bool) -> None:
+    def __init__(self, system: System, clock: ShiftedClock, *, real: bool) -> None:
         self.system = system
         self.real = real
         self.clock = clock

@@ -23,7 +23,7 @@ T = TypeVar("T")
 ALL = 100_000
 
 
-class Watch:
+class SteppedClock:
     """A clock that a test sets. It advances by a millisecond with each reading, so that no two times are equal."""
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Watch:
         self.now += timedelta(seconds=seconds)
 
 
-class Watched:
+class ReportingStore:
     """A store that reports each call to `notice`, before and after it. The call raises whatever `notice` raises."""
 
     def __init__(self, inner: Any, notice: Callable[[str], None], path: str = "") -> None:
@@ -48,7 +48,9 @@ class Watched:
     def __getattr__(self, name: str) -> Any:
         found, path = getattr(self._inner, name), self._path + name
         return (
-            self._reporting(found, path) if isinstance(found, MethodType) else Watched(found, self._notice, f"{path}.")
+            self._reporting(found, path)
+            if isinstance(found, MethodType)
+            else ReportingStore(found, self._notice, f"{path}.")
         )
 
     def _reporting(self, method: Callable[..., Any], path: str) -> Callable[..., Any]:
@@ -62,7 +64,7 @@ class Watched:
 
 
 def watched(store: T, notice: Callable[[str], None], role: str = "") -> T:
-    return cast("T", Watched(store, notice, role and f"{role}."))
+    return cast("T", ReportingStore(store, notice, role and f"{role}."))
 
 
 def with_stores(container: Container, **changed: Any) -> Container:

@@ -23,11 +23,11 @@ from app.worker.running import relay_of
 from repositories.errors import Unavailable
 from repositories.feed_records import ReaderState
 from tests.apps import PlainHasher
-from tests.system.crowd import Watch, watched
+from tests.system.crowd import SteppedClock, watched
 from tests.system.relay.runs import Crash
 
 
-class Fuse:
+class RelayCrash:
     """Ends the relay at the n-th call after `set`."""
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class Seconds:  # the clock by which delivery budgets are refilled
         return self.now
 
 
-class Unnoticed(FeedActivity):
+class ReadWithoutWaking(FeedActivity):
     """Lets a feed be read without waking its reader."""
 
     def record_read(self, account_id: UUID, reader_state: ReaderState) -> None: ...
@@ -59,8 +59,8 @@ class Unnoticed(FeedActivity):
 class World:
     """A system, a relay that can be ended at any call, and a way to read feeds without side effects."""
 
-    def __init__(self, container: Container, clock: Watch) -> None:
-        self.clock, self.fuse, self.seconds = clock, Fuse(), Seconds()
+    def __init__(self, container: Container, clock: SteppedClock) -> None:
+        self.clock, self.fuse, self.seconds = clock, RelayCrash(), Seconds()
         self.is_cut_off = False  # whether the cache is unavailable, for the relay only
         self.container = container
         stores = container.stores
@@ -71,8 +71,8 @@ class World:
             feeds=watched(stores.feeds, self.fuse, "feeds"),
             cache=watched(stores.cache, self._cache_call, "cache"),
         )
-        self._mortal = assemble(container.settings, fragile, clock, PlainHasher(), seconds=self.seconds)
-        readers = Unnoticed(stores.relational, stores.feeds, container.kit, timedelta(days=30))
+        self._crashing = assemble(container.settings, fragile, clock, PlainHasher(), seconds=self.seconds)
+        readers = ReadWithoutWaking(stores.relational, stores.feeds, container.kit, timedelta(days=30))
         retention = timedelta(days=container.settings.feeds_retention_days)
         truths = stores.relational, stores.documents, stores.feeds
         tops = HomeTops(*truths, stores.cache, container.settings.home_top_entries)
@@ -97,7 +97,7 @@ class World:
         return [UUID(one) for one in json.loads(page.body)["items"]]
 
     def relay(self) -> Relay:
-        return relay_of(self._mortal)
+        return relay_of(self._crashing)
 
     def dies(self, calls: int) -> None:
         """Let the relay work until it dies after this many calls; then advance the clock past the end of its leases."""
@@ -119,5 +119,5 @@ class World:
         self._sweep()
 
     def _sweep(self) -> None:
-        self._mortal.feeds.feed_activity.put_to_sleep(self.clock())
-        self._mortal.feeds.pulling.return_batch(self.clock())
+        self._crashing.feeds.feed_activity.put_to_sleep(self.clock())
+        self._crashing.feeds.pulling.return_batch(self.clock())

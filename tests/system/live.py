@@ -37,7 +37,7 @@ class Answer(NamedTuple):
     body: Any
 
 
-class Unserved(AssertionError):
+class ServiceUnavailable(AssertionError):
     """The server answered with a 503, so the request may be repeated."""
 
 
@@ -73,7 +73,7 @@ class Client:
         """Send a request; returns the body of a successful answer. Raises `Unserved` for a 503."""
         answer = self.send(method, path, body, **headers)
         if answer.status == 503:
-            raise Unserved(method, path, answer)
+            raise ServiceUnavailable(method, path, answer)
         assert answer.status < 300, (method, path, answer)
         return answer.body
 

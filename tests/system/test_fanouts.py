@@ -16,7 +16,7 @@ from repositories import meter
 from repositories.feed_records import Fanout
 from repositories.records import PostRef
 from tests.apps import embedded, running
-from tests.system.crowd import Watch, befriend, people, publish, served, stored
+from tests.system.crowd import SteppedClock, befriend, people, publish, served, stored
 from tests.system.relay.runs import ANY
 
 DAY = timedelta(days=1).total_seconds()
@@ -24,12 +24,12 @@ FANS = 7
 
 
 @pytest.fixture
-def clock() -> Watch:
-    return Watch()
+def clock() -> SteppedClock:
+    return SteppedClock()
 
 
 @pytest.fixture
-def container(request: pytest.FixtureRequest, tmp_path: Path, clock: Watch) -> Iterator[Container]:
+def container(request: pytest.FixtureRequest, tmp_path: Path, clock: SteppedClock) -> Iterator[Container]:
     """A system with a small chunk; tests can change settings by the fixture's parameter."""
     changes: dict[str, Any] = {"fanout_chunk": 2, "pull_seconds": 0.0} | getattr(request, "param", {})
     with running(Settings(**embedded(tmp_path) | changes), clock) as system:
@@ -52,7 +52,7 @@ def pulled(container: Container) -> list[UUID]:
     return [one.author_id for one in container.stores.relational.fanouts.pulled_authors(after=None, limit=100)]
 
 
-def test_recent_readers_are_pushed_first_and_nobody_is_left_out(container: Container, clock: Watch) -> None:
+def test_recent_readers_are_pushed_first_and_nobody_is_left_out(container: Container, clock: SteppedClock) -> None:
     author, fans = crowd(container)
     clock.forward(2 * DAY)
     recent = fans[1::2]
@@ -79,7 +79,9 @@ def test_recent_readers_are_pushed_first_and_nobody_is_left_out(container: Conta
 
 
 @pytest.mark.parametrize("container", [{"fanout_slice_seconds": 0.0}], indirect=True)
-def test_a_long_fan_out_yields_to_others_and_continues_where_it_stopped(container: Container, clock: Watch) -> None:
+def test_a_long_fan_out_yields_to_others_and_continues_where_it_stopped(
+    container: Container, clock: SteppedClock
+) -> None:
     author, fans = crowd(container)
     clock.forward(3600)
     post = publish(container, author)
@@ -100,7 +102,7 @@ def test_a_long_fan_out_yields_to_others_and_continues_where_it_stopped(containe
 
 @pytest.mark.parametrize("container", [{"pull_threshold": 2 * FANS}], indirect=True)
 def test_an_author_is_pulled_above_the_threshold_and_pushed_below_half_of_it(
-    container: Container, clock: Watch
+    container: Container, clock: SteppedClock
 ) -> None:
     author, fans = crowd(container)
     pushed, left = publish(container, author), []
@@ -125,7 +127,7 @@ def test_an_author_is_pulled_above_the_threshold_and_pushed_below_half_of_it(
 
 @pytest.mark.parametrize("container", [{"pull_threshold": 2 * FANS}], indirect=True)
 def test_deliveries_that_were_postponed_are_not_late(
-    container: Container, clock: Watch, monkeypatch: pytest.MonkeyPatch
+    container: Container, clock: SteppedClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Their posts are pulled, and so in every feed, until the author returns."""
     lags: list[float] = []
@@ -145,7 +147,7 @@ def test_deliveries_that_were_postponed_are_not_late(
 
 
 @pytest.mark.parametrize("container", [{"pull_threshold": 7 * FANS}], indirect=True)
-def test_a_day_without_posts_does_not_switch_a_celebrity_to_push(container: Container, clock: Watch) -> None:
+def test_a_day_without_posts_does_not_switch_a_celebrity_to_push(container: Container, clock: SteppedClock) -> None:
     author, _ = crowd(container)
     for _ in range(7):
         for _ in range(5):
@@ -172,7 +174,7 @@ def test_posts_above_the_push_budget_are_pulled_and_none_is_lost(container: Cont
     assert all(served(container, fan) == posts for fan in fans)
 
 
-def test_a_dormant_reader_is_not_pushed_to_and_is_filled_on_return(container: Container, clock: Watch) -> None:
+def test_a_dormant_reader_is_not_pushed_to_and_is_filled_on_return(container: Container, clock: SteppedClock) -> None:
     author, fans = crowd(container)
     old = publish(container, author)
     relay_of(container).drain()
@@ -203,7 +205,7 @@ def test_a_deleted_post_leaves_the_feeds_and_its_progress(container: Container) 
     assert container.stores.relational.fanouts.progress(post) is None
 
 
-def test_a_back_fill_while_the_deletion_commits_leaves_no_entry(container: Container, clock: Watch) -> None:
+def test_a_back_fill_while_the_deletion_commits_leaves_no_entry(container: Container, clock: SteppedClock) -> None:
     author, fans = crowd(container)
     post = publish(container, author)
     relay_of(container).drain()
@@ -215,7 +217,9 @@ def test_a_back_fill_while_the_deletion_commits_leaves_no_entry(container: Conta
     assert container.stores.feeds.author_page(author, limit=9) == []
 
 
-def test_entries_pushed_after_an_unfollow_are_gone_after_the_next_follow(container: Container, clock: Watch) -> None:
+def test_entries_pushed_after_an_unfollow_are_gone_after_the_next_follow(
+    container: Container, clock: SteppedClock
+) -> None:
     author, fans = crowd(container)
     kept, post = publish(container, author), publish(container, author)
     relay_of(container).drain()
@@ -244,7 +248,7 @@ def test_a_deletion_above_the_tombstone_budget_leaves_no_entry(
 
 @pytest.mark.long
 @pytest.mark.parametrize("container", [{"backfill_posts": 5000}], indirect=True)
-def test_a_feed_with_too_many_tombstones_is_refilled(container: Container, clock: Watch) -> None:
+def test_a_feed_with_too_many_tombstones_is_refilled(container: Container, clock: SteppedClock) -> None:
     """After more deletions than the tombstone budget, pages stay right, and later ones are cheap again."""
     author, fans = crowd(container)
     keeper = people(container, 1)[0]

@@ -10,7 +10,7 @@ from app.services.feeds import page_windows
 from config import Settings
 from tests.apps import embedded, running
 from tests.engines import Shared
-from tests.system.crowd import Watch
+from tests.system.crowd import SteppedClock
 from tests.system.feed_machine import SMALL, run_machine
 from tests.system.feed_world import World
 from tests.system.real import KEYSPACE, on_postgres, real_urls
@@ -23,7 +23,7 @@ EXAMPLES = int(os.environ.get("QUARTET_FEED_EXAMPLES", "20"))
 def test_the_embedded_feed_matches_the_definition(monkeypatch: pytest.MonkeyPatch, top: int, fewest: int) -> None:
     """With home tops of three entries, and with ones that are filled with three and grow."""
     monkeypatch.setattr(page_windows, "FEWEST", fewest)
-    clock = Watch()
+    clock = SteppedClock()
     with (
         TemporaryDirectory() as directory,
         running(Settings(**embedded(Path(directory)) | SMALL | {"home_top_entries": top}), clock) as system,
@@ -37,7 +37,7 @@ def test_the_embedded_feed_matches_the_definition(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.engines
 @pytest.mark.parametrize("engine", ["cassandra", pytest.param("postgres", marks=pytest.mark.proof)])
 def test_the_feed_in_the_engines_matches_the_definition(engines: Shared, tmp_path: Path, engine: str) -> None:
-    clock = Watch()
+    clock = SteppedClock()
     roles = ("relational", "documents", "feeds")
     real = (
         on_postgres(engines, ("relational", "feeds"))

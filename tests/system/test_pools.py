@@ -22,7 +22,7 @@ from repositories.relational import RelationalStore
 from tests.apps import ROLES
 from tests.contracts.relational_store import migrated_database, new_database, opened
 from tests.engines import Engines, Shared
-from tests.notes import Notes, noting
+from tests.notes import RecordingObserver, noting
 from tests.system.live import migrated, run
 from tests.system.real import real_urls
 
@@ -30,7 +30,7 @@ TIMEOUT = timedelta(seconds=5)
 
 
 @pytest.fixture
-def notes() -> Iterator[Notes]:
+def notes() -> Iterator[RecordingObserver]:
     with noting() as made:
         yield made
 
@@ -140,7 +140,7 @@ def test_redis_reports_its_limit(own_engines: Engines) -> None:
     store.close()
 
 
-def test_waiting_for_a_connection_is_measured_and_bounded(engines: Shared, notes: Notes) -> None:
+def test_waiting_for_a_connection_is_measured_and_bounded(engines: Shared, notes: RecordingObserver) -> None:
     """Two connections are held by transactions; a third transaction waits as long as a call may take."""
     seconds = 0.5
     with opened(new_database(engines.postgres()), timeout=timedelta(seconds=seconds), pool=2) as store:
@@ -156,7 +156,7 @@ def test_waiting_for_a_connection_is_measured_and_bounded(engines: Shared, notes
     assert seconds <= waited <= took
 
 
-def test_calls_with_a_free_connection_do_not_wait(relational: RelationalStore, notes: Notes) -> None:
+def test_calls_with_a_free_connection_do_not_wait(relational: RelationalStore, notes: RecordingObserver) -> None:
     for _ in range(20):
         relational.ping()
     assert [note for note in notes.kept if len(note) == 2] == []

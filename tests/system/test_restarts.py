@@ -22,7 +22,7 @@ from tests.apps import ROLES, embedded, running
 from tests.engines import Shared
 from tests.http.drives import DRIVES, Route
 from tests.http.test_budgets import send
-from tests.http.world import Shifted, World
+from tests.http.world import ShiftedClock, World
 from tests.system.real import real_urls
 
 LOST = "DO $$ BEGIN RAISE EXCEPTION 'restart transaction' USING ERRCODE = 'serialization_failure'; END $$"
@@ -102,7 +102,7 @@ def world(engines: Shared, losing: Losing, tmp_path_factory: pytest.TempPathFact
     with psycopg.connect(urls["relational_url"], autocommit=True) as connection:
         connection.execute(LATE)
     slow: dict[str, Any] = {f"{role}_timeout": 10.0 for role in ROLES}
-    clock = Shifted()
+    clock = ShiftedClock()
     # Each request for mail counts as a failed sign-in of its address, and here it is sent again for each statement.
     with running(Settings(**urls, **slow, address_login_failures=0), clock) as system:
         world = World(system, clock, real=True)

@@ -12,17 +12,17 @@ from app.worker.running import relay_of
 from config import Settings
 from repositories.records import Follow, PostRef
 from tests.apps import embedded, running
-from tests.system.crowd import Watch, befriend, people, publish, stored
+from tests.system.crowd import SteppedClock, befriend, people, publish, stored
 from tests.system.relay.runs import ANY
 
 
 @pytest.fixture
-def clock() -> Watch:
-    return Watch()
+def clock() -> SteppedClock:
+    return SteppedClock()
 
 
 @pytest.fixture
-def container(tmp_path: Path, clock: Watch) -> Iterator[Container]:
+def container(tmp_path: Path, clock: SteppedClock) -> Iterator[Container]:
     with running(Settings(**embedded(tmp_path), pull_seconds=0.0), clock) as system:
         yield system.container
 
@@ -34,7 +34,7 @@ def followed(container: Container) -> tuple[UUID, UUID]:
     return author, fan
 
 
-def test_a_post_deleted_during_a_rebuild_leaves_no_entry(container: Container, clock: Watch) -> None:
+def test_a_post_deleted_during_a_rebuild_leaves_no_entry(container: Container, clock: SteppedClock) -> None:
     author, fan = followed(container)
     kept, post = publish(container, author), publish(container, author)
     relay_of(container).drain()
@@ -59,7 +59,9 @@ def test_a_post_deleted_during_a_rebuild_leaves_no_entry(container: Container, c
     assert stored(container, fan) == [kept]
 
 
-def test_a_late_fill_of_a_feed_requested_twice_restores_trimmed_posts(container: Container, clock: Watch) -> None:
+def test_a_late_fill_of_a_feed_requested_twice_restores_trimmed_posts(
+    container: Container, clock: SteppedClock
+) -> None:
     """The relay is late: it handles the first request after the second one's trim, and completes both."""
     author, fan = followed(container)
     post = publish(container, author)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from urllib.request import Request, urlopen
 
 from tests.apps import BASE
-from tests.recorded import Found, Story
+from tests.recorded import FoundSpan, Spans
 from tests.system.live import HOST, Answer, Live
 
 PATIENCE = 20.0
@@ -27,8 +27,8 @@ def tell(live: Live) -> Answer:
 class Told(NamedTuple):
     """The spans of the story. `batch` is the trace of the relay's round that claimed the event."""
 
-    published: Found
-    processed: Found
+    published: FoundSpan
+    processed: FoundSpan
     batch: str
 
     @property
@@ -40,7 +40,7 @@ class Told(NamedTuple):
         return self.published.trace, self.published.id
 
 
-def told(story: Story) -> Told:
+def told(story: Spans) -> Told:
     """Check the trace from the request through the outbox, a relay and the fan-out to the page."""
     published, processed = story.one(f"POST {BASE}/posts"), story.one("process PostPublished")
     read = [one for one in story.named(f"GET {BASE}/feed") if one.trace == TRACE]

@@ -11,13 +11,13 @@ from repositories import meter
 from repositories.errors import Conflict, Contention, Unavailable
 from repositories.meter import asked, called, tally
 from repositories.translation import Outdated, Undone
-from tests.notes import Notes, noting
+from tests.notes import RecordingObserver, noting
 
 CALLS = 8
 
 
 @pytest.fixture
-def notes() -> Iterator[Notes]:
+def notes() -> Iterator[RecordingObserver]:
     with noting() as made:
         yield made
 
@@ -56,7 +56,7 @@ def test_a_new_request_of_a_thread_starts_from_nothing() -> None:
     assert first.trips() == second.trips() == {"cache": 1}
 
 
-def test_the_observer_gets_every_call_and_whether_it_was_answered(notes: Notes) -> None:
+def test_the_observer_gets_every_call_and_whether_it_was_answered(notes: RecordingObserver) -> None:
     with asked("relational", "select posts"):
         pass
     for error in (Conflict("handle"), Unavailable("relational"), OSError()):
@@ -66,7 +66,7 @@ def test_the_observer_gets_every_call_and_whether_it_was_answered(notes: Notes) 
     assert notes.kept == [*answered, *[("relational", "insert posts", 2, False)] * 2]
 
 
-def test_a_lost_contention_is_answered_and_counted_apart(notes: Notes) -> None:
+def test_a_lost_contention_is_answered_and_counted_apart(notes: RecordingObserver) -> None:
     for error in (Contention(), Undone(), Outdated()):
         with pytest.raises(type(error)), asked("relational", "insert posts"):
             raise error
@@ -74,7 +74,7 @@ def test_a_lost_contention_is_answered_and_counted_apart(notes: Notes) -> None:
     assert notes.kept == [call, lost, call, lost, call]
 
 
-def test_round_trips_sent_one_by_one_are_counted_up_to_the_failure(notes: Notes) -> None:
+def test_round_trips_sent_one_by_one_are_counted_up_to_the_failure(notes: RecordingObserver) -> None:
     def send(rows: Iterator[int]) -> None:
         for row in rows:
             if row == 2:
@@ -85,7 +85,7 @@ def test_round_trips_sent_one_by_one_are_counted_up_to_the_failure(notes: Notes)
     assert notes.kept == [("feeds", "home_add", 2, False)]
 
 
-def test_the_observer_gets_waits_cache_events_and_gauges(notes: Notes) -> None:
+def test_the_observer_gets_waits_cache_events_and_gauges(notes: RecordingObserver) -> None:
     meter.waited("relational", 0.1)
     meter.cache_event("hit", 20)
     meter.observed("fanout_lag", 0.5, 1000)

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from repositories.postgres.server_timelines import Acknowledged
-from tests.engines.counted import Counted, counted
+from tests.engines.counted import CountingObserver, counted
 
 __all__ = ["counted"]
 HISTORY = "1\t0/78\tno recovery target specified\n"
@@ -51,7 +51,7 @@ def connected(known: Any, server: Promoted, timeline: int = 2) -> None:
     known.connected(timeline, server)
 
 
-def test_writes_beyond_the_end_of_their_timeline_are_counted_once(counted: Counted) -> None:
+def test_writes_beyond_the_end_of_their_timeline_are_counted_once(counted: CountingObserver) -> None:
     known = on_the_first(END - 1, END, END + 1, END + 9)
     # Behind a pooler a commit on the new timeline is the first sign of the failover.
     assert not known.committed(2, 1)
@@ -63,17 +63,17 @@ def test_writes_beyond_the_end_of_their_timeline_are_counted_once(counted: Count
 
 
 @pytest.mark.parametrize("known", [on_the_first(), on_the_first(1, END, looked=END)], ids=["idle", "writing"])
-def test_a_failover_without_loss_is_not_counted(known: Acknowledged, counted: Counted) -> None:
+def test_a_failover_without_loss_is_not_counted(known: Acknowledged, counted: CountingObserver) -> None:
     connected(known, Promoted(HISTORY))
     assert counted.reads == {}
 
 
-def test_log_that_was_seen_and_is_gone_is_counted(counted: Counted) -> None:
+def test_log_that_was_seen_and_is_gone_is_counted(counted: CountingObserver) -> None:
     connected(on_the_first(looked=END + 1), Promoted(HISTORY))
     assert counted.reads == {"lost_tail": 1}
 
 
-def test_a_missing_history_is_logged(counted: Counted, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_missing_history_is_logged(counted: CountingObserver, caplog: pytest.LogCaptureFixture) -> None:
     """Without the history all that is known is an upper bound of the old timeline's end: the new primary's location."""
     connected(on_the_first(END + 9), Promoted(None, location=END))
     assert counted.reads == {"lost_tail": 1}

@@ -11,7 +11,7 @@ from repositories.records import Follow
 from repositories.relational import RelationalStore, open_store
 from tests.contracts.relational_store import NOW, new_database, opened, register
 from tests.engines import Engines, Server, postgres
-from tests.engines.counted import Counted, counted
+from tests.engines.counted import CountingObserver, counted
 from tests.engines.kernel import wait_until
 from tests.engines.relational.calls import POOL, TIMEOUT
 from tests.engines.relational.test_replicas import follow, followed
@@ -19,7 +19,9 @@ from tests.engines.relational.test_replicas import follow, followed
 __all__ = ["counted"]
 
 
-def test_a_write_lost_in_a_failover_is_counted_once(own_engines: Engines, server: Server, counted: Counted) -> None:
+def test_a_write_lost_in_a_failover_is_counted_once(
+    own_engines: Engines, server: Server, counted: CountingObserver
+) -> None:
     """Replication is cut, the primary continues to write, and the standby takes over without these writes."""
     standby = postgres.launch_standby(own_engines.home, server)
     url = new_database(server)

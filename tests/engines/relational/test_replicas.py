@@ -26,7 +26,7 @@ from repositories.relational import RelationalStore, open_store
 from tests.apps import System, embedded, running
 from tests.contracts.relational_store import NOW, register
 from tests.engines import Engines, Server, postgres
-from tests.engines.counted import Counted, counted
+from tests.engines.counted import CountingObserver, counted
 from tests.engines.kernel import wait_until
 from tests.engines.relational.calls import POOL, TIMEOUT
 
@@ -90,7 +90,7 @@ def followed(store: RelationalStore, account: UUID, positions: read_your_writes.
         return [edge.account_id for edge in store.graph.following(account, before=None, limit=60)]
 
 
-def test_writers_see_their_writes_and_others_read_on_the_standby(reader: Reader, counted: Counted) -> None:
+def test_writers_see_their_writes_and_others_read_on_the_standby(reader: Reader, counted: CountingObserver) -> None:
     store = reader.store
     one, other, third = register(store, 3)
     position = follow(store, one, other)
@@ -123,7 +123,9 @@ def test_reads_for_the_cache_or_for_decisions_use_the_primary(reader: Reader) ->
     assert len(store.graph.following(one, before=None, limit=5)) == 1
 
 
-def test_own_reads_are_never_stale_and_most_others_use_the_lagging_standby(reader: Reader, counted: Counted) -> None:
+def test_own_reads_are_never_stale_and_most_others_use_the_lagging_standby(
+    reader: Reader, counted: CountingObserver
+) -> None:
     store = reader.store
     reader.admin.execute("ALTER SYSTEM SET recovery_min_apply_delay = '200ms'")
     reader.admin.execute("SELECT pg_reload_conf()")
@@ -148,7 +150,9 @@ def test_own_reads_are_never_stale_and_most_others_use_the_lagging_standby(reade
         assert counted.reads["replica"] > OWN_READS * SHARE
 
 
-def test_a_read_that_is_cancelled_by_replay_is_answered_by_the_primary(reader: Reader, counted: Counted) -> None:
+def test_a_read_that_is_cancelled_by_replay_is_answered_by_the_primary(
+    reader: Reader, counted: CountingObserver
+) -> None:
     store = reader.store
     one, other = register(store, 2)
     position = follow(store, one, other)
@@ -162,7 +166,9 @@ def test_a_read_that_is_cancelled_by_replay_is_answered_by_the_primary(reader: R
         assert followed(store, one, position) == [other]
 
 
-def test_a_frozen_standby_costs_little_and_fails_no_read(reader: Reader, standby: Server, counted: Counted) -> None:
+def test_a_frozen_standby_costs_little_and_fails_no_read(
+    reader: Reader, standby: Server, counted: CountingObserver
+) -> None:
     store = reader.store
     one, other = register(store, 2)
     position = follow(store, one, other)

@@ -9,7 +9,7 @@ import pytest
 from tests.apps import ROLES
 from tests.engines import Shared
 from tests.engines.kernel import wait_until
-from tests.recorded import Recorded
+from tests.recorded import SpanRecorder
 from tests.system.alerts.watched import OF_STATES, PATIENCE, Watched, watching
 from tests.system.outages.matrix import TROUBLES, Trouble
 
@@ -58,8 +58,8 @@ def test_no_alert_fires_in_healthy_traffic(watched: Watched) -> None:
 
 
 def test_a_histogram_leads_to_traces(watched: Watched) -> None:
-    found, recorded = watched.prometheus, Recorded()
-    person = watched.town.world.system.person()
+    found, recorded = watched.prometheus, SpanRecorder()
+    person = watched.proxied_system.world.system.person()
 
     def leads(name: str) -> bool:
         """Make another request and look again, since a scrape may have missed the earlier ones."""
@@ -97,13 +97,13 @@ def test_alerts_that_follow_from_a_fault_fire_too(watched: Watched, role: str) -
         fired.update(watched.prometheus.firing())
         return fired >= wanted
 
-    with watched.traffic(), watched.town.struck(role, "refused"):
+    with watched.traffic(), watched.proxied_system.struck(role, "refused"):
         assert wait_until(all_have, PATIENCE), fired
 
 
 def fires(watched: Watched, role: str, trouble: Trouble) -> None:
     found = watched.prometheus
-    with watched.traffic(), watched.town.struck(role, trouble):
+    with watched.traffic(), watched.proxied_system.struck(role, trouble):
         assert wait_until(lambda: role in {store for _, store in watched.about(EXPECTED[trouble])}, PATIENCE), (
             found.firing()
         )

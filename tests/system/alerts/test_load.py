@@ -26,7 +26,7 @@ from tests.engines.proxy import Proxies, Proxy
 from tests.system.alerts import prometheus
 from tests.system.alerts.prometheus import Prometheus
 from tests.system.alerts.scraping import Scraping
-from tests.system.live import Client, Live, Unserved, migrated
+from tests.system.live import Client, Live, ServiceUnavailable, migrated
 from tests.system.proofs.relays import threads
 from tests.system.test_live_stream import Reader
 
@@ -226,7 +226,7 @@ def registered(live: Live) -> Client:
     found: list[Client] = []
 
     def one_more() -> bool:
-        with suppress(Unserved):
+        with suppress(ServiceUnavailable):
             found.append(live.person())
         return bool(found)
 

@@ -51,9 +51,9 @@ def watched(own_engines: Engines) -> Iterator[Watched]:
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_fires_the_alert_of_its_store(watched: Watched, own_engines: Engines, name: str) -> None:
     fault, role, alert = FAULTS[name]
-    found, server = watched.prometheus, watched.town.proxies[role].behind
+    found, server = watched.prometheus, watched.proxied_system.proxies[role].behind
     with watched.traffic(READERS):
         with fault(own_engines, server):
             assert wait_until(lambda: (alert, role) in found.firing(), PATIENCE), found.firing()
-        assert wait_until(watched.town.is_well, PATIENCE)
+        assert wait_until(watched.proxied_system.is_well, PATIENCE)
         assert wait_until(lambda: (alert, role) not in found.firing(), PATIENCE), found.firing()

@@ -18,7 +18,7 @@ from tests.engines.kernel import wait_until
 from tests.system.alerts import prometheus
 from tests.system.alerts.prometheus import Firing, Prometheus
 from tests.system.alerts.scraping import Scraping
-from tests.system.outages.matrix import Town, town
+from tests.system.outages.matrix import ProxiedSystem, proxied_system
 from tests.system.proofs.relays import threads
 from tests.system.real import KEYSPACE, real_urls
 
@@ -28,13 +28,13 @@ OF_STATES = {"QuartetStoreDown", "QuartetStoreReadOnly"}
 
 
 class Watched(NamedTuple):
-    town: Town
+    proxied_system: ProxiedSystem
     prometheus: Prometheus
 
     @contextmanager
     def traffic(self, readers: int = 1) -> Iterator[None]:
         """Traffic of this many readers, who also write now and then, until the block ends."""
-        system, over = self.town.world.system, threading.Event()
+        system, over = self.proxied_system.world.system, threading.Event()
 
         def go(person: Person) -> None:
             while not over.is_set():
@@ -59,7 +59,7 @@ def watching(engines: Engines | Shared, name: str, **changes: Any) -> Iterator[W
     urls = real_urls(engines, name, keyspace=KEYSPACE)
     with (
         pytest.MonkeyPatch.context() as patch,
-        town(urls, own=False, **changes) as made,
+        proxied_system(urls, own=False, **changes) as made,
         closing(Scraping(made.world.system.container)) as scraping,
         prometheus.running(scraping.port, TIMES) as found,
     ):

@@ -13,7 +13,7 @@ from tests.apps import ROLES, System, running
 from tests.engines import Engines
 from tests.engines.brokers import Kafka, Rabbit
 from tests.engines.kernel import freeze, process, wait_until
-from tests.http.world import Shifted
+from tests.http.world import ShiftedClock
 from tests.receiver import Receiver
 from tests.system.alerts import prometheus
 from tests.system.alerts.prometheus import Prometheus
@@ -55,7 +55,7 @@ class Works:
         self.make_topic()
         for broker, place in places.items():
             broker.prepared(place).close()
-        self.clock, self._folder = Shifted(), folder
+        self.clock, self._folder = ShiftedClock(), folder
         self._sinks = sinks = ",".join(broker.url(place) for broker, place in places.items())
         own = {"sinks": sinks, "sinks_timeout": 2.0, "relay_attempts": 1, "webhooks_wait_seconds": 0.2}
         anchors = {"anchor_folder": str(folder / "anchors"), "anchor_seconds": 1.0}

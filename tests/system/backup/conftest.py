@@ -18,7 +18,7 @@ from tests.apps import ROLES, embedded, running
 from tests.engines import Shared
 from tests.http.drives import DRIVES
 from tests.http.test_budgets import send
-from tests.http.world import Shifted, World
+from tests.http.world import ShiftedClock, World
 from tests.system.crowd import publish
 from tests.system.real import real_urls
 
@@ -59,7 +59,7 @@ def other_stores(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, An
 @pytest.fixture(scope="session")
 def backup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backup]:
     folder = tmp_path_factory.mktemp("backup")
-    urls, clock, path = embedded(folder), Shifted(), folder / "quartet.dump"
+    urls, clock, path = embedded(folder), ShiftedClock(), folder / "quartet.dump"
     with running(Settings(**urls, views_seconds=0.0), clock) as system:
         world = World(system, clock, real=False)
         for (method, _route), prepare in DRIVES.items():

@@ -10,7 +10,7 @@ from config import Settings
 from tests.apps import PASSWORD, Person, System, embedded, running
 from tests.http.drives import DRIVES, FURTHER
 from tests.http.test_budgets import send
-from tests.http.world import Call, Shifted, World
+from tests.http.world import Call, ShiftedClock, World
 from tests.system.backup.conftest import add_rare_records, quartet
 
 SOME = 3
@@ -60,7 +60,7 @@ def _compared(path: str, answer: TestResponse) -> tuple[Any, ...]:
 
 def test_every_get_is_answered_as_before_the_dump(other_stores: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "before").mkdir()
-    urls, clock, path = embedded(tmp_path / "before"), Shifted(), tmp_path / "quartet.dump"
+    urls, clock, path = embedded(tmp_path / "before"), ShiftedClock(), tmp_path / "quartet.dump"
     with running(Settings(**urls, views_seconds=0.0), clock) as system:
         world = World(system, clock, real=False)
         for (method, _), prepare in DRIVES.items():

@@ -22,7 +22,7 @@ from app.seed import seed_small_once
 from config import Settings
 from repositories.store import Store
 from tests.apps import PASSWORD, Person, PlainHasher, embedded
-from tests.http.console_pages import PAGES, TOKEN, Dead
+from tests.http.console_pages import PAGES, TOKEN, FailingStore
 from tests.system.console.browser import Browser, chromium
 
 pytestmark = pytest.mark.proof
@@ -39,7 +39,7 @@ class Breaking:
     """A store that can be made unavailable."""
 
     def __init__(self, inner: Store) -> None:
-        self._inner, self._dead = inner, Dead("documents")
+        self._inner, self._dead = inner, FailingStore("documents")
         self.away = False
 
     def __getattr__(self, name: str) -> Any:

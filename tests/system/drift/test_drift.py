@@ -60,7 +60,7 @@ def reported_entries(lines: Iterable[str]) -> set[Found]:
     }
 
 
-class Vandal:
+class RandomDamage:
     """Damages random rows, each once, and records what the doctor has to find, by kind of damage."""
 
     def __init__(self, world: World, rows: Timelines, chance: random.Random) -> None:
@@ -134,7 +134,7 @@ class Vandal:
 def test_all_damage_is_found_and_repaired_while_serving(world: World, timelines: Timelines) -> None:
     container, chance = world.container, random.Random(5)  # noqa: S311 - test data
     with traffic(world):
-        vandal = Vandal(world, timelines, chance)
+        vandal = RandomDamage(world, timelines, chance)
         vandal.unmark(FALSIFIED)
         vandal.rows(8 * ACCOUNTS)
         vandal.author_rows(ACCOUNTS)
@@ -209,7 +209,7 @@ def test_undispatched_events_are_no_drift(world: World) -> None:
 
 @pytest.mark.proof(on="engines")
 def test_without_repair_nothing_is_changed(world: World, timelines: Timelines) -> None:
-    vandal = Vandal(world, timelines, random.Random(6))  # noqa: S311 - test data
+    vandal = RandomDamage(world, timelines, random.Random(6))  # noqa: S311 - test data
     vandal.rows(8)
     first, lines = examined(world.container, repair=False)
     second, same = examined(world.container, repair=False)

@@ -36,7 +36,7 @@ class Leg:
 
 
 @dataclass(frozen=True)
-class Sent:
+class SentTransfer:
     """An acknowledged transfer."""
 
     id: str
@@ -52,7 +52,7 @@ class Bank:
     live: Live
     tokens: dict[str, str] = field(default_factory=dict)
     handles: dict[str, str] = field(default_factory=dict)
-    sent: list[Sent] = field(default_factory=list)
+    sent: list[SentTransfer] = field(default_factory=list)
     paid_out: dict[str, int] = field(default_factory=dict)
     seen: Counter[str] = field(default_factory=Counter)
     wrong: list[Any] = field(default_factory=list)
@@ -74,7 +74,7 @@ class Bank:
 
     def customer(self, own: str) -> None:
         """Send money until `stop` is set; repeat each request until its outcome is known."""
-        chance, line = random.Random(own), Line(self, own)  # noqa: S311 - amounts, not secrets
+        chance, line = random.Random(own), CustomerConnection(self, own)  # noqa: S311 - amounts, not secrets
         others = [one for one in self.tokens if one != own]
         while not self.stop.is_set():
             other, amount = chance.choice(others), chance.randint(1, 200)
@@ -89,7 +89,7 @@ class Bank:
             body = {"to": self.handles[other], "amount": {"amount": amount, "currency": "EUR"}}
             answer = line.resolved("POST", "/wallet/transfers", body, str(uuid4()))
             if answer.status == 201:
-                self.sent.append(Sent(answer.body["id"], own, other, amount))
+                self.sent.append(SentTransfer(answer.body["id"], own, other, amount))
             elif answer.body["code"] != "insufficient_funds":
                 self.wrong.append(answer)
         line.close()
@@ -102,7 +102,7 @@ class Bank:
         reader.close()
 
 
-class Line:
+class CustomerConnection:
     """A customer's connection to the present server."""
 
     def __init__(self, bank: Bank, own: str) -> None:
@@ -144,7 +144,7 @@ class Line:
 class Reader:
     def __init__(self, bank: Bank) -> None:
         self._bank = bank
-        self._lines = {own: Line(bank, own) for own in bank.tokens}
+        self._lines = {own: CustomerConnection(bank, own) for own in bank.tokens}
         self.wallets: dict[str, list[Leg]] = {own: [] for own in bank.tokens}
         self._turn = 0
         self._last_turn: dict[str, int] = {}

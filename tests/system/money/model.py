@@ -12,7 +12,7 @@ WHOLE = {"placed": "placed", "paid": "paid", "partly_fulfilled": "paid", "fulfil
 
 
 @dataclass
-class Shelf:
+class ProductStock:
     seller: str
     price: int
     on_hand: int
@@ -48,7 +48,7 @@ class Part:
 
 
 @dataclass
-class Placed:
+class PlacedOrder:
     buyer: str
     parts: dict[str, Part]
 
@@ -65,8 +65,8 @@ class Model:
     def __init__(self) -> None:
         self.wallets: dict[str, Wallet] = {}
         self.payments = Payments(self.wallets)
-        self.shelves: dict[str, Shelf] = {}
-        self.orders: dict[str, Placed] = {}
+        self.shelves: dict[str, ProductStock] = {}
+        self.orders: dict[str, PlacedOrder] = {}
 
     def transfer(self, sender: str, receiver: str, amount: int) -> Expected:
         if sender == receiver:
@@ -92,7 +92,7 @@ class Model:
             return Expected(409, "insufficient_funds")
 
         def placed(body: Any) -> None:
-            self.orders[body["id"]] = Placed(buyer, parts)
+            self.orders[body["id"]] = PlacedOrder(buyer, parts)
             self._reserve(units, 1)
             self.wallets[buyer].held += total
 
@@ -165,7 +165,7 @@ class Model:
             return Expected(409, "insufficient_funds")
         return Expected(201, "", lambda _: self._give_back(order, by, wanted, restock=restocks))
 
-    def pay(self, order: Placed) -> None:
+    def pay(self, order: PlacedOrder) -> None:
         for seller, part in order.parts.items():
             if part.state == "placed":
                 part.state, part.paid = "paid", True
@@ -177,19 +177,19 @@ class Model:
                 self.wallets[order.buyer].held -= part.share
                 self._move(order.buyer, seller, part.share)
 
-    def undo(self, order: Placed) -> None:
+    def undo(self, order: PlacedOrder) -> None:
         for seller, part in order.parts.items():
             if part.state == "placed":
                 self._end(order, seller, "cancelled")
 
-    def _end(self, order: Placed, seller: str, state: str) -> None:
+    def _end(self, order: PlacedOrder, seller: str, state: str) -> None:
         part = order.parts[seller]
         part.state = state
         for line in part.lines.values():
             self._reserve(Counter({line.product: line.quantity}), -1)
         self.wallets[order.buyer].held -= part.share
 
-    def _give_back(self, order: Placed, seller: str, amount: int, *, restock: bool) -> None:
+    def _give_back(self, order: PlacedOrder, seller: str, amount: int, *, restock: bool) -> None:
         part = order.parts[seller]
         for number, units in (_returnable(part) if restock else {}).items():
             line = part.lines[number]
@@ -203,7 +203,7 @@ class Model:
         elif not part.unsent:
             part.state = "fulfilled"
 
-    def _refused(self, order: Placed, by: str, allowed: str) -> Expected | None:
+    def _refused(self, order: PlacedOrder, by: str, allowed: str) -> Expected | None:
         if by != order.buyer and by not in order.parts:
             return Expected(404, "not_found")
         return None if by == allowed else Expected(403, "forbidden")

@@ -11,8 +11,8 @@ from repositories.relational.schema.order_tables import order_lines, refunds, sh
 from tests.contracts.money import without_triggers
 from tests.contracts.transactions import engine_of
 from tests.shop import Shop
-from tests.system.money.anew import recompute_everything
 from tests.system.money.full_shop import fill
+from tests.system.money.recomputing import recompute_everything
 from tests.system.money.test_anchors import anchors, change, findings
 
 pytestmark = pytest.mark.parametrize("shop", ["embedded"], indirect=True)

@@ -21,7 +21,7 @@ from tests.engines import Shared
 from tests.engines.kernel import wait_until
 from tests.shop import Clock, Shop
 from tests.system.money.differences import differences
-from tests.system.money.mortal import End, Request, send
+from tests.system.money.dying_process import ProcessEnd, ProcessRequest, send
 
 pytestmark = pytest.mark.live
 
@@ -85,15 +85,15 @@ def test_a_retry_after_a_death_at_any_point_has_one_effect(
     shop: Shop, settings: Settings, engine: str, name: str
 ) -> None:
     # The first order stores the product's offer, so that all later ones make the same calls.
-    assert Death(shop, settings, ROUTES[name], NEVER).end.survived
-    whole = Death(shop, settings, ROUTES[name], NEVER)
+    assert CrashedRequest(shop, settings, ROUTES[name], NEVER).end.survived
+    whole = CrashedRequest(shop, settings, ROUTES[name], NEVER)
     assert whole.end.survived
     count, expected = len(whole.end.passed), whole.changed()
     assert count >= 5
     # Always with the last three, around the commit. On PostgreSQL only a few others.
     points = sorted({*range(0, count, POINT_EVERY if engine == "embedded" else 5), *range(count - 3, count)})
     for point in points:
-        _die_and_ask_again(Death(shop, settings, ROUTES[name], point), whole, expected, point)
+        _die_and_ask_again(CrashedRequest(shop, settings, ROUTES[name], point), whole, expected, point)
     log.info("%s: %d of %d points", name, len(points), count)
 
 
@@ -102,10 +102,10 @@ def test_a_payment_whose_client_does_not_retry_is_completed_once(
     shop: Shop, settings: Settings, engine: str, name: str
 ) -> None:
     shop.system.relay.drain()
-    whole = Death(shop, settings, ROUTES[name], NEVER)
+    whole = CrashedRequest(shop, settings, ROUTES[name], NEVER)
     expected = whole.changed()
     for point in range(0, len(whole.end.passed), POINT_EVERY if engine == "embedded" else 4):
-        death = Death(shop, settings, ROUTES[name], point)
+        death = CrashedRequest(shop, settings, ROUTES[name], point)
         shop.system.relay.drain()
         assert death.changed() == (expected if death.end.commits else _no_changes(expected)), point
         answer = death.ask()
@@ -114,7 +114,7 @@ def test_a_payment_whose_client_does_not_retry_is_completed_once(
         assert death.changed() == expected
 
 
-class Death:
+class CrashedRequest:
     """One request whose process ended at one point, and the state that it left."""
 
     def __init__(self, shop: Shop, settings: Settings, route: Route, point: int) -> None:
@@ -125,8 +125,8 @@ class Death:
         # Puts the available units into the cache.
         shop.stock()
         self._upto: list[int] | None = None
-        request = Request(str(self._person.token), self.path, self._body, self._key)
-        self.end: End = send(settings, shop.clock(), request, point)
+        request = ProcessRequest(str(self._person.token), self.path, self._body, self._key)
+        self.end: ProcessEnd = send(settings, shop.clock(), request, point)
         # The other process's clock has advanced meanwhile.
         shop.clock.now += timedelta(seconds=1)
 
@@ -177,7 +177,7 @@ class Death:
         ]
 
 
-def _die_and_ask_again(death: Death, whole: Death, expected: list[int], point: int) -> None:
+def _die_and_ask_again(death: CrashedRequest, whole: CrashedRequest, expected: list[int], point: int) -> None:
     assert not death.end.survived
     finished = death.end.commits == whole.end.commits
     left = death.changed()

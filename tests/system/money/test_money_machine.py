@@ -30,8 +30,8 @@ from config import Settings
 from repositories.money_records import PROVIDER
 from tests.apps import Person, embedded, running
 from tests.shop import Clock
-from tests.system.money.asked import Asked
-from tests.system.money.model import Model, Shelf
+from tests.system.money.keyed_request import KeyedRequest
+from tests.system.money.model import Model, ProductStock
 from tests.system.money.payments_model import DECLINED, SLOW, TIMED_OUT, Expected, Paid, Wallet
 
 pytestmark = [pytest.mark.live, pytest.mark.long]
@@ -48,10 +48,10 @@ PAYMENTS = st.tuples(AMOUNTS, st.just("EUR"), st.just("approved")) | st.sampled_
 SELLERS = st.none() | st.integers(0, 1)
 
 
-class Machine(RuleBasedStateMachine):
+class ShopMachine(RuleBasedStateMachine):
     people: Bundle[Person] = Bundle("people")
     orders: Bundle[str] = Bundle("orders")
-    asked: Bundle[Asked] = Bundle("asked")
+    asked: Bundle[KeyedRequest] = Bundle("asked")
 
     def __init__(self, empty: Path, folder: Path) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class Machine(RuleBasedStateMachine):
         self._open = ExitStack()
         self.people_by_id: dict[str, Person] = {}
         self.clock, self.model, self.keys = Clock(), Model(), (f"key-{n}" for n in itertools.count())
-        self.requests: list[Asked] = []
+        self.requests: list[KeyedRequest] = []
         self.system = self._open.enter_context(running(Settings(**embedded(folder)), self.clock))
 
     def teardown(self) -> None:
@@ -80,15 +80,15 @@ class Machine(RuleBasedStateMachine):
         return self._person()
 
     @rule(target=asked, person=people, wanted=PAYMENTS)
-    def deposit(self, person: Person, wanted: tuple[int, str, str]) -> Asked:
+    def deposit(self, person: Person, wanted: tuple[int, str, str]) -> KeyedRequest:
         return self._payment(person, "deposit", wanted)
 
     @rule(target=asked, person=people, wanted=PAYMENTS)
-    def pay_out(self, person: Person, wanted: tuple[int, str, str]) -> Asked:
+    def pay_out(self, person: Person, wanted: tuple[int, str, str]) -> KeyedRequest:
         return self._payment(person, "payout", wanted)
 
     @rule(target=asked, sender=people, receiver=people, amount=AMOUNTS)
-    def transfer(self, sender: Person, receiver: Person, amount: int) -> Asked:
+    def transfer(self, sender: Person, receiver: Person, amount: int) -> KeyedRequest:
         body = {"to": receiver.handle, "amount": _euros(amount)}
         expected = lambda: self.model.transfer(_id(sender), _id(receiver), amount)  # noqa: E731
         return self._new(sender, "/wallet/transfers", body, expected)
@@ -112,12 +112,12 @@ class Machine(RuleBasedStateMachine):
         return multiple() if asked.answer is None else asked.answer.get_json()["id"]
 
     @rule(target=asked, person=people, order=orders, allowed=st.booleans())
-    def cancel(self, person: Person, order: str, *, allowed: bool) -> Asked:
+    def cancel(self, person: Person, order: str, *, allowed: bool) -> KeyedRequest:
         person = self.people_by_id[self.model.orders[order].buyer] if allowed else person
         return self._new(person, f"/orders/{order}/cancel", None, lambda: self.model.cancel(_id(person), order))
 
     @rule(target=asked, person=people, order=orders, of=SELLERS)
-    def fulfil(self, person: Person, order: str, of: int | None) -> Asked:
+    def fulfil(self, person: Person, order: str, of: int | None) -> KeyedRequest:
         person = self._seller(order, of) or person
         expected = lambda: self.model.ship(_id(person), order, None, 200)  # noqa: E731
         return self._new(person, f"/orders/{order}/fulfil", None, expected)
@@ -129,14 +129,14 @@ class Machine(RuleBasedStateMachine):
         of=SELLERS,
         units=st.dictionaries(st.integers(1, 3), st.integers(1, 3), min_size=1, max_size=2),
     )
-    def ship(self, person: Person, order: str, of: int | None, units: dict[int, int]) -> Asked:
+    def ship(self, person: Person, order: str, of: int | None, units: dict[int, int]) -> KeyedRequest:
         person = self._seller(order, of) or person
         body = {"lines": [{"number": number, "quantity": n} for number, n in units.items()]}
         expected = lambda: self.model.ship(_id(person), order, units)  # noqa: E731
         return self._new(person, f"/orders/{order}/shipments", body, expected)
 
     @rule(target=asked, person=people, order=orders, of=SELLERS)
-    def refuse(self, person: Person, order: str, of: int | None) -> Asked:
+    def refuse(self, person: Person, order: str, of: int | None) -> KeyedRequest:
         person = self._seller(order, of) or person
         expected = lambda: self.model.refuse(_id(person), order)  # noqa: E731
         return self._new(person, f"/orders/{order}/refuse", {}, expected)
@@ -149,7 +149,9 @@ class Machine(RuleBasedStateMachine):
         amount=st.none() | st.integers(1, 20),
         restock=st.none() | st.booleans(),
     )
-    def refund(self, person: Person, order: str, of: int | None, amount: int | None, *, restock: bool | None) -> Asked:
+    def refund(
+        self, person: Person, order: str, of: int | None, amount: int | None, *, restock: bool | None
+    ) -> KeyedRequest:
         person = self._seller(order, of) or person
         body = ({} if amount is None else {"amount": _euros(amount)}) | {"restock": restock}
         expected = lambda: self.model.refund(_id(person), order, amount, restock)  # noqa: E731
@@ -157,12 +159,12 @@ class Machine(RuleBasedStateMachine):
         return self._new(person, f"/orders/{order}/refunds", body, expected)
 
     @rule(asked=asked)
-    def ask_again(self, asked: Asked) -> None:
+    def ask_again(self, asked: KeyedRequest) -> None:
         """Repeat a request: the same bytes if it had succeeded, otherwise the answer that is right now."""
         self._ask(asked)
 
     @rule(asked=asked)
-    def ask_for_more_with_the_key(self, asked: Asked) -> None:
+    def ask_for_more_with_the_key(self, asked: KeyedRequest) -> None:
         if (asked.kept or asked.answer) and asked.body and not asked.path.endswith("/shipments"):
             more = asked.body | {"amount": _euros(asked.body.get("amount", {"amount": 0})["amount"] + 1)}
             status, code = (409, "idempotency_key_spent") if asked.old else (422, "idempotency_key_reused")
@@ -242,16 +244,16 @@ class Machine(RuleBasedStateMachine):
         body = {"title": "Lamp", "category": "home", "price": _euros(price)}
         product = str(seller.post("/products", body)["product"]["id"])
         seller.put(f"/products/{product}/stock", {"on_hand": on_hand}, 200, etag="*")
-        self.model.shelves[product] = Shelf(_id(seller), price, on_hand)
+        self.model.shelves[product] = ProductStock(_id(seller), price, on_hand)
 
-    def _payment(self, person: Person, kind: str, wanted: tuple[int, str, str]) -> Asked:
+    def _payment(self, person: Person, kind: str, wanted: tuple[int, str, str]) -> KeyedRequest:
         amount, currency, _ = wanted
         key, body = next(self.keys), {"amount": {"amount": amount, "currency": currency}}
         expected = lambda: self.model.payments.ask(key, Paid(kind, _id(person), *wanted))  # noqa: E731
-        return self._ask(Asked(person, f"/wallet/{kind}s", body, key, expected))
+        return self._ask(KeyedRequest(person, f"/wallet/{kind}s", body, key, expected))
 
-    def _new(self, person: Person, path: str, body: Any, expected: Callable[[], Expected]) -> Asked:
-        return self._ask(Asked(person, path, body, next(self.keys), expected))
+    def _new(self, person: Person, path: str, body: Any, expected: Callable[[], Expected]) -> KeyedRequest:
+        return self._ask(KeyedRequest(person, path, body, next(self.keys), expected))
 
     def _pass(self, time: timedelta, *, late: bool) -> None:
         self.clock.now += time
@@ -262,7 +264,7 @@ class Machine(RuleBasedStateMachine):
             if order.state == "placed":
                 (self.model.undo if late else self.model.pay)(order)
 
-    def _ask(self, asked: Asked) -> Asked:
+    def _ask(self, asked: KeyedRequest) -> KeyedRequest:
         self.requests.append(asked)
         asked.send()
         return asked
@@ -273,7 +275,7 @@ def test_random_histories_match_the_model(tmp_path: Path, tmp_path_factory: pyte
     with running(Settings(**embedded(empty))):
         pass
 
-    class OfThisTest(Machine):
+    class OfThisTest(ShopMachine):
         def __init__(self) -> None:
             super().__init__(empty, tmp_path / "shop")
 

@@ -71,7 +71,7 @@ def container(tmp_path: Path) -> Iterator[Container]:
         yield system.container
 
 
-class Market:
+class OfferedProduct:
     """One product, whose offer the selling server may know already (`known`). `wrong` collects violations."""
 
     def __init__(self, container: Container, scheduler: Scheduler, seller: UUID, buyer: UUID, *, known: bool) -> None:
@@ -183,15 +183,15 @@ class Market:
         container.content.products.edit(self.seller, self.product, changes, ANYHOW)
 
 
-def markets(container: Container, scheduler: Scheduler, *acts: str) -> Iterator[Market]:
+def markets(container: Container, scheduler: Scheduler, *acts: str) -> Iterator[OfferedProduct]:
     """One market for each order of the calls, judged at its end."""
     seller, buyer = people(container, 2)
     rich = Transfer(uuid4(), "deposit", PROVIDER, buyer, Money(10**9, "EUR"))
     do(container.stores.relational, lambda tx: tx.ledger.transfer(rich))
-    made: list[Market] = []
+    made: list[OfferedProduct] = []
 
     def setting() -> list[Actor]:
-        made.append(Market(container, scheduler, seller, buyer, known="settles" not in acts))
+        made.append(OfferedProduct(container, scheduler, seller, buyer, known="settles" not in acts))
         return [getattr(made[-1], act) for act in acts]
 
     for order in scheduler.every_order(setting):

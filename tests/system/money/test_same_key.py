@@ -20,7 +20,7 @@ from tests.engines import Shared
 from tests.shop import Clock, Shop
 from tests.system.live import HOST, Live, run
 from tests.system.money.conftest import Starter
-from tests.system.money.cut import Cut
+from tests.system.money.cutting_proxy import CuttingProxy
 
 pytestmark = pytest.mark.live
 
@@ -82,7 +82,7 @@ def test_a_reply_that_was_cut_off_is_given_again(server: Live) -> None:
     """The proxy forwards the request, waits for the complete reply, and closes the client's connection."""
     ada, bob = server.person("ada"), server.person("bob")
     handle = bob.handle
-    with Cut(HOST, server.port) as cut:
+    with CuttingProxy(HOST, server.port) as cut:
         deposit = '{"amount": {"amount": 500, "currency": "EUR"}}'
         permuted = '{ "amount":{"currency" :"EUR","amount":500} }'
         transfer = f'{{"to": "{handle}", "amount": {{"amount": 30, "currency": "EUR"}}}}'

@@ -21,7 +21,7 @@ def euros(amount: int) -> dict[str, Any]:
     return {"amount": {"amount": amount, "currency": "EUR"}}
 
 
-class Done(NamedTuple):
+class AcknowledgedCommand(NamedTuple):
     """An acknowledged command. `id` is from the answer; `other` is a body that differs from the one sent."""
 
     path: str
@@ -40,7 +40,7 @@ class Trader:
         self._line: tuple[Live, Client] | None = None
         person = servers[0].person("trader")
         self.handle, self._token = person.handle, person.token
-        self.done: list[Done] = []
+        self.done: list[AcknowledgedCommand] = []
         self.past: dict[str, Any] = {}
         self.seen: Counter[str] = Counter()
         self._do("/wallet/deposits", euros(OPENING))
@@ -97,7 +97,7 @@ class Trader:
         answer = self.resolved("POST", path, body, key)
         self.seen[f"{path.rpartition('/')[2]} {answer.status}"] += 1
         if answer.status < 300:
-            self.done.append(Done(path, body, other, key, answer.body["id"]))
+            self.done.append(AcknowledgedCommand(path, body, other, key, answer.body["id"]))
         return answer
 
     def _ask_of(self, path: str) -> None:

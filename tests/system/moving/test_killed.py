@@ -22,8 +22,8 @@ from tests.contracts.relational_store import new_database
 from tests.engines import Fleet, Reachable
 from tests.engines.kernel import wait_until
 from tests.system.live import PATIENCE, Live, migrated, run
-from tests.system.moving.killing import PATIENT, Killing
-from tests.system.moving.resident import Resident, check
+from tests.system.moving.killed_moves import PATIENT, KilledMoves
+from tests.system.moving.user_traffic import UserTraffic, check
 from tests.system.proofs.relays import threads
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ pytestmark = [pytest.mark.proof, pytest.mark.timeout(3600)]
 
 
 @contextmanager
-def traffic(people: Sequence[Resident]) -> Iterator[None]:
+def traffic(people: Sequence[UserTraffic]) -> Iterator[None]:
     stop = threading.Event()
     with threads([partial(one.work, [other for other in people if other is not one], stop) for one in people], stop):
         yield
@@ -64,7 +64,7 @@ def test_killed_moves_lose_and_duplicate_nothing(
     migrated(tmp_path)
     file = f"sqlite:///{tmp_path}/var/quartet.db"
     database, apart = new_database(engines.postgres()), engines_of(engines)
-    roles, killing = ("relational", *apart), Killing(tmp_path, KILLS)
+    roles, killing = ("relational", *apart), KilledMoves(tmp_path, KILLS)
     there = [*((role, database) for role in (roles if by_postgres else roles[:1])), *apart.items()]
     back = [*((role, database) for role in apart if by_postgres), *((role, file) for role in roles)]
     with ExitStack() as running:
@@ -75,7 +75,7 @@ def test_killed_moves_lose_and_duplicate_nothing(
             return live
 
         live = started()
-        people = [Resident(live) for _ in range(PEOPLE)]
+        people = [UserTraffic(live) for _ in range(PEOPLE)]
         with traffic(people):
             for role, url in there:
                 log.info("%s", killing.moved(role, url))

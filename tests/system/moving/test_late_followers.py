@@ -27,7 +27,7 @@ from tests.system.moving.traffic import place_in, rebuild
 LONG = 3600.0
 
 
-class Late(NamedTuple):
+class LateFollower(NamedTuple):
     """`here` is a client of the process that follows late, `there` one of a process at the new place, `away`."""
 
     here: Client
@@ -47,7 +47,7 @@ class Late(NamedTuple):
 
 
 @contextmanager
-def late(folder: Path, role: str, make: Callable[[Container], Flask] = create_app) -> Iterator[Late]:
+def late(folder: Path, role: str, make: Callable[[Container], Flask] = create_app) -> Iterator[LateFollower]:
     """A process that has not followed the move of the role, which is complete."""
     away, settings = place_in(folder, "away"), Settings(**embedded(folder))
     with running(settings) as system, places(settings, role, away) as both:
@@ -60,16 +60,16 @@ def late(folder: Path, role: str, make: Callable[[Container], Flask] = create_ap
         both.old.release()
         both.run((getattr(settings, f"{role}_url"), away))
         with closing(rebuild(at(settings, role, away))) as other:
-            yield Late(Client(current), Client(create_app(other)), person, current, following, away)
+            yield LateFollower(Client(current), Client(create_app(other)), person, current, following, away)
         following.look()
         following.container.close()
         following.close()
 
 
 @contextmanager
-def following_late(folder: Path, role: str) -> Iterator[Late]:
+def following_late(folder: Path, role: str) -> Iterator[LateFollower]:
     """A process that follows the move after the old place has answered its first request."""
-    found: list[Late] = []
+    found: list[LateFollower] = []
 
     def make(container: Container) -> Flask:
         app = create_app(container)
@@ -89,7 +89,7 @@ def following_late(folder: Path, role: str) -> Iterator[Late]:
         yield one
 
 
-class Unread:
+class UnreadBody:
     """The empty body of a request as the server passes it: it can be read, but is not a file."""
 
     def read(self, *_: int) -> bytes:
@@ -115,7 +115,7 @@ def test_a_record_missing_at_the_old_place_is_read_at_the_new_one(tmp_path: Path
 def test_requests_without_a_body_are_answered_from_the_new_place(method: str, status: int, tmp_path: Path) -> None:
     with following_late(tmp_path, "documents") as one:
         post = one.publish()
-        assert one.here_status(method, f"/posts/{post}", environ_overrides={"wsgi.input": Unread()}) == status
+        assert one.here_status(method, f"/posts/{post}", environ_overrides={"wsgi.input": UnreadBody()}) == status
 
 
 def test_values_read_at_the_old_place_are_not_cached(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ class Stopped(BaseException):
     """Stops a move like `kill -9`."""
 
 
-class Noticed:
+class ReportingPlace:
     """A place that reports each call before it is made."""
 
     def __init__(self, inner: StorePlace, notice: Callable[[str], None]) -> None:
@@ -54,7 +54,7 @@ class Noticed:
         return call
 
 
-class Both:
+class OldAndNewPlace:
     """The old place and the new one, and a move between them that may be stopped."""
 
     def __init__(self, old: StorePlace, new: StorePlace) -> None:
@@ -70,8 +70,8 @@ class Both:
             if what == stop and reached:
                 raise Stopped
 
-        old: Any = Noticed(self.old, lambda name: notice(f"old {name}"))
-        new: Any = Noticed(self.new, lambda name: notice(f"new {name}"))
+        old: Any = ReportingPlace(self.old, lambda name: notice(f"old {name}"))
+        new: Any = ReportingPlace(self.new, lambda name: notice(f"new {name}"))
         Move(old, new, say=lambda _: None, counted=lambda _, batches: batches, ended=ignore).run(*urls)
 
 
@@ -79,7 +79,7 @@ def ignore(_: End) -> None: ...
 
 
 @contextmanager
-def places(settings: Settings, role: str, url: str) -> Iterator[Both]:
+def places(settings: Settings, role: str, url: str) -> Iterator[OldAndNewPlace]:
     patient = replace(settings, relational_timeout=60.0, documents_timeout=60.0)
     stores = [open_stores(patient), open_stores(at(patient, role, url))]
     old, new = (one.by_role()[role] for one in stores)
@@ -87,7 +87,7 @@ def places(settings: Settings, role: str, url: str) -> Iterator[Both]:
     assert old.place
     assert new.place
     try:
-        yield Both(old.place, new.place)
+        yield OldAndNewPlace(old.place, new.place)
     finally:
         for one in stores:
             one.close()

@@ -20,8 +20,8 @@ from repositories.errors import Contention, MovedAway, Unavailable
 from repositories.moving.places import Mark, Overtaken, StorePlace
 from tests.engines import Fleet, Reachable
 from tests.engines.kernel import wait_until
-from tests.system.moving.test_moving import Both, Stopped
-from tests.system.moving.town import Town, Written, town
+from tests.system.moving.role_traffic import RoleTraffic, Written, role_traffic
+from tests.system.moving.test_moving import OldAndNewPlace, Stopped
 
 KINDS = {
     "relational": ("file", "postgres"),
@@ -45,13 +45,13 @@ def marks(role: str, kind: str) -> list[pytest.MarkDecorator]:
         for kind in kinds
     ]
 )
-def one(request: pytest.FixtureRequest, tmp_path: Path) -> Town:
+def one(request: pytest.FixtureRequest, tmp_path: Path) -> RoleTraffic:
     role, kind = request.param
-    return town(role, kind, tmp_path, lambda: request.getfixturevalue("engines"))
+    return role_traffic(role, kind, tmp_path, lambda: request.getfixturevalue("engines"))
 
 
 @contextmanager
-def first_place(one: Town) -> Iterator[tuple[str, Stores]]:
+def first_place(one: RoleTraffic) -> Iterator[tuple[str, Stores]]:
     """A migrated place, and the stores of a process that has its URL."""
     url = one.place()
     with one.stores(url) as stores:
@@ -69,7 +69,7 @@ def moving(old: StorePlace, new: StorePlace, meanwhile: Callable[[], object] = l
     return Move(old, new, say=lambda _: None, counted=counted, ended=ended)
 
 
-def test_moves_in_a_chain_and_in_a_circle(one: Town) -> None:
+def test_moves_in_a_chain_and_in_a_circle(one: RoleTraffic) -> None:
     """A process with the URL of any of the places finds the truth, and no other place accepts a write."""
     with first_place(one) as (url, stores):
         written, places, seen = [one.write(stores)], [url, one.place(), one.place()], set[str]()
@@ -86,7 +86,7 @@ def test_moves_in_a_chain_and_in_a_circle(one: Town) -> None:
                 written.append(one.write(somebody))
 
 
-def test_a_later_move_of_a_role_overtakes_an_earlier_one(one: Town) -> None:
+def test_a_later_move_of_a_role_overtakes_an_earlier_one(one: RoleTraffic) -> None:
     with first_place(one) as (url, stores):
         written = one.write(stores)
         near, far = one.place(), one.place()
@@ -107,7 +107,7 @@ def test_a_later_move_of_a_role_overtakes_an_earlier_one(one: Town) -> None:
             assert one.write(anybody)(anybody)
 
 
-def test_a_move_that_begins_after_another_one_completed_fails(one: Town) -> None:
+def test_a_move_that_begins_after_another_one_completed_fails(one: RoleTraffic) -> None:
     """The second move looks up the role's place before the first one is complete, and begins after that."""
     with first_place(one) as (url, stores):
         written, near, far = [one.write(stores)], one.place(), one.place()
@@ -132,7 +132,7 @@ def test_a_move_that_begins_after_another_one_completed_fails(one: Town) -> None
             assert one.write(anybody)(anybody)
 
 
-def test_the_cleanup_of_a_move_keeps_the_notes_of_the_next_one(one: Town) -> None:
+def test_the_cleanup_of_a_move_keeps_the_notes_of_the_next_one(one: RoleTraffic) -> None:
     """The next move may begin at the new place before the former one has tidied it."""
     with first_place(one) as (url, _):
         place = one.place()
@@ -150,13 +150,13 @@ def test_the_cleanup_of_a_move_keeps_the_notes_of_the_next_one(one: Town) -> Non
                 assert any(moment.changed.values())
 
 
-def test_writes_continue_while_a_killed_move_is_given_up(one: Town) -> None:
+def test_writes_continue_while_a_killed_move_is_given_up(one: RoleTraffic) -> None:
     with first_place(one) as (url, stores):
         written, place = [one.write(stores)], one.place()
         with one.stores(url) as mine, one.stores(place) as other:
             other.by_role()[one.role].migrate()
             with pytest.raises(Stopped):
-                Both(one.place_of(mine), one.place_of(other)).run((url, place), "old switching", 1)
+                OldAndNewPlace(one.place_of(mine), one.place_of(other)).run((url, place), "old switching", 1)
         written.append(one.write(stores))
         assert one.truth(place) == url
         assert one.moved(url, "--to", url).exit_code == 0
@@ -174,7 +174,7 @@ def test_writers_go_on_when_a_move_dies_in_its_switch(
     pair: tuple[str, str], engines: Fleet[Reachable], tmp_path: Path
 ) -> None:
     """Not in SQL databases, where the transaction of the switch ends with its process anyway."""
-    one = town(*pair, tmp_path, lambda: engines)
+    one = role_traffic(*pair, tmp_path, lambda: engines)
     with first_place(one) as (url, stores):
         place, dead = one.place(), Mark("leaving", 0, "elsewhere", "a move")
         with one.stores(url) as mine:
@@ -202,7 +202,7 @@ def test_writers_go_on_when_a_move_dies_in_its_switch(
             assert all(is_there(anybody) for is_there in written)
 
 
-def test_verify_finds_differences_between_places(one: Town) -> None:
+def test_verify_finds_differences_between_places(one: RoleTraffic) -> None:
     with first_place(one) as (url, stores), first_place(one) as (place, others):
         one.write(stores)
         done = one.moved(url, "--to", place, "--verify-only")
@@ -213,7 +213,7 @@ def test_verify_finds_differences_between_places(one: Town) -> None:
         assert one.moved(url, "--to", url, "--verify-only").exit_code == 0
 
 
-def test_a_place_that_is_not_empty_is_not_overwritten(one: Town) -> None:
+def test_a_place_that_is_not_empty_is_not_overwritten(one: RoleTraffic) -> None:
     with first_place(one) as (url, stores), first_place(one) as (place, others):
         one.write(stores)
         kept = one.write(others)
@@ -225,7 +225,7 @@ def test_a_place_that_is_not_empty_is_not_overwritten(one: Town) -> None:
         assert one.write(stores)(stores)
 
 
-def test_a_move_that_fails_does_not_end_a_later_one(one: Town) -> None:
+def test_a_move_that_fails_does_not_end_a_later_one(one: RoleTraffic) -> None:
     with first_place(one) as (url, stores), one.stores(url) as others:
         earlier, later = one.place_of(stores), one.place_of(others)
         earlier.capture(Mark("leaving", 0, "near", "earlier"))
@@ -246,24 +246,24 @@ def test_a_move_that_fails_does_not_end_a_later_one(one: Town) -> None:
 
 
 def test_two_roles_of_a_file_move_at_once(tmp_path: Path) -> None:
-    towns = [town(role, "file", tmp_path, NotImplemented) for role in ("documents", "sessions")]
-    url, place = towns[0].place(), towns[0].place()
+    both = [role_traffic(role, "file", tmp_path, NotImplemented) for role in ("documents", "sessions")]
+    url, place = both[0].place(), both[0].place()
     written, codes = list[Written](), list[int]()
-    for one in towns:
+    for one in both:
         with one.stores(url) as stores:
             stores.by_role()[one.role].migrate()
             written.append(one.write(stores))
 
-    def move(one: Town) -> None:
+    def move(one: RoleTraffic) -> None:
         codes.append(one.moved(url, "--to", place).exit_code)
 
-    threads = [threading.Thread(target=move, args=(one,)) for one in towns]
+    threads = [threading.Thread(target=move, args=(one,)) for one in both]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert codes == [0, 0]
-    for one, is_there in zip(towns, written, strict=True):
+    for one, is_there in zip(both, written, strict=True):
         assert one.truth(url) == place
         with one.begun(url) as anybody:
             assert is_there(anybody)

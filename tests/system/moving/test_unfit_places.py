@@ -10,15 +10,15 @@ from redis import Redis
 
 from tests.contracts.relational_store import new_database
 from tests.engines import Engines, Fleet, Reachable
+from tests.system.moving.role_traffic import role_traffic
 from tests.system.moving.test_pairs import first_place
-from tests.system.moving.town import town
 
 
 @pytest.mark.proof
 def test_a_place_without_rights_or_space_is_named_in_the_error(
     engines: Fleet[Reachable], own_engines: Engines, tmp_path: Path
 ) -> None:
-    one = town("documents", "file", tmp_path, lambda: engines)
+    one = role_traffic("documents", "file", tmp_path, lambda: engines)
     with first_place(one) as (url, stores):
         written = one.write(stores)
         done = one.moved(url, "--to", without_rights(new_database(engines.postgres())))
@@ -27,7 +27,7 @@ def test_a_place_without_rights_or_space_is_named_in_the_error(
         assert "permission denied" in done.output
         assert written(stores)
         assert one.write(stores)(stores)
-    one = town("sessions", "file", tmp_path, lambda: engines)
+    one = role_traffic("sessions", "file", tmp_path, lambda: engines)
     full = own_engines.sessions().url
     with first_place(one) as (url, stores), Redis.from_url(full) as redis:
         for _ in range(50):

@@ -16,7 +16,7 @@ import pytest
 from config import Settings
 from tests.apps import Person, System, embedded, running
 from tests.engines import Server, postgres
-from tests.engines.counted import Counted, counted
+from tests.engines.counted import CountingObserver, counted
 from tests.engines.home import Home
 from tests.engines.kernel import wait_until
 from tests.system.outages.traffic import AFTER, PATIENCE, WRITERS, Kind, Row, Traffic, Write, rows_of
@@ -171,7 +171,7 @@ def rows() -> Iterator[dict[str, Row]]:
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_every_acknowledged_write_exists_or_its_loss_is_counted(
-    pair: Pair, rows: dict[str, Row], tmp_path: Path, counted: Counted, fault: str
+    pair: Pair, rows: dict[str, Row], tmp_path: Path, counted: CountingObserver, fault: str
 ) -> None:
     with running(pair.settings(tmp_path)) as system:
         if fault in SYNCHRONOUS:

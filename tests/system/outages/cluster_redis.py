@@ -14,7 +14,7 @@ import pytest
 from config import Settings
 from tests.apps import PASSWORD, Person, embedded, running
 from tests.engines import Server, redis
-from tests.engines.counted import Counted, counted
+from tests.engines.counted import CountingObserver, counted
 from tests.engines.home import Home
 from tests.engines.kernel import free_port, wait_until
 from tests.system.outages.traffic import AFTER, PATIENCE, WRITERS, Kind, Row, Traffic, Write, rows_of
@@ -188,7 +188,7 @@ def settings(folder: Path, **urls: str) -> Settings:
 
 @pytest.mark.parametrize("fault", SWITCHES)
 def test_ended_sessions_stay_ended_when_an_address_moves(
-    pair: Pair, rows: dict[str, Row], tmp_path: Path, counted: Counted, fault: str
+    pair: Pair, rows: dict[str, Row], tmp_path: Path, counted: CountingObserver, fault: str
 ) -> None:
     with running(settings(tmp_path, sessions_url=f"unix://{pair.address}")) as system:
         with Traffic(system, SignIns()) as traffic:

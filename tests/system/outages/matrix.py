@@ -18,7 +18,7 @@ from tests.apps import ROLES, Person, running
 from tests.engines.kernel import wait_until
 from tests.engines.proxy import Fault, Proxies, Proxy
 from tests.http.drives import DRIVES, Route
-from tests.http.world import Call, Shifted, World
+from tests.http.world import Call, ShiftedClock, World
 from tests.system.outages.read_only import READ_ONLY, move_member
 
 Trouble = Literal[Fault, "read-only"]
@@ -42,7 +42,7 @@ class Cell(Struct, frozen=True):
     amiss: str = ""
 
 
-class Town:
+class ProxiedSystem:
     """A system whose stores are behind proxies."""
 
     def __init__(self, world: World, proxies: dict[str, Proxy]) -> None:
@@ -83,7 +83,7 @@ class Town:
 
 
 @contextmanager
-def town(urls: dict[str, str], *, own: bool, **changes: Any) -> Iterator[Town]:
+def proxied_system(urls: dict[str, str], *, own: bool, **changes: Any) -> Iterator[ProxiedSystem]:
     """A system on the stores at `urls` (by setting), each behind a proxy. A MongoDB client connects to the addresses
     that the replica set reports. So with `own` the set is reconfigured to report the proxy's address; otherwise the
     client connects directly, without asking for the members.
@@ -95,10 +95,10 @@ def town(urls: dict[str, str], *, own: bool, **changes: Any) -> Iterator[Town]:
             move_member(ways["documents"])
         else:
             behind["documents_url"] = behind["documents_url"].replace("replicaSet=rs0", "directConnection=true")
-        clock = Shifted()
+        clock = ShiftedClock()
         settings: dict[str, Any] = {**behind, "threads": AT_ONCE, "registrations": 0, "mails": 0, **changes}
         with running(Settings(**settings), clock) as system:
-            yield Town(World(system, clock, real=True), ways)
+            yield ProxiedSystem(World(system, clock, real=True), ways)
 
 
 def warm_account(person: Person) -> None:

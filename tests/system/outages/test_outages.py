@@ -11,7 +11,7 @@ from tests.apps import BASE, ROLES
 from tests.engines import Engines, Shared
 from tests.engines.slack import SLACK
 from tests.http.drives import DRIVES, Route
-from tests.system.outages.matrix import TROUBLES, Cell, Town, Trouble, town
+from tests.system.outages.matrix import TROUBLES, Cell, ProxiedSystem, Trouble, proxied_system
 from tests.system.outages.table import PAGE, documented, named, new_routes, outcome, rendered, written
 from tests.system.real import KEYSPACE, on_postgres, real_urls
 
@@ -44,15 +44,17 @@ def test_every_route_is_in_the_table() -> None:
 
 
 @pytest.fixture(scope="module")
-def shared_town(engines: Shared) -> Iterator[Town]:
+def shared_system(engines: Shared) -> Iterator[ProxiedSystem]:
     patient = {f"{role}_timeout": LATE for role in ROLES}
-    with town(real_urls(engines, "outages", keyspace=KEYSPACE), own=False, request_timeout=SOON, **patient) as made:
+    with proxied_system(
+        real_urls(engines, "outages", keyspace=KEYSPACE), own=False, request_timeout=SOON, **patient
+    ) as made:
         yield made
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_without_a_store_some_routes_answer_as_in_the_table(shared_town: Town, role: str) -> None:
-    cells = shared_town.cells(role, "refused", SOME)
+def test_without_a_store_some_routes_answer_as_in_the_table(shared_system: ProxiedSystem, role: str) -> None:
+    cells = shared_system.cells(role, "refused", SOME)
     assert_kept(cells, SOON)
     rows = documented(PAGE.read_text(encoding="utf-8"))
     said = {named(cell.route): outcome(cell) for cell in cells}
@@ -60,16 +62,16 @@ def test_without_a_store_some_routes_answer_as_in_the_table(shared_town: Town, r
 
 
 @pytest.fixture(scope="module")
-def town_on_postgres(engines: Shared) -> Iterator[Town]:
+def system_on_postgres(engines: Shared) -> Iterator[ProxiedSystem]:
     """Every role on one PostgreSQL server, each behind its own proxy."""
-    with town(on_postgres(engines, ROLES), own=False) as made:
+    with proxied_system(on_postgres(engines, ROLES), own=False) as made:
         yield made
 
 
 @pytest.mark.proof
 @pytest.mark.parametrize("role", ROLES)
-def test_the_table_holds_on_postgresql_alone_too(town_on_postgres: Town, role: str) -> None:
-    cells = town_on_postgres.cells(role, "refused", SOME)
+def test_the_table_holds_on_postgresql_alone_too(system_on_postgres: ProxiedSystem, role: str) -> None:
+    cells = system_on_postgres.cells(role, "refused", SOME)
     assert_kept(cells, DEADLINE)
     rows = documented(PAGE.read_text(encoding="utf-8"))
     said = {named(cell.route): outcome(cell) for cell in cells}
@@ -77,14 +79,14 @@ def test_the_table_holds_on_postgresql_alone_too(town_on_postgres: Town, role: s
 
 
 @pytest.mark.parametrize("role", ["relational", "documents", "feeds", "sessions"])
-def test_a_request_has_one_deadline_for_all_of_its_calls(shared_town: Town, role: str) -> None:
-    assert_kept(shared_town.cells(role, "frozen", FEW), SOON)
+def test_a_request_has_one_deadline_for_all_of_its_calls(shared_system: ProxiedSystem, role: str) -> None:
+    assert_kept(shared_system.cells(role, "frozen", FEW), SOON)
 
 
 @pytest.fixture(scope="module")
-def own_town(own_engines: Engines) -> Iterator[Town]:
+def own_system(own_engines: Engines) -> Iterator[ProxiedSystem]:
     own_engines.start_all()
-    with town(real_urls(own_engines, "outages"), own=True) as made:
+    with proxied_system(real_urls(own_engines, "outages"), own=True) as made:
         yield made
 
 
@@ -103,9 +105,9 @@ def matrix() -> Iterator[dict[tuple[str, Trouble], list[Cell]]]:
 @pytest.mark.proof
 @pytest.mark.parametrize(("role", "trouble"), CELLS)
 def test_every_route_keeps_the_contract(
-    own_town: Town, matrix: dict[tuple[str, Trouble], list[Cell]], role: str, trouble: Trouble
+    own_system: ProxiedSystem, matrix: dict[tuple[str, Trouble], list[Cell]], role: str, trouble: Trouble
 ) -> None:
-    own_town.warm()
+    own_system.warm()
     new = new_routes(PAGE.read_text(encoding="utf-8")) if os.environ.get("QUARTET_OUTAGES_ROUTES") == "new" else DRIVES
-    cells = matrix[role, trouble] = own_town.cells(role, trouble, list(new))
+    cells = matrix[role, trouble] = own_system.cells(role, trouble, list(new))
     assert_kept(cells, DEADLINE)

@@ -17,7 +17,7 @@ from repositories.relational import open_store as open_relational
 from tests.apps import PASSWORD, embedded, running
 from tests.apps import ROLES as ALL_ROLES
 from tests.engines import Shared
-from tests.http.world import Shifted, World
+from tests.http.world import ShiftedClock, World
 from tests.system.plans import data, exercise, mongo_plans, sql_plans
 from tests.system.plans.ports import Asking
 from tests.system.plans.recording import Command, Commands, Statement, Statements
@@ -73,7 +73,7 @@ def asked(engines: Shared, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     urls = real_urls(engines, "plans", data.ROLES)
     slow: dict[str, Any] = {f"{role}_timeout": 60.0 for role in ALL_ROLES}
     settings = Settings(**embedded(tmp_path_factory.mktemp("plans")) | urls, **slow)
-    asking, clock = Asking(), Shifted()
+    asking, clock = Asking(), ShiftedClock()
     commands, statements = Commands(asking), Statements(asking)
     plan = Plan(data.SIZES)
     with labelled(asking, settings), watched(commands), running(settings, clock) as system:

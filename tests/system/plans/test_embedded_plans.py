@@ -9,7 +9,7 @@ from app.seed.plan import Plan
 from app.seed.work import Progress
 from config import Settings
 from tests.apps import PASSWORD, embedded, running
-from tests.http.world import Shifted, World
+from tests.http.world import ShiftedClock, World
 from tests.system.plans import exercise
 from tests.system.plans.sqlite_plans import Traced, faults
 from tests.system.seed.loads import TINY
@@ -17,7 +17,7 @@ from tests.system.seed.loads import TINY
 
 @pytest.mark.long
 def test_the_embedded_adapters_are_served_by_indexes(tmp_path: Path) -> None:
-    traced, plan, clock = Traced(), Plan(TINY), Shifted()
+    traced, plan, clock = Traced(), Plan(TINY), ShiftedClock()
     with traced.listening(), running(Settings(**embedded(tmp_path), views_seconds=0.0), clock) as system:
         traced.kept.clear()
         loader = Loader(system.container, plan, system.container.people.hasher.hash(PASSWORD))

@@ -11,7 +11,7 @@ from config import Settings
 from tests.apps import embedded, running
 from tests.receiver import Receiver, receiving
 from tests.system.crowd import (
-    Watch,
+    SteppedClock,
 )
 from tests.system.relay.operator import Operator
 from tests.system.relay.operator import settings as webhook_settings
@@ -19,12 +19,12 @@ from tests.system.relay.runs import LEASE, TRIES
 
 
 @pytest.fixture
-def clock() -> Watch:
-    return Watch()
+def clock() -> SteppedClock:
+    return SteppedClock()
 
 
 @pytest.fixture
-def container(clock: Watch, tmp_path: Path) -> Iterator[Container]:
+def container(clock: SteppedClock, tmp_path: Path) -> Iterator[Container]:
     stores: dict[str, Any] = dict(embedded(tmp_path))
     settings = Settings(**stores, relay_lease_seconds=LEASE, relay_attempts=TRIES, fanout_chunk=2, backfill_posts=3)
     with running(settings, clock) as system:
@@ -32,7 +32,7 @@ def container(clock: Watch, tmp_path: Path) -> Iterator[Container]:
 
 
 @pytest.fixture
-def operator(tmp_path: Path, clock: Watch) -> Iterator[Operator]:
+def operator(tmp_path: Path, clock: SteppedClock) -> Iterator[Operator]:
     with running(webhook_settings(tmp_path), clock) as system:
         yield Operator(system, clock)
 

@@ -13,7 +13,7 @@ from repositories.records import Event
 from tests.apps import System, embedded
 from tests.contracts.document_store import an_event
 from tests.receiver import Receiver
-from tests.system.crowd import Watch
+from tests.system.crowd import SteppedClock
 
 TOKEN = "an operators' token of 32 characters"
 PATH = "/operator/webhooks"
@@ -25,9 +25,9 @@ HOUR = timedelta(hours=1)
 class Operator:
     """Administers the webhooks of a system whose clock only moves when the test moves it."""
 
-    def __init__(self, system: System, clock: Watch | None) -> None:
+    def __init__(self, system: System, clock: SteppedClock | None) -> None:
         self.system = system
-        self.clock = clock or Watch()
+        self.clock = clock or SteppedClock()
         self._client = system.app.test_client()
 
     def send(self, method: str, path: str = "", body: Any = None, token: str = TOKEN) -> TestResponse:

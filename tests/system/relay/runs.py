@@ -11,7 +11,7 @@ from app.worker.relay import Relay, RelayLimits
 from repositories.outbox import Claim
 from repositories.records import Event
 from tests.system.crowd import (
-    Watch,
+    SteppedClock,
     defined,
     outboxes,
     people,
@@ -48,7 +48,7 @@ def edit(container: Container, author: UUID, post: UUID) -> None:
     container.content.posts.edit(author, post, {"title": "Edited"}, ANY)
 
 
-def persist(container: Container, clock: Watch, relay: Relay) -> None:
+def persist(container: Container, clock: SteppedClock, relay: Relay) -> None:
     """Run the relay until no event waits."""
     for _ in range(100):
         relay.drain()

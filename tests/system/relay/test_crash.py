@@ -16,7 +16,7 @@ from app.worker.running import relay_of
 from repositories.errors import Unavailable
 from repositories.records import Event
 from tests.system.crowd import (
-    Watch,
+    SteppedClock,
     befriend,
     dead_letters,
     defined,
@@ -57,7 +57,9 @@ def test_two_relays_at_once_deliver_everything(container: Container, caplog: pyt
     assert all(stored(container, reader) == posts[::-1] for reader in (author, *followers))
 
 
-def test_events_claimed_by_a_dead_relay_are_taken_over_after_the_lease(container: Container, clock: Watch) -> None:
+def test_events_claimed_by_a_dead_relay_are_taken_over_after_the_lease(
+    container: Container, clock: SteppedClock
+) -> None:
     author, follower = people(container, 2)
     container.people.graph.follow(follower, author)
     posts = [publish(container, author) for _ in range(3)][::-1]
@@ -74,7 +76,9 @@ def test_events_claimed_by_a_dead_relay_are_taken_over_after_the_lease(container
 
 
 @pytest.mark.long
-def test_a_crash_at_any_call_to_any_store_loses_and_duplicates_nothing(container: Container, clock: Watch) -> None:
+def test_a_crash_at_any_call_to_any_store_loses_and_duplicates_nothing(
+    container: Container, clock: SteppedClock
+) -> None:
     """Each round writes a history and runs a relay that dies some calls later than in the round before."""
     left = 0
 
@@ -87,7 +91,7 @@ def test_a_crash_at_any_call_to_any_store_loses_and_duplicates_nothing(container
     stores = {
         role: watched(getattr(container.stores, role), notice) for role in ("relational", "documents", "feeds", "cache")
     }
-    mortal = relay_of(with_stores(container, **stores))
+    crashing = relay_of(with_stores(container, **stores))
     survived = False
     crashes = 0
     while not survived:
@@ -99,7 +103,7 @@ def test_a_crash_at_any_call_to_any_store_loses_and_duplicates_nothing(container
         container.content.posts.delete(author, old, ANY)
         left = crashes
         try:
-            mortal.drain()
+            crashing.drain()
             survived = True
         except Crash:
             crashes += DEATH_EVERY
@@ -142,7 +146,7 @@ def test_events_first_dispatched_in_reverse_order_give_the_same_feeds(container:
         assert_served_as_defined(container, everybody)
 
 
-def test_no_event_is_begun_in_the_second_half_of_the_lease(container: Container, clock: Watch) -> None:
+def test_no_event_is_begun_in_the_second_half_of_the_lease(container: Container, clock: SteppedClock) -> None:
     [author] = people(container, 1)
     for _ in range(6):
         publish(container, author)
@@ -184,7 +188,7 @@ def test_a_fault_in_an_outbox_does_not_end_the_relay(container: Container, caplo
     assert "a round of the relay failed" in caplog.text
 
 
-def test_an_outcome_that_cannot_be_written_delays_only_itself(container: Container, clock: Watch) -> None:
+def test_an_outcome_that_cannot_be_written_delays_only_itself(container: Container, clock: SteppedClock) -> None:
     """`acknowledge` fails once: the dispatched event is dispatched again after its lease, all others without delay."""
     [author] = people(container, 1)
     for _ in range(3):

@@ -13,7 +13,7 @@ from app.worker.running import relay_of
 from config import Settings
 from repositories.hot.streams_port import Position
 from tests.apps import embedded, running
-from tests.system.crowd import Watch, befriend, people, publish, watched, with_stores
+from tests.system.crowd import SteppedClock, befriend, people, publish, watched, with_stores
 from tests.system.relay.runs import ANY, DEATH_EVERY, LEASE, Crash, persist
 
 WAYS: dict[str, dict[str, Any]] = {
@@ -26,13 +26,15 @@ ROLES = ("relational", "documents", "feeds", "cache", "streams")
 
 
 @pytest.fixture(params=WAYS)
-def container(request: pytest.FixtureRequest, clock: Watch, tmp_path: Path) -> Iterator[Container]:
+def container(request: pytest.FixtureRequest, clock: SteppedClock, tmp_path: Path) -> Iterator[Container]:
     with running(Settings(**embedded(tmp_path), **WAYS[request.param], fanout_chunk=2), clock) as system:
         yield system.container
 
 
 @pytest.mark.long
-def test_a_crash_at_any_store_call_loses_and_duplicates_no_live_event(container: Container, clock: Watch) -> None:
+def test_a_crash_at_any_store_call_loses_and_duplicates_no_live_event(
+    container: Container, clock: SteppedClock
+) -> None:
     left = 0
 
     def notice(_call: str) -> None:
@@ -42,7 +44,7 @@ def test_a_crash_at_any_store_call_loses_and_duplicates_no_live_event(container:
             raise Crash
 
     stores = {role: watched(getattr(container.stores, role), notice) for role in ROLES}
-    mortal, healthy = relay_of(with_stores(container, **stores)), relay_of(container)
+    crashing, healthy = relay_of(with_stores(container, **stores)), relay_of(container)
     for crashes in itertools.count(step=DEATH_EVERY):
         author, *followers = readers = people(container, 6)
         befriend(container, followers, [author])
@@ -53,7 +55,7 @@ def test_a_crash_at_any_store_call_loses_and_duplicates_no_live_event(container:
         new = publish(container, author)
         left = crashes
         try:
-            mortal.drain()
+            crashing.drain()
         except Crash:
             clock.forward(LEASE + 1)
             persist(container, clock, healthy)

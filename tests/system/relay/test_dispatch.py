@@ -13,7 +13,7 @@ from app.worker.running import relay_of
 from repositories.errors import Unavailable
 from repositories.records import Event, Post
 from tests.system.crowd import (
-    Watch,
+    SteppedClock,
     befriend,
     dead_letters,
     people,
@@ -27,7 +27,7 @@ from tests.system.crowd import (
 from tests.system.relay.runs import HOSTILE_REASONS, LEASE, OF_DOCUMENTS, TRIES, a_history, claim, edit, persist, relay
 
 
-def test_every_event_is_dispatched_in_the_order_of_its_aggregate(container: Container, clock: Watch) -> None:
+def test_every_event_is_dispatched_in_the_order_of_its_aggregate(container: Container, clock: SteppedClock) -> None:
     """Ids ascend in the order of writing. A post is an aggregate in both outboxes: for its likes, and its changes."""
     a_history(container)
     dispatched: dict[tuple[str, bool], list[UUID]] = defaultdict(list)
@@ -45,7 +45,7 @@ def test_every_event_is_dispatched_in_the_order_of_its_aggregate(container: Cont
     assert all(ids == sorted(set(ids)) for ids in dispatched.values())
 
 
-def test_a_poisoned_event_is_dead_lettered_and_delays_no_other(container: Container, clock: Watch) -> None:
+def test_a_poisoned_event_is_dead_lettered_and_delays_no_other(container: Container, clock: SteppedClock) -> None:
     [author] = people(container, 1)
     poisoned, sound = publish(container, author), publish(container, author)
     edit(container, author, poisoned)
@@ -75,7 +75,7 @@ def test_a_poisoned_event_is_dead_lettered_and_delays_no_other(container: Contai
 
 
 @pytest.mark.parametrize("payload", [b'{"type":"Unheard"}', b'{"type":"PostPublished"}', b"[]", b"\xff", b""])
-def test_an_unknown_payload_is_dead_lettered(container: Container, clock: Watch, payload: bytes) -> None:
+def test_an_unknown_payload_is_dead_lettered(container: Container, clock: SteppedClock, payload: bytes) -> None:
     [author] = people(container, 1)
     now = clock()
     post = Post(container.kit.ids(), author, "t", "b", (), (), now, now, 1)
@@ -92,7 +92,7 @@ def test_an_unknown_payload_is_dead_lettered(container: Container, clock: Watch,
 
 
 @pytest.mark.parametrize("reason", HOSTILE_REASONS, ids=["NUL", "surrogate", "long", "empty", "control"])
-def test_a_reason_with_any_text_is_stored(container: Container, clock: Watch, reason: str) -> None:
+def test_a_reason_with_any_text_is_stored(container: Container, clock: SteppedClock, reason: str) -> None:
     [author] = people(container, 1)
     container.people.graph.follow(author, people(container, 1)[0])
     publish(container, author)
@@ -120,7 +120,9 @@ def test_many_poisoned_events_do_not_hide_a_sound_one(container: Container) -> N
     assert relay(container, listen, batch=2).drain() == len(dispatched) == 1
 
 
-def test_an_unavailable_store_postpones_events_without_counting_attempts(container: Container, clock: Watch) -> None:
+def test_an_unavailable_store_postpones_events_without_counting_attempts(
+    container: Container, clock: SteppedClock
+) -> None:
     author, *followers = people(container, 6)
     befriend(container, followers, [author])
     away = threading.Event()
@@ -147,7 +149,7 @@ def test_an_unavailable_store_postpones_events_without_counting_attempts(contain
     assert all(stored(container, follower) == posts for follower in followers)
 
 
-def test_posts_of_dead_lettered_or_waiting_events_are_in_every_feed(container: Container, clock: Watch) -> None:
+def test_posts_of_dead_lettered_or_waiting_events_are_in_every_feed(container: Container, clock: SteppedClock) -> None:
     author, *followers = people(container, 4)
     befriend(container, followers, [author])
     posts = [publish(container, author) for _ in range(9)]

@@ -20,7 +20,7 @@ from repositories.records import Event
 from repositories.sinks import Message, Sent
 from tests.apps import embedded, running
 from tests.contracts.document_store import an_event
-from tests.system.crowd import Watch, outboxes, people, publish, watched, with_stores
+from tests.system.crowd import SteppedClock, outboxes, people, publish, watched, with_stores
 from tests.system.relay.runs import Crash, a_history
 from tests.system.relay.shelves import LEASE, POLL, Shelf, ids, log, rewind, serve, worker
 
@@ -34,7 +34,7 @@ def shelf() -> Shelf:
 
 
 @pytest.fixture
-def container(clock: Watch, tmp_path: Path) -> Iterator[Container]:
+def container(clock: SteppedClock, tmp_path: Path) -> Iterator[Container]:
     with running(Settings(**embedded(tmp_path), sinks=NOBODY), clock) as system:
         yield system.container
 
@@ -69,7 +69,7 @@ def away(_call: str) -> None:
     raise Unavailable("feeds")
 
 
-def test_without_sinks_nothing_is_logged(clock: Watch, tmp_path: Path) -> None:
+def test_without_sinks_nothing_is_logged(clock: SteppedClock, tmp_path: Path) -> None:
     with running(Settings(**embedded(tmp_path)), clock) as system:
         publish(system.container, people(system.container, 1)[0])
         relay_of(system.container).drain()

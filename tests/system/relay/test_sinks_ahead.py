@@ -14,7 +14,7 @@ from app.worker.sinks import sending
 from config import Settings
 from repositories.sinks import Message, Sent
 from tests.apps import embedded, running
-from tests.system.crowd import Watch, people, publish
+from tests.system.crowd import SteppedClock, people, publish
 from tests.system.relay.shelves import LEASE, Shelf, ids, log, rewind, serve, worker
 
 BATCH, EVER = 20, datetime(2000, 1, 1, tzinfo=UTC)
@@ -47,7 +47,7 @@ class Ahead(Shelf):
 
 
 @pytest.fixture
-def container(clock: Watch, tmp_path: Path) -> Iterator[Container]:
+def container(clock: SteppedClock, tmp_path: Path) -> Iterator[Container]:
     with running(Settings(**embedded(tmp_path), sinks="kafka://127.0.0.1:1/events"), clock) as system:
         yield system.container
 

@@ -8,7 +8,7 @@ import pytest
 
 from app.worker.sinks.backoff import Jitter
 from tests.receiver import ANSWERS, ENDLESS, LIES, Receiver
-from tests.recorded import Recorded
+from tests.recorded import SpanRecorder
 from tests.system.relay.operator import Operator
 
 # A date whose numbers overflow C integers.
@@ -149,7 +149,7 @@ def test_a_failed_delivery_is_a_failed_span(operator: Operator, receiver: Receiv
     operator.add(receiver)
     operator.log("a")
     receiver.answers.append("500")
-    recorded = Recorded()
+    recorded = SpanRecorder()
     with recorded.recording():
         operator.relay(rounds=2)
     tried, sent = recorded.story.named("send events")

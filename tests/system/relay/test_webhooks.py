@@ -8,7 +8,7 @@ from app.worker.sinks.receivers import Receivers
 from config import Settings
 from tests.apps import embedded, running
 from tests.receiver import Receiver
-from tests.system.crowd import Watch
+from tests.system.crowd import SteppedClock
 from tests.system.relay.operator import PATH, TOKEN, Operator, settings
 
 
@@ -114,7 +114,9 @@ def test_a_removed_webhook_gets_no_more_events(operator: Operator, receiver: Rec
         assert operator.send(method, f"/{webhook['id']}{path}").status_code == 404
 
 
-def test_private_addresses_are_refused_where_they_are_dialled(tmp_path: Path, clock: Watch, receiver: Receiver) -> None:
+def test_private_addresses_are_refused_where_they_are_dialled(
+    tmp_path: Path, clock: SteppedClock, receiver: Receiver
+) -> None:
     """Addresses are checked on connecting, so a name that resolves to another address later is refused as well."""
     with running(settings(tmp_path), clock) as system:
         webhook = Operator(system, clock).add(receiver)

@@ -19,7 +19,7 @@ AGAIN = {0, 409, 429, 503}
 MOST = 30
 
 
-class Resident:
+class UserTraffic:
     def __init__(self, live: Live) -> None:
         self.client = live.person()
         self.handle = self.client.handle
@@ -34,7 +34,7 @@ class Resident:
         self.ended: list[str] = []
         self.refused: Counter[int] = Counter()
 
-    def work(self, others: Sequence["Resident"], stop: threading.Event) -> None:
+    def work(self, others: Sequence["UserTraffic"], stop: threading.Event) -> None:
         for number, other in zip(itertools.count(1), itertools.cycle(others)):
             if stop.wait(PAUSE):
                 return
@@ -45,12 +45,12 @@ class Resident:
             if number % 5 == 0:
                 self._sign_in_and_out()
 
-    def _pay(self, other: "Resident", amount: int) -> None:
+    def _pay(self, other: "UserTraffic", amount: int) -> None:
         money = {"amount": amount, "currency": "EUR"}
         self.sent("POST", "/wallet/transfers", {"to": other.handle, "amount": money})
         self.paid[other.handle] += amount
 
-    def _write(self, other: "Resident", number: int) -> None:
+    def _write(self, other: "UserTraffic", number: int) -> None:
         title = f"{self.handle} {number}"
         made = self.sent("POST", "/posts", {"title": title, "body": "Some words."})
         self.posts[made.body["post"]["id"]] = title
@@ -62,7 +62,7 @@ class Resident:
         for post_id in list(other.posts)[-1:]:
             self.sent("POST", f"/posts/{post_id}/comments", {"body": "Well said."}, also=(404,))
 
-    def _follow(self, other: "Resident") -> None:
+    def _follow(self, other: "UserTraffic") -> None:
         if other.handle in self.followed:
             self.sent("DELETE", f"/accounts/{other.handle}/follow")
             self.followed.remove(other.handle)
@@ -109,7 +109,7 @@ class Resident:
             pause.wait(0.05)
 
 
-def check(people: Sequence[Resident]) -> None:
+def check(people: Sequence[UserTraffic]) -> None:
     """Check that everything acknowledged exists exactly once, and that feeds match their definition."""
     for one in people:
         gained = sum(other.paid[one.handle] for other in people)
@@ -122,6 +122,6 @@ def check(people: Sequence[Resident]) -> None:
         one.check_sessions(one.ended, [*one.devices.values()])
 
 
-def _newest_first(people: Sequence[Resident]) -> list[str]:
+def _newest_first(people: Sequence[UserTraffic]) -> list[str]:
     posts = {post_id: title for one in people for post_id, title in one.posts.items()}
     return [posts[post_id] for post_id in sorted(posts, reverse=True)]

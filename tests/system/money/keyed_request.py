@@ -11,7 +11,7 @@ from tests.system.money.payments_model import Expected
 
 
 @dataclass
-class Asked:
+class KeyedRequest:
     """`expected` is the model's present expectation, `answer` the answer once the request has succeeded.
 
     `old`: the stored answer has expired. `kept`: without success, but the key remains bound to this body.

@@ -38,14 +38,14 @@ POINTS: tuple[tuple[type, str, bool], ...] = (
 )
 
 
-class Request(Struct, frozen=True):
+class ProcessRequest(Struct, frozen=True):
     token: str
     path: str
     body: Any
     key: str
 
 
-class End(Struct, frozen=True):
+class ProcessEnd(Struct, frozen=True):
     """`passed` are the points up to the end, including the one where the process ended; `commits` counts completed
     commits.
     """
@@ -58,7 +58,7 @@ class End(Struct, frozen=True):
         return self.passed.count("after Work.commit")
 
 
-def send(settings: Settings, now: datetime, request: Request, last: int) -> End:
+def send(settings: Settings, now: datetime, request: ProcessRequest, last: int) -> ProcessEnd:
     """Let a new process send the request, and end it at the point with this number, if it reaches that."""
     ours, theirs = FORKS.Pipe(duplex=False)
     process = FORKS.Process(target=_run_request, args=(asdict(settings), now, request, last, theirs))
@@ -69,13 +69,13 @@ def send(settings: Settings, now: datetime, request: Request, last: int) -> End:
         passed = ours.recv()
         process.join(30)
         assert process.exitcode in {0, KILLED}
-        return End(process.exitcode == 0, passed)
+        return ProcessEnd(process.exitcode == 0, passed)
     finally:
         ours.close()
         process.close()
 
 
-def _run_request(settings: dict[str, Any], now: datetime, request: Request, last: int, told: Connection) -> None:
+def _run_request(settings: dict[str, Any], now: datetime, request: ProcessRequest, last: int, told: Connection) -> None:
     logging.disable()
     clock = Clock()
     clock.now = now

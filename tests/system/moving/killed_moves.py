@@ -25,7 +25,7 @@ _STEP = "KILLED_BEFORE"
 PATIENT = {f"{role.upper()}_TIMEOUT": "20" for role in command.ROLES}
 
 
-class Killing:
+class KilledMoves:
     """Runs each move killed at a number of steps, and finally to its end. Every move continues the cycle of steps."""
 
     def __init__(self, folder: Path, kills: int) -> None:
@@ -63,7 +63,7 @@ def _run(program: list[str], folder: Path, role: str, url: str, step: str = "") 
     return done.returncode, said.read_text()
 
 
-class Deadly:
+class KillingPlace:
     """A place that kills the process before a given call."""
 
     def __init__(self, inner: Any, name: str, seen: Counter[str]) -> None:
@@ -85,12 +85,12 @@ class Deadly:
         return call
 
 
-class DeadlyMove(mover.Move):
+class KillingMove(mover.Move):
     def __init__(self, old: Any, new: Any, **named: Any) -> None:
         seen: Counter[str] = Counter()
-        super().__init__(Deadly(old, "old", seen), Deadly(new, "new", seen), **named)
+        super().__init__(KillingPlace(old, "old", seen), KillingPlace(new, "new", seen), **named)
 
 
 if __name__ == "__main__":
-    vars(command)["Move"] = DeadlyMove
+    vars(command)["Move"] = KillingMove
     main()

@@ -18,8 +18,8 @@ from repositories.relational.work import Work
 from tests.contracts.money import without_triggers
 from tests.shop import Shop
 from tests.system.money.alterations import Alteration, Book, Row
-from tests.system.money.anew import recompute_everything
 from tests.system.money.full_shop import fill
+from tests.system.money.recomputing import recompute_everything
 from tests.system.money.test_alterations import NO_BOOKS, altering
 
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(3600)]

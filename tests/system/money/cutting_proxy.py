@@ -8,7 +8,7 @@ from typing import Self
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
-class Cut:
+class CuttingProxy:
     """Serves one connection at a time. `replies` are those that the clients did not get."""
 
     def __init__(self, host: str, port: int) -> None:

@@ -28,7 +28,7 @@ DATABASES = iter(range(30, 61))
 Written = Callable[[Stores], bool]
 
 
-class Town(NamedTuple):
+class RoleTraffic(NamedTuple):
     role: str
     settings: Settings
     place: Callable[[], str]
@@ -77,7 +77,7 @@ class Town(NamedTuple):
         return _WRITES[self.role](stores)
 
 
-def town(role: str, kind: str, folder: Path, engines: Callable[[], Fleet[Reachable]]) -> Town:
+def role_traffic(role: str, kind: str, folder: Path, engines: Callable[[], Fleet[Reachable]]) -> RoleTraffic:
     """A role with places of this kind. For Redis the relational store is migrated as well."""
 
     def place() -> str:
@@ -101,7 +101,7 @@ def town(role: str, kind: str, folder: Path, engines: Callable[[], Fleet[Reachab
         # The relational store, from which the session store learns which sessions ended while it was unavailable.
         with running(settings):
             pass
-    return Town(role, settings, place)
+    return RoleTraffic(role, settings, place)
 
 
 def _stock(stores: Stores) -> Written:

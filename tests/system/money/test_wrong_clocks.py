@@ -29,7 +29,7 @@ from tests.engines import Reachable, Shared
 from tests.engines.kernel import wait_until
 from tests.system.live import ROOT, Live, run
 from tests.system.money.bank import PAUSE, start_all
-from tests.system.money.trader import Done, Trader
+from tests.system.money.trader import AcknowledgedCommand, Trader
 
 log = logging.getLogger(__name__)
 pytestmark = [pytest.mark.proof, pytest.mark.engines, pytest.mark.live, pytest.mark.timeout(1800)]
@@ -51,7 +51,7 @@ clock.utc_now = lambda: now() + timedelta(seconds=off)
 """
 
 
-class Town:
+class ServersWithWrongClocks:
     """Two servers, one with a clock ahead and one behind, and a relay. `servers` are the running ones."""
 
     def __init__(self, folder: Path, settings: dict[str, str], stack: ExitStack) -> None:
@@ -108,7 +108,7 @@ def test_nothing_is_lost_duplicated_or_misdated(
 
     began = now()
     with ExitStack() as stack:
-        town = Town(tmp_path, settings, stack)
+        town = ServersWithWrongClocks(tmp_path, settings, stack)
         for server, off in zip(town.servers, (AHEAD, BEHIND), strict=True):
             at = datetime.fromisoformat(server.person().ask("GET", "/accounts/me")["account"]["created_at"])
             assert abs(at - now() - off) < timedelta(hours=1), "the server's clock must be off by three hours"
@@ -135,7 +135,7 @@ def test_nothing_is_lost_duplicated_or_misdated(
         assert (_counts(database), _doctor_finds_nothing(tmp_path, settings)) == (before, True)
 
 
-def _at_work(town: Town, traders: list[Trader], now: Callable[[], str]) -> None:
+def _at_work(town: ServersWithWrongClocks, traders: list[Trader], now: Callable[[], str]) -> None:
     stop, wrong = threading.Event(), list[Any]()
     jobs: list[Callable[[], None]] = [
         partial(one.work, [other for other in traders if other is not one], now, stop) for one in traders
@@ -156,7 +156,7 @@ def _doctor_finds_nothing(folder: Path, settings: dict[str, str]) -> bool:
     return [one.stdout for one in told if one.returncode] == []
 
 
-def _assert_once(database: Callable[..., Any], done: list[Done]) -> None:
+def _assert_once(database: Callable[..., Any], done: list[AcknowledgedCommand]) -> None:
     """Check that exactly the acknowledged commands are in the database."""
     by = {
         name: sorted(UUID(one.id) for one in done if one.path.endswith(name))
@@ -211,7 +211,7 @@ def _counts(database: Callable[..., Any]) -> list[int]:
     return [database(select(func.count()).select_from(one))[0][0] for one in tables]
 
 
-def _assert_spent(trader: Trader, one: Done) -> None:
+def _assert_spent(trader: Trader, one: AcknowledgedCommand) -> None:
     """Check that a key whose answer has expired finds what it has made, and is refused with another body."""
     again = trader.resolved("POST", one.path, one.body, one.key)
     assert (again.status < 300, again.headers.get("idempotent-replayed")) == (True, "true"), (one, again)
