@@ -29,7 +29,7 @@ from app.services.money.orders import GRACE, PATIENCE
 from config import Settings
 from repositories.money_records import PROVIDER
 from tests.apps import Person, embedded, running
-from tests.shop import Clock
+from tests.shop import Clock, euros
 from tests.system.money.keyed_request import KeyedRequest
 from tests.system.money.model import Model, ProductStock
 from tests.system.money.payments_model import DECLINED, SLOW, TIMED_OUT, Expected, Paid, Wallet
@@ -89,7 +89,7 @@ class ShopMachine(RuleBasedStateMachine):
 
     @rule(target=asked, sender=people, receiver=people, amount=AMOUNTS)
     def transfer(self, sender: Person, receiver: Person, amount: int) -> KeyedRequest:
-        body = {"to": receiver.handle, "amount": _euros(amount)}
+        body = {"to": receiver.handle, "amount": euros(amount)}
         expected = lambda: self.model.transfer(_id(sender), _id(receiver), amount)  # noqa: E731
         return self._new(sender, "/wallet/transfers", body, expected)
 
@@ -153,7 +153,7 @@ class ShopMachine(RuleBasedStateMachine):
         self, person: Person, order: str, of: int | None, amount: int | None, *, restock: bool | None
     ) -> KeyedRequest:
         person = self._seller(order, of) or person
-        body = ({} if amount is None else {"amount": _euros(amount)}) | {"restock": restock}
+        body = ({} if amount is None else {"amount": euros(amount)}) | {"restock": restock}
         expected = lambda: self.model.refund(_id(person), order, amount, restock)  # noqa: E731
         self._new(person, f"/orders/{order}/refunds", body, expected)
         return self._new(person, f"/orders/{order}/refunds", body, expected)
@@ -166,7 +166,7 @@ class ShopMachine(RuleBasedStateMachine):
     @rule(asked=asked)
     def ask_for_more_with_the_key(self, asked: KeyedRequest) -> None:
         if (asked.kept or asked.answer) and asked.body and not asked.path.endswith("/shipments"):
-            more = asked.body | {"amount": _euros(asked.body.get("amount", {"amount": 0})["amount"] + 1)}
+            more = asked.body | {"amount": euros(asked.body.get("amount", {"amount": 0})["amount"] + 1)}
             status, code = (409, "idempotency_key_spent") if asked.old else (422, "idempotency_key_reused")
             assert asked.person.pay(asked.path, more, status, asked.key)["code"] == code
 
@@ -241,7 +241,7 @@ class ShopMachine(RuleBasedStateMachine):
         return person
 
     def _offer(self, seller: Person, price: int, on_hand: int) -> None:
-        body = {"title": "Lamp", "category": "home", "price": _euros(price)}
+        body = {"title": "Lamp", "category": "home", "price": euros(price)}
         product = str(seller.post("/products", body)["product"]["id"])
         seller.put(f"/products/{product}/stock", {"on_hand": on_hand}, 200, etag="*")
         self.model.shelves[product] = ProductStock(_id(seller), price, on_hand)
@@ -296,7 +296,3 @@ def test_random_histories_match_the_model(tmp_path: Path, tmp_path_factory: pyte
 
 def _id(person: Person) -> str:
     return str(person.account["id"])
-
-
-def _euros(amount: int) -> dict[str, Any]:
-    return {"amount": amount, "currency": "EUR"}
