@@ -127,7 +127,7 @@ def inside(app: Flask) -> Any:
 
 @contextmanager
 def without_application(both: BothPaths) -> Iterator[None]:
-    """Within the block only the fast path answers; what it passes on raises `HandedOn`."""
+    """Within the block only the fast path answers; what it passes on raises `PassedToFlask`."""
 
     def refuse(*_: object) -> Any:
         raise PassedToFlask

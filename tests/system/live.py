@@ -70,7 +70,7 @@ class Client:
         return Answer(response.status, names, json.loads(raw) if is_json and raw else raw)
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
-        """Send a request; returns the body of a successful answer. Raises `Unserved` for a 503."""
+        """Send a request; returns the body of a successful answer. Raises `ServiceUnavailable` for a 503."""
         answer = self.send(method, path, body, **headers)
         if answer.status == 503:
             raise ServiceUnavailable(method, path, answer)

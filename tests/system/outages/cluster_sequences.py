@@ -17,7 +17,7 @@ import pytest
 
 from config import Settings
 from tests.apps import embedded, running
-from tests.engines.counted import Counted, counted
+from tests.engines.counted import CountingObserver, counted
 from tests.engines.home import Home
 from tests.system.outages.cluster_postgres import Deposits
 from tests.system.outages.cluster_redis import SignIns
@@ -52,7 +52,7 @@ def clusters() -> Iterator[Clusters]:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_nothing_acknowledged_is_lost_in_any_order_of_faults(
-    clusters: Clusters, tmp_path: Path, counted: Counted, seed: int
+    clusters: Clusters, tmp_path: Path, counted: CountingObserver, seed: int
 ) -> None:
     chance = random.Random(seed)  # noqa: S311  no secret
     urls = {
