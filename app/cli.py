@@ -12,7 +12,9 @@ from uuid import UUID
 
 import click
 
+from app.server.listening import CannotListen, ListenAddress, require_free
 from app.startup import opened
+from app.stores import NotMigrated
 from app.telemetry.exporting import ExtraMissing
 from config import SettingsError
 from repositories.address import BadAddress
@@ -55,7 +57,7 @@ class OneLineErrors(LazyGroup):
             raise click.ClickException(f"QUARTET_{error.setting.upper()}: {error}") from error
         except ExtraMissing as error:
             raise click.ClickException(f"QUARTET_TRACES_URL: {error}") from error
-        except (SettingsError, StoreError) as error:
+        except (CannotListen, NotMigrated, SettingsError, StoreError) as error:
             raise click.ClickException(str(error)) from error
 
 
@@ -94,9 +96,9 @@ def migrate(*, dry_run: bool) -> None:
 @main.command()
 def serve() -> None:
     """Serve the API until SIGTERM or SIGINT. Runs the relay too, depending on QUARTET_RELAY."""
-    from app.serving import require_migrated, serve_with
+    from app.serving import serve_with
 
-    serve_with(require_migrated)
+    serve_with(lambda container: container.stores.require_migrated())
 
 
 @main.command()
@@ -126,7 +128,7 @@ def openapi() -> None:
 def relay(*, once: bool) -> None:
     """Dispatch the events of both outboxes to their handlers until SIGTERM or SIGINT."""
     from app.moved_roles import follow
-    from app.serving import require_migrated, require_room
+    from app.serving import require_room
     from app.telemetry import multiprocess
     from app.worker.anchoring import anchoring_of
     from app.worker.running import relay_of, run, sweeper_of
@@ -136,7 +138,7 @@ def relay(*, once: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     with opened() as container:
-        require_migrated(container)
+        container.stores.require_migrated()
         if once:
             sweeper_of(container).sweep()
             anchoring_of(container).tick()
@@ -145,7 +147,11 @@ def relay(*, once: bool) -> None:
         else:
             require_room(container)
             settings = container.settings
-            with multiprocess.served(settings.host, settings.relay_metrics_port if settings.metrics else 0):
+            port = settings.relay_metrics_port if settings.metrics else 0
+            if port:
+                address = ListenAddress("QUARTET_RELAY_METRICS_PORT", settings.host, port)
+                require_free([address], seconds=settings.boot_seconds)
+            with multiprocess.served(settings.host, port):
                 follow(container, stop, run)
 
 
@@ -165,6 +171,7 @@ def doctor() -> None:
 def outbox() -> None:
     """Show the number of waiting events, and the dead-lettered ones."""
     with opened() as container:
+        container.stores.require_migrated()
         for name, store in container.stores.outboxes().items():
             waiting = store.backlog()
             later = waiting.oldest is not None and waiting.oldest > (store.now() or container.kit.clock())
@@ -179,6 +186,7 @@ def outbox() -> None:
 def replay(event_ids: tuple[UUID, ...]) -> None:
     """Dispatch dead-lettered events again: the given ones, or all."""
     with opened() as container:
+        container.stores.require_migrated()
         local = container.kit.clock()
         count = sum(o.replay(event_ids or None, now=o.now() or local) for o in container.stores.outboxes().values())
     click.echo(f"{count} events will be tried again")
@@ -193,6 +201,7 @@ def drift(*, account: str | None, repair: bool) -> None:
 
     began = time.monotonic()
     with opened() as container:
+        container.stores.require_migrated()
         found = Drift(container, click.echo, repair=repair)
         report = found.one(_account(container, account)) if account is not None else found.everybody()
     for line in report.summary(time.monotonic() - began):
@@ -217,6 +226,7 @@ def rebuild_feeds(*, account: str | None, wait: bool) -> None:
     from app.worker.running import relay_of
 
     with opened() as container:
+        container.stores.require_migrated()
         work = Rebuild(container, relay_of(container).round, wait=wait)
         made = work.one(_account(container, account)) if account is not None else work.everybody()
     click.echo(f"{made.feeds} feeds {'filled' if wait else 'requested'}, {made.dormant} dormant ones left out")

@@ -15,12 +15,8 @@ from config.logs import formatter
 if TYPE_CHECKING:
     from app.container import Container
     from app.seed.command import SeededLogin
-
-
-def require_migrated(container: "Container") -> None:
-    pending = container.stores.migrate(dry_run=True)
-    if pending:
-        raise click.ClickException(f"{len(pending)} migration steps are pending: run `quartet migrate` first")
+    from app.server.listening import ListenAddress
+    from config import Settings
 
 
 def require_room(container: "Container") -> None:
@@ -66,8 +62,10 @@ def serve_with(prepare: Callable[["Container"], None]) -> None:
             *("app.server.freed_memory", "app.server.granian", "prometheus_client.multiprocess"),
         )
         from app.server.granian import server
+        from app.server.listening import require_free
 
         settings = container.settings
+        require_free(_listen_addresses(settings), seconds=settings.boot_seconds)
         server(
             "app.wsgi:app",
             host=settings.host,
@@ -79,6 +77,15 @@ def serve_with(prepare: Callable[["Container"], None]) -> None:
             formatter={"()": formatter, "form": settings.log_form},
             beside=_main_process(container, prepare),
         ).serve()
+
+
+def _listen_addresses(settings: "Settings") -> "list[ListenAddress]":
+    """What a server listens on."""
+    from app.server.listening import ListenAddress
+
+    found = [ListenAddress("QUARTET_HOST and QUARTET_PORT", settings.host, settings.port)]
+    host, port = settings.metrics_at
+    return [*found, ListenAddress("QUARTET_METRICS_ADDRESS", host, port)] if port else found
 
 
 @contextmanager

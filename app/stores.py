@@ -13,6 +13,13 @@ from repositories.sinks import Sink
 from repositories.store import Store
 
 
+class NotMigrated(Exception):
+    """The schema of a store is older than this version's. The message is one line with the command to run."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__(f"{steps} migration steps are pending: run `quartet migrate` first")
+
+
 class LeftBehind:
     """Tells whether these stores are outdated because a role has moved. `Following` sets `says`."""
 
@@ -62,6 +69,12 @@ class Stores:
     def migrate(self, *, dry_run: bool = False) -> list[str]:
         """Bring every store up to date. Returns one line per step."""
         return [line for store in self._all() for line in store.migrate(dry_run=dry_run)]
+
+    def require_migrated(self, *stores: Store) -> None:
+        """Raise `NotMigrated` unless these stores (default: all) are up to date. Creates nothing."""
+        pending = sum(len(store.migrate(dry_run=True)) for store in stores or self._all())
+        if pending:
+            raise NotMigrated(pending)
 
     def close(self) -> None:
         for store in self._all():

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import Field, field
+from ipaddress import ip_address
 from typing import Any
 
 import environs
@@ -24,6 +25,13 @@ def nothing_or(check: validate.Validator) -> Callable[[str], None]:
             check(text)
 
     return checked
+
+
+def is_ip_address(text: str) -> None:
+    try:
+        ip_address(text)
+    except ValueError:
+        raise environs.ValidationError("Must be an IP address.") from None
 
 
 def listed(text: str) -> tuple[str, ...]:

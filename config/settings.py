@@ -12,7 +12,7 @@ from environs import validate
 
 from config.cors_origins import is_origin
 from config.derived import ADDRESS, SCHEMES, Derived
-from config.reading import at_least, nothing_or, platform_port, read, setting
+from config.reading import at_least, is_ip_address, nothing_or, platform_port, read, setting
 
 EMBEDDED = "sqlite:///var/quartet.db"
 DEVELOPMENT_SECRET = "for-development-only-never-in-production"  # noqa: S105 - refused in production
@@ -56,7 +56,7 @@ class Settings(Derived):
     )
     cache_url: str = setting(EMBEDDED, "hot reads: `redis://` (no persistence, LFU), `postgresql://` or `sqlite:///`")
     allow_embedded: bool = setting(False, "lets production run on embedded stores")
-    host: str = setting("127.0.0.1", "address to serve on")
+    host: str = setting("127.0.0.1", "IP address to serve on", is_ip_address)
     port: int = setting(8000, "port to serve on; `PORT` overrides it", validate.Range(min=1, max=65535))
     workers: int = setting(2, "server processes", at_least(1))
     threads: int = setting(4, "requests that each process runs at once, and connections to each store", at_least(1))
@@ -146,7 +146,8 @@ class Settings(Derived):
     feeds_write_consistency: str = setting("LOCAL_QUORUM", "Cassandra consistency level of writes")
     boot_seconds: float = setting(
         5.0,
-        "seconds that a command waits at its start for stores that do not answer or take no writes yet",
+        "seconds that a command waits at its start for stores that do not answer or take no writes yet, and for an "
+        "address in use",
         at_least(0),
     )
     request_timeout: float = setting(

@@ -27,7 +27,7 @@ def dump(opened: Opened, path: Path) -> None:
     truth.
     """
     with opened() as container, _errors_in_one_line(path):
-        _require_migrated(container)
+        container.stores.require_migrated()
         rates = KindRates(container.settings.engines)
         header = write(container.stores, path, rates)
         rates.all("written")
@@ -46,7 +46,7 @@ def restore(opened: Opened, path: Path, *, verify_only: bool, again: bool) -> No
     """
     with opened() as container, _errors_in_one_line(path):
         stores, rates = container.stores, KindRates(container.settings.engines)
-        _require_migrated(container)
+        container.stores.require_migrated()
         if not verify_only:
             refuse_unless_empty(stores, again=again)
         header, ends = checked(path, stores)
@@ -77,9 +77,3 @@ def _errors_in_one_line(path: Path) -> Iterator[None]:
     except KeyboardInterrupt:
         click.echo("\ninterrupted; to continue a restore, run it again with --again", err=True)
         raise click.exceptions.Exit(INTERRUPTED) from None
-
-
-def _require_migrated(container: Container) -> None:
-    pending = container.stores.migrate(dry_run=True)
-    if pending:
-        raise click.ClickException(f"{len(pending)} migration steps are pending: run `quartet migrate` first")

@@ -32,6 +32,7 @@ def audit_ledger(opened: Opened, *, path: Path | None, since_anchor: bool, as_js
     """
     began, count = time.monotonic(), 0
     with opened() as container:
+        container.stores.require_migrated(container.stores.relational)
         anchors, anchor, bad = container.money.anchors, None, None
         try:
             anchor = anchors.read(path) if path else anchors.last()
@@ -86,6 +87,7 @@ def anchor(opened: Opened, *, to: str | None) -> None:
     Writes no anchor and exits with 1 if anything is wrong.
     """
     with opened() as container:
+        container.stores.require_migrated(container.stores.relational)
         anchors = container.money.anchors
         try:
             if to is None and anchors.folder is not None:

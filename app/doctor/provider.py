@@ -49,6 +49,7 @@ def compare_with_provider(
     """
     began, count = time.monotonic(), 0
     with opened() as container:
+        container.stores.require_migrated(container.stores.relational)
         relational, provider = container.stores.relational, container.money.payments.provider
         work = Reconciliation(relational, provider, patience)
         try:

@@ -114,6 +114,8 @@ class SqliteDatabase:
             connection.execute("COMMIT")
 
     def migrate(self, statements: Sequence[str], changes: Sequence[SchemaChange], *, dry_run: bool) -> list[str]:
+        if dry_run and not self._path.exists():
+            return steps(self._role, [], statements)
         make_folder(self._path)
         due = [change for change in changes if self.rows(change.needed)]
         there = {name for (name,) in self.rows("SELECT name FROM sqlite_master")}

@@ -39,6 +39,7 @@ def sinks() -> None:
 def show(opened: Opened) -> None:
     """Show each sink's waiting events, its last error and its dead letters."""
     with opened() as container:
+        container.stores.require_migrated(container.stores.relational)
         log = container.stores.relational.event_log
         for state in log.states():
             waiting = f"{state.waiting} waiting, oldest {state.oldest or '-'}, {state.dead_lettered} dead-lettered"
@@ -58,6 +59,7 @@ def replay(opened: Opened, *, name: str, since: datetime) -> None:
     """Send again, in order and with the same ids, all stored events that were logged at --since or later."""
     with opened() as container:
         relational = container.stores.relational
+        container.stores.require_migrated(relational)
         with relational.transaction() as tx:
             position = tx.event_log.rewind(name, since=since.replace(tzinfo=UTC))
         if position is None:
@@ -72,6 +74,7 @@ def replay(opened: Opened, *, name: str, since: datetime) -> None:
 def forget(opened: Opened, *, name: str) -> None:
     """Remove a sink that no longer exists. Until then its unsent events are stored."""
     with opened() as container:
+        container.stores.require_migrated(container.stores.relational)
         if name in {sink.name for sink in container.stores.sinks}:
             raise click.ClickException(f"{name} is among QUARTET_SINKS")
         if name in {webhook.sink for webhook in container.stores.relational.webhooks.all()}:
