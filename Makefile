@@ -19,7 +19,7 @@ FAST := tests/unit tests/contracts $(addprefix tests/system/test_,guards.py word
 LONG_FORM := QUARTET_PROOFS=1 QUARTET_BANK_SECONDS=30 QUARTET_LAST_UNIT_ROUNDS=50 QUARTET_MACHINE_EXAMPLES=400 \
   QUARTET_FEED_EXAMPLES=1000 QUARTET_FUZZING_EXAMPLES=100 QUARTET_VISIBLE_POSTS=10000 QUARTET_QUEUE_DEATHS=5 \
   QUARTET_CRASH_ROUNDS=2 QUARTET_RELAY_DEATH_EVERY=1 QUARTET_POINT_EVERY=1 QUARTET_DRIFT_ACCOUNTS=90 QUARTET_ALTERATIONS_ROWS=2 \
-  QUARTET_PLANS_SIZE=medium QUARTET_NOTIFICATION_TOWNS=20 QUARTET_BODY_EXAMPLES=100 QUARTET_BUDGET_MANY=50 \
+  QUARTET_PLANS_SIZE=medium QUARTET_NOTIFICATION_HISTORIES=20 QUARTET_BODY_EXAMPLES=100 QUARTET_BUDGET_MANY=50 \
   QUARTET_TOMBSTONES=100000 QUARTET_KILLS=7
 PROOFS := $(addprefix tests/system/,console advice alerts proofs money drift moving plans fuzzing outages relay test_feed_definition.py test_home_interleavings.py test_kept_states.py test_notifications.py \
   backup/test_answers.py test_api_contract.py test_crashes.py test_degraded.py test_images.py test_kubernetes.py test_schema_change.py test_restarts.py test_server.py proxies) \

@@ -13,7 +13,7 @@ from repositories.records import Money
 from repositories.relational import RelationalStore, Transaction
 from repositories.relational.embedded.store import EmbeddedRelational
 from tests.contracts.relational_store import NOW
-from tests.contracts.transactions import SECOND, sql, surely
+from tests.contracts.transactions import SECOND, do_retrying, sql
 
 
 def without_triggers(store: RelationalStore) -> None:
@@ -45,7 +45,7 @@ def wallet(store: RelationalStore, amount: int = 0, currency: str = "EUR") -> UU
     owner = uuid4()
     if amount:
         deposit = transfer(PROVIDER, owner, amount, currency)
-        surely(store, lambda unit: unit.ledger.transfer(deposit))
+        do_retrying(store, lambda unit: unit.ledger.transfer(deposit))
     return owner
 
 
@@ -98,7 +98,7 @@ def give_back(
         unit.refunds.add(made, back, refuses=refuses)
         return made
 
-    return surely(store, work)
+    return do_retrying(store, work)
 
 
 def buy(store: RelationalStore, state: str) -> Order:

@@ -30,7 +30,7 @@ def do(store: RelationalStore, work: Callable[[Transaction], T]) -> T:
         return work(unit)
 
 
-def surely(store: RelationalStore, work: Callable[[Transaction], T]) -> T:
+def do_retrying(store: RelationalStore, work: Callable[[Transaction], T]) -> T:
     """Run `work` in a transaction, retrying contention like the services."""
     for _ in range(200):
         try:

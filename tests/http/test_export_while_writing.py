@@ -106,7 +106,7 @@ class ActiveAccount:
 
 
 def name_of(kind: str, value: Any) -> str:
-    """The name by which `Life` lists a thing."""
+    """The name by which `ActiveAccount` lists a thing."""
     names = {"comment": "post_id", "like": "post_id", "balance": "currency", "entry": "transfer_id"}
     if kind in {"following", "follower", "block"}:
         return str(value["account_id"])

@@ -15,7 +15,7 @@ from repositories.sqlite.file import path_of
 from tests.apps import BASE, Person, System, embedded, running
 from tests.http.stream_reader import Make, Reader
 from tests.recorded import FoundSpan, SpanRecorder, Spans
-from tests.system.relay.shelves import Shelf, serve, worker
+from tests.system.relay.memory_sink import MemorySink, serve, worker
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SENT = f"00-{TRACE}-{SPAN}-01"
@@ -114,27 +114,27 @@ def test_a_batch_is_linked_to_every_trace_that_it_serves(system: System, recorde
 
 def test_the_span_of_a_sink_is_linked_to_the_writing_request(tmp_path: Path, recorded: SpanRecorder) -> None:
     with running(Settings(**embedded(tmp_path), sinks="kafka://127.0.0.1:1/events")) as system:
-        story, shelf = sent_to_a_shelf(system, recorded)
+        story, sink = sent_to_a_sink(system, recorded)
     published, sent = story.one(f"POST {BASE}/posts"), story.one("send events")
     assert (sent.kind, sent.parent, sent.links) == ("PRODUCER", "", [(published.trace, published.id)])
     assert sent.attributes["quartet.sink"] == "kafka"
     assert sent.attributes["messaging.system"] == "kafka"
     assert sent.attributes["messaging.destination.name"] == "quartet.events"
     assert sent.attributes["messaging.batch.message_count"] == 1
-    assert shelf.kept[-1].traceparent.startswith(f"00-{published.trace}-{published.id}-")
+    assert sink.kept[-1].traceparent.startswith(f"00-{published.trace}-{published.id}-")
 
 
-def sent_to_a_shelf(system: System, recorded: SpanRecorder) -> tuple[Spans, Shelf]:
+def sent_to_a_sink(system: System, recorded: SpanRecorder) -> tuple[Spans, MemorySink]:
     """The spans of one post that is also sent to a sink, a shelf; and the shelf."""
-    shelf, (ada, _) = Shelf(), followed(system)
-    first = worker(system.container, shelf)
+    sink, (ada, _) = MemorySink(), followed(system)
+    first = worker(system.container, sink)
     serve(first)
     first.close()
     recorded.forget()
     ada.publish()
     system.relay.drain()
-    serve(worker(system.container, shelf))
-    return recorded.story, shelf
+    serve(worker(system.container, sink))
+    return recorded.story, sink
 
 
 def test_a_fan_out_in_slices_stays_one_trace_without_failures(tmp_path: Path, recorded: SpanRecorder) -> None:

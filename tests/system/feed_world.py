@@ -43,7 +43,7 @@ class RelayCrash:
                 raise Crash
 
 
-class Seconds:  # the clock by which delivery budgets are refilled
+class SettableSeconds:  # the clock by which delivery budgets are refilled
     now = 0.0
 
     def __call__(self) -> float:
@@ -60,15 +60,15 @@ class World:
     """A system, a relay that can be ended at any call, and a way to read feeds without side effects."""
 
     def __init__(self, container: Container, clock: SteppedClock) -> None:
-        self.clock, self.fuse, self.seconds = clock, RelayCrash(), Seconds()
+        self.clock, self.relay_crash, self.seconds = clock, RelayCrash(), SettableSeconds()
         self.is_cut_off = False  # whether the cache is unavailable, for the relay only
         self.container = container
         stores = container.stores
         fragile = replace(
             stores,
-            relational=watched(stores.relational, self.fuse, "relational"),
-            documents=watched(stores.documents, self.fuse, "documents"),
-            feeds=watched(stores.feeds, self.fuse, "feeds"),
+            relational=watched(stores.relational, self.relay_crash, "relational"),
+            documents=watched(stores.documents, self.relay_crash, "documents"),
+            feeds=watched(stores.feeds, self.relay_crash, "feeds"),
             cache=watched(stores.cache, self._cache_call, "cache"),
         )
         self._crashing = assemble(container.settings, fragile, clock, PlainHasher(), seconds=self.seconds)
@@ -101,21 +101,21 @@ class World:
 
     def dies(self, calls: int) -> None:
         """Let the relay work until it dies after this many calls; then advance the clock past the end of its leases."""
-        self.fuse.set(calls)
+        self.relay_crash.set(calls)
         with suppress(Crash):
             relay = self.relay()
             relay.drain()
             self._sweep()
-        self.fuse.set(None)
+        self.relay_crash.set(None)
         self.clock.forward(self.container.settings.relay_lease_seconds + 1)
 
     def _cache_call(self, point: str) -> None:
-        self.fuse(point)
+        self.relay_crash(point)
         if self.is_cut_off:
             raise Unavailable("cache", "cut off")
 
     def sweeps(self) -> None:
-        self.fuse.set(None)
+        self.relay_crash.set(None)
         self._sweep()
 
     def _sweep(self) -> None:

@@ -72,7 +72,7 @@ class Request(Struct, frozen=True):
     options: dict[str, Any]
 
 
-class Town:
+class PopulatedSystem:
     """A system with a few people and posts. Nothing that the tests request is cached yet."""
 
     def __init__(self, system: System) -> None:
@@ -158,9 +158,9 @@ def system(own_engines: Engines) -> Iterator[System]:
 
 
 @pytest.fixture
-def town(system: System, own_engines: Engines) -> Iterator[Town]:
+def populated(system: System, own_engines: Engines) -> Iterator[PopulatedSystem]:
     wait_until_ready(system)
-    yield Town(system)
+    yield PopulatedSystem(system)
     own_engines.heal()
 
 
@@ -211,14 +211,14 @@ def assert_health_names(system: System, role: str) -> None:
 @pytest.mark.parametrize("fault", [pytest.param("dead", marks=pytest.mark.proof), "frozen"])
 @pytest.mark.parametrize("role", ROLES)
 def test_each_route_without_a_store_works_or_is_refused_in_time(
-    town: Town, own_engines: Engines, role: str, fault: str
+    populated: PopulatedSystem, own_engines: Engines, role: str, fault: str
 ) -> None:
-    requests = town.requests()
+    requests = populated.requests()
     assert requests.keys() == NEEDS.keys()
     strike(getattr(own_engines, ROLES[role])(), fault)
     order = sorted(requests, key=lambda name: requests[name].method == "DELETE")
     with ThreadPoolExecutor(4) as pool:
-        answers = dict(zip(order, pool.map(lambda name: town.send(requests[name]), order), strict=True))
+        answers = dict(zip(order, pool.map(lambda name: populated.send(requests[name]), order), strict=True))
     for name, (answer, seconds) in answers.items():
         refused = answer.status_code == 503
         assert refused == (role in NEEDS[name]) or name in PERHAPS.get(role, ()), (name, answer.text)
@@ -227,69 +227,71 @@ def test_each_route_without_a_store_works_or_is_refused_in_time(
             assert_refused(answer)
         else:
             assert answer.status_code < 300, (name, answer.text)
-    assert_health_names(town.system, role)
+    assert_health_names(populated.system, role)
 
 
 @pytest.mark.parametrize("fault", [pytest.param("dead", marks=pytest.mark.proof), "frozen"])
-def test_posts_are_in_every_feed_without_the_feed_store(town: Town, own_engines: Engines, fault: str) -> None:
-    drain(town.system)
+def test_posts_are_in_every_feed_without_the_feed_store(
+    populated: PopulatedSystem, own_engines: Engines, fault: str
+) -> None:
+    drain(populated.system)
     strike(own_engines.cassandra(), fault)
-    posts = [town.ada.publish("Published in the dark"), *town.posts]
-    assert town.bob.feed(limit=2) == town.ada.feed() == posts
-    town.ada.delete(f"/posts/{posts[2]}", etag="*")
+    posts = [populated.ada.publish("Published in the dark"), *populated.posts]
+    assert populated.bob.feed(limit=2) == populated.ada.feed() == posts
+    populated.ada.delete(f"/posts/{posts[2]}", etag="*")
     posts.remove(posts[2])
-    town.bob.delete(f"/accounts/{town.ada.handle}/follow")
-    assert town.bob.feed() == []
-    town.bob.put(f"/accounts/{town.ada.handle}/follow")
-    assert town.system.relay.drain() == 0
-    assert town.bob.feed() == town.ada.feed() == posts
+    populated.bob.delete(f"/accounts/{populated.ada.handle}/follow")
+    assert populated.bob.feed() == []
+    populated.bob.put(f"/accounts/{populated.ada.handle}/follow")
+    assert populated.system.relay.drain() == 0
+    assert populated.bob.feed() == populated.ada.feed() == posts
 
     own_engines.heal()
-    wait_until_ready(town.system)
-    assert town.bob.feed(limit=2) == town.ada.feed() == posts
-    drain(town.system)
-    assert town.bob.feed(limit=2) == town.ada.feed() == posts
-    stored = town.system.container.stores.feeds.home_page(UUID(town.bob.account["id"]), limit=9)
+    wait_until_ready(populated.system)
+    assert populated.bob.feed(limit=2) == populated.ada.feed() == posts
+    drain(populated.system)
+    assert populated.bob.feed(limit=2) == populated.ada.feed() == posts
+    stored = populated.system.container.stores.feeds.home_page(UUID(populated.bob.account["id"]), limit=9)
     assert [str(ref.post_id) for ref in stored] == posts
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_reads_without_the_cache_are_correct(town: Town, own_engines: Engines, fault: str) -> None:
+def test_reads_without_the_cache_are_correct(populated: PopulatedSystem, own_engines: Engines, fault: str) -> None:
     """It stays true when a frozen cache comes back with its old values."""
-    path = f"/posts/{town.posts[0]}"
-    assert town.bob.get(path)["stats"] == {"likes": 0, "comments": 1}
+    path = f"/posts/{populated.posts[0]}"
+    assert populated.bob.get(path)["stats"] == {"likes": 0, "comments": 1}
     strike(own_engines.cache(), fault)
-    town.bob.put(f"{path}/like")
-    town.ada.patch(path, {"title": "Edited in the dark"}, etag="*")
-    card = town.bob.get(path)
+    populated.bob.put(f"{path}/like")
+    populated.ada.patch(path, {"title": "Edited in the dark"}, etag="*")
+    card = populated.bob.get(path)
     assert card["stats"] == {"likes": 1, "comments": 1}
     assert card["post"]["title"] == "Edited in the dark"
     own_engines.heal()
-    wait_until_ready(town.system)
-    drain(town.system)
-    card = town.bob.get(path)
+    wait_until_ready(populated.system)
+    drain(populated.system)
+    card = populated.bob.get(path)
     assert card["stats"] == {"likes": 1, "comments": 1}
     assert card["post"]["title"] == "Edited in the dark"
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_without_the_cache_posts_are_delivered_and_people_notified(
-    town: Town, own_engines: Engines, fault: str
+    populated: PopulatedSystem, own_engines: Engines, fault: str
 ) -> None:
-    drain(town.system)
-    bob, stores = UUID(town.bob.account["id"]), town.system.container.stores
+    drain(populated.system)
+    bob, stores = UUID(populated.bob.account["id"]), populated.system.container.stores
     strike(own_engines.cache(), fault)
-    post = town.ada.publish("while the cache is away")
-    town.cyd.put(f"/posts/{post}/like")
-    drain(town.system)
+    post = populated.ada.publish("while the cache is away")
+    populated.cyd.put(f"/posts/{post}/like")
+    drain(populated.system)
     assert str(stores.feeds.home_page(bob, limit=1)[0].post_id) == post
-    kinds = [n["kind"] for n in town.ada.get("/notifications")["items"]]
+    kinds = [n["kind"] for n in populated.ada.get("/notifications")["items"]]
     assert "like" in kinds
     assert stores.relational.deferred.first(limit=1)
     own_engines.heal()
 
     def paid() -> bool:
-        town.system.sweeper.sweep()
+        populated.system.sweeper.sweep()
         return not stores.relational.deferred.first(limit=1)
 
     assert wait_until(paid, 30)

@@ -39,7 +39,7 @@ STEPS = {
 PAGE = Window(limit=2)
 
 
-class Deaf(EmbeddedCache):
+class CacheLosingAdditions(EmbeddedCache):
     """A cache that loses additions."""
 
     def extend(self, keys: Collection[str], more: bytes, *, most: int) -> None: ...
@@ -65,7 +65,7 @@ def container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entries: int) -> 
         yield system.container
 
 
-class Town:
+class ReaderAndAuthor:
     """One reader who follows one author. `wrong` collects the errors that reads have found."""
 
     def __init__(self, container: Container, scheduler: Scheduler, posts: int) -> None:
@@ -130,16 +130,16 @@ class Town:
 
 
 def outcomes(container: Container, scheduler: Scheduler, *acts: str, posts: int = 1) -> Iterator[list[str]]:
-    towns: list[Town] = []
+    towns: list[ReaderAndAuthor] = []
 
     def setting() -> list[Actor]:
-        towns.append(Town(container, scheduler, posts))
+        towns.append(ReaderAndAuthor(container, scheduler, posts))
         return [getattr(towns[-1], act) for act in acts]
 
     for order in scheduler.every_order(setting):
-        town = towns.pop()
-        town.judge()
-        yield [f"{order}: {what}" for what in town.wrong]
+        pair = towns.pop()
+        pair.judge()
+        yield [f"{order}: {what}" for what in pair.wrong]
 
 
 @pytest.mark.parametrize("acts", [("reads", "publishes"), ("reads", "unfollows")], ids="-".join)
@@ -166,7 +166,7 @@ def test_no_interleaving_does_so_while_a_top_grows(
 def test_without_additions_some_interleavings_are_wrong(
     container: Container, scheduler: Scheduler, tmp_path: Path
 ) -> None:
-    deaf = Deaf(f"sqlite:///{tmp_path}/quartet.db")
+    deaf = CacheLosingAdditions(f"sqlite:///{tmp_path}/quartet.db")
     lossy: Callable[[], Iterator[list[str]]] = lambda: outcomes(  # noqa: E731 - a name for it
         with_stores(container, cache=deaf), scheduler, "reads", "publishes"
     )

@@ -43,13 +43,13 @@ PAGE = Window(limit=2)
 Pause = Callable[[float], None]
 
 
-class Deaf(EmbeddedCache):
+class CacheLosingDrops(EmbeddedCache):
     """A cache that loses drops."""
 
     def drop(self, keys: Collection[str]) -> None: ...
 
 
-class Away(EmbeddedCache):
+class CacheWithoutWrites(EmbeddedCache):
     """A cache that this process cannot write to, but others can."""
 
     def drop(self, keys: Collection[str]) -> None:
@@ -78,7 +78,7 @@ def container(tmp_path: Path, now: list[float]) -> Iterator[Container]:
         cache.close()
 
 
-class Town:
+class ReaderAndAuthor:
     """A reader who follows an author and has read, so that the next page needs no truth. `theirs` is the writer's."""
 
     def __init__(self, container: Container, scheduler: Scheduler, other_cache: EmbeddedCache, pause: Pause) -> None:
@@ -143,11 +143,11 @@ class Town:
         return kept_list([json.dumps(str(one)).encode() for one in page.ids], None)
 
 
-def outcomes(town: Callable[[], Town], scheduler: Scheduler, *acts: str) -> Iterator[list[str]]:
-    towns: list[Town] = []
+def outcomes(pair: Callable[[], ReaderAndAuthor], scheduler: Scheduler, *acts: str) -> Iterator[list[str]]:
+    towns: list[ReaderAndAuthor] = []
 
     def setting() -> list[Actor]:
-        towns.append(town())
+        towns.append(pair())
         return [getattr(towns[-1], act) for act in acts]
 
     for order in scheduler.every_order(setting):
@@ -176,23 +176,25 @@ def advancing(now: list[float]) -> Pause:
     ("other_cache", "act"),
     [
         pytest.param(EmbeddedCache, "publishes", marks=pytest.mark.proof),
-        pytest.param(Away, "publishes", marks=pytest.mark.proof),
+        pytest.param(CacheWithoutWrites, "publishes", marks=pytest.mark.proof),
         (EmbeddedCache, "unfollows"),
-        (Away, "unfollows"),
+        (CacheWithoutWrites, "unfollows"),
     ],
     indirect=["other_cache"],
 )
 def test_no_interleaving_hides_a_post_or_shows_one_of_an_unfollowed_author(
     container: Container, scheduler: Scheduler, other_cache: EmbeddedCache, now: list[float], act: str
 ) -> None:
-    orders = list(outcomes(lambda: Town(container, scheduler, other_cache, advancing(now)), scheduler, "reads", act))
+    orders = list(
+        outcomes(lambda: ReaderAndAuthor(container, scheduler, other_cache, advancing(now)), scheduler, "reads", act)
+    )
     assert len(orders) > 2
     assert [what for wrong in orders for what in wrong] == []
 
 
-@pytest.mark.parametrize("other_cache", [Deaf, Away], indirect=True)
+@pytest.mark.parametrize("other_cache", [CacheLosingDrops, CacheWithoutWrites], indirect=True)
 def test_without_drops_or_waiting_some_interleavings_are_wrong(
     container: Container, scheduler: Scheduler, other_cache: EmbeddedCache
 ) -> None:
-    town = partial(Town, container, scheduler, other_cache, lambda _seconds: None)
-    assert any(any(outcomes(town, scheduler, "reads", act)) for act in ("publishes", "unfollows"))
+    pair = partial(ReaderAndAuthor, container, scheduler, other_cache, lambda _seconds: None)
+    assert any(any(outcomes(pair, scheduler, "reads", act)) for act in ("publishes", "unfollows"))

@@ -1,6 +1,6 @@
 """Pages of notifications, compared with a naive evaluation of all activities, which come and go between the pages.
 
-`QUARTET_NOTIFICATION_TOWNS` is the number of random histories.
+`QUARTET_NOTIFICATION_HISTORIES` is the number of random histories.
 """
 
 import os
@@ -30,11 +30,11 @@ pytestmark = pytest.mark.long
 NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=3)
 DAY = timedelta(days=1)
 SIZES = range(1, 8)
-TOWNS = int(os.environ.get("QUARTET_NOTIFICATION_TOWNS", "1"))
+HISTORIES = int(os.environ.get("QUARTET_NOTIFICATION_HISTORIES", "1"))
 Shown = tuple[Kind, UUID, str, str, tuple[UUID, ...]]
 
 
-class Town(NamedTuple):
+class OwnerAndOthers(NamedTuple):
     """An owner of notifications, and others. `activities` are the existing ones by id; those in `gone` stay removed."""
 
     container: Container
@@ -111,54 +111,54 @@ def container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
         yield system.container
 
 
-@pytest.fixture(params=range(TOWNS))
-def town(request: pytest.FixtureRequest, container: Container) -> Town:
+@pytest.fixture(params=range(HISTORIES))
+def participants(request: pytest.FixtureRequest, container: Container) -> OwnerAndOthers:
     return settled(container, request.param)
 
 
-def settled(container: Container, seed: int) -> Town:
+def settled(container: Container, seed: int) -> OwnerAndOthers:
     owner, *people = crowd.people(container, 6)
     crowd.befriend(container, people, [owner])
     posts = [crowd.publish(container, owner) for _ in range(5)]
-    return Town(container, random.Random(seed), owner, people, posts, {}, set())  # noqa: S311 - test data
+    return OwnerAndOthers(container, random.Random(seed), owner, people, posts, {}, set())  # noqa: S311 - test data
 
 
-def test_pages_have_all_items_in_order(town: Town) -> None:
-    town.history(town.chance.choice((0, 5, 60, 300)))
+def test_pages_have_all_items_in_order(participants: OwnerAndOthers) -> None:
+    participants.history(participants.chance.choice((0, 5, 60, 300)))
     for size in (*SIZES, 100):
-        assert shown(town.pages(size)) == town.expected()
+        assert shown(participants.pages(size)) == participants.expected()
 
 
-def test_new_activities_neither_repeat_nor_hide_an_item(town: Town) -> None:
-    town.history(60)
+def test_new_activities_neither_repeat_nor_hide_an_item(participants: OwnerAndOthers) -> None:
+    participants.history(60)
     for size in SIZES:
-        before = town.expected()
-        moment = max(activity.at for activity in town.activities.values())
+        before = participants.expected()
+        moment = max(activity.at for activity in participants.activities.values())
 
         def between(since: datetime = moment) -> None:
-            for _ in range(town.chance.randrange(4)):
-                town.happens(since + timedelta(milliseconds=1 + town.chance.randrange(100_000)))
+            for _ in range(participants.chance.randrange(4)):
+                participants.happens(since + timedelta(milliseconds=1 + participants.chance.randrange(100_000)))
 
-        assert shown(town.pages(size, between)) == before
-        assert shown(town.pages(100)) == town.expected()
+        assert shown(participants.pages(size, between)) == before
+        assert shown(participants.pages(100)) == participants.expected()
 
 
-def test_withdrawn_and_late_activities_move_no_other_item(town: Town) -> None:
+def test_withdrawn_and_late_activities_move_no_other_item(participants: OwnerAndOthers) -> None:
     """The withdrawals stay below the store's tombstone budget."""
-    town.history(80)
+    participants.history(80)
     for size in SIZES:
-        lasting = {item[:4] for item in town.expected()}
+        lasting = {item[:4] for item in participants.expected()}
 
         def between(lasting: set[tuple[Kind, UUID, str, str]] = lasting) -> None:
-            for own in town.chance.sample(sorted(town.activities), k=town.chance.randrange(3)):
-                town.withdraw(own)
-            town.happens(NOON + timedelta(seconds=town.chance.randrange(40_000)))
-            lasting &= {item[:4] for item in town.expected()}
+            for own in participants.chance.sample(sorted(participants.activities), k=participants.chance.randrange(3)):
+                participants.withdraw(own)
+            participants.happens(NOON + timedelta(seconds=participants.chance.randrange(40_000)))
+            lasting &= {item[:4] for item in participants.expected()}
 
-        found = [item[:4] for item in shown(town.pages(size, between))]
+        found = [item[:4] for item in shown(participants.pages(size, between))]
         assert len(found) == len(set(found))
         assert lasting <= set(found)
-        town.history(20)
+        participants.history(20)
 
 
 @pytest.mark.proof
@@ -173,38 +173,44 @@ def test_pages_and_unread_items_are_correct_on_cassandra(engines: Shared, tmp_pa
 
 @pytest.mark.parametrize("most", [9, 50])
 def test_a_scan_that_is_cut_short_continues_with_the_next_page(
-    town: Town, monkeypatch: pytest.MonkeyPatch, most: int
+    participants: OwnerAndOthers, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
     """Days with more activities than one scan are shown in parts: each item once, with the people of its first part."""
     monkeypatch.setattr(inbox_tops, "ACTIVITIES", 3)
     monkeypatch.setattr(scan, "MOST_ACTIVITIES", most)
-    town.history(150)
-    expected = town.expected()
+    participants.history(150)
+    expected = participants.expected()
     for size in (*SIZES, 100):
-        found = shown(town.pages(size))
+        found = shown(participants.pages(size))
         assert sorted(item[:4] for item in found) == sorted(item[:4] for item in expected)
         assert {item[:4] for item in found} == {item[:4] for item in expected}
 
 
-def test_a_day_of_more_items_than_a_cursor_carries(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_day_of_more_items_than_a_cursor_carries(
+    participants: OwnerAndOthers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(inbox, "CARRIED", 8)
-    town.history(120)
+    participants.history(120)
     for size in SIZES:
-        assert shown(town.pages(size)) == town.expected()
-        assert all(len(page.onward.shown) <= 8 for page in town.pages(size) if page.onward)
+        assert shown(participants.pages(size)) == participants.expected()
+        assert all(len(page.onward.shown) <= 8 for page in participants.pages(size) if page.onward)
 
 
-def test_items_with_activities_above_the_marker_are_unread(town: Town) -> None:
-    town.history(100)
-    order = sorted(town.activities, reverse=True)
-    assert town.container.notifications.inbox.unread(town.owner) == min(100, len(town.expected()))
+def test_items_with_activities_above_the_marker_are_unread(participants: OwnerAndOthers) -> None:
+    participants.history(100)
+    order = sorted(participants.activities, reverse=True)
+    assert participants.container.notifications.inbox.unread(participants.owner) == min(
+        100, len(participants.expected())
+    )
     for marker in (order[40], order[60], order[10], order[0]):
-        left = town.container.notifications.inbox.read(town.owner, marker)
-        newer = town._replace(activities={own: activity for own, activity in town.activities.items() if own > marker})
+        left = participants.container.notifications.inbox.read(participants.owner, marker)
+        newer = participants._replace(
+            activities={own: activity for own, activity in participants.activities.items() if own > marker}
+        )
         if marker != order[60]:
             assert left == len(newer.expected())
         for size in (1, 100):
-            pages = list(town.pages(size))
+            pages = list(participants.pages(size))
             assert {page.unread for page in pages} == {left}
             assert sum(not n.read for page in pages for n in page.items) == left
     assert left == 0

@@ -40,7 +40,7 @@ SHARE = 0.1
 ROUTES = [route for route in DRIVES if route != ("GET", "/health/ready")]
 
 
-class Losing:
+class FailingStatements:
     """Lets PostgreSQL refuse statements and COMMITs for whose number a function returns true."""
 
     def __init__(self) -> None:
@@ -90,14 +90,14 @@ class Losing:
 
 
 @pytest.fixture(scope="module")
-def losing() -> Iterator[Losing]:
-    losing = Losing()
+def losing() -> Iterator[FailingStatements]:
+    losing = FailingStatements()
     with losing.listening():
         yield losing
 
 
 @pytest.fixture(scope="module")
-def world(engines: Shared, losing: Losing, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(engines: Shared, losing: FailingStatements, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     urls = embedded(tmp_path_factory.mktemp("restarts")) | real_urls(engines, "restarts", ("relational",))
     with psycopg.connect(urls["relational_url"], autocommit=True) as connection:
         connection.execute(LATE)
@@ -111,7 +111,7 @@ def world(engines: Shared, losing: Losing, tmp_path_factory: pytest.TempPathFact
         yield world
 
 
-def answered(world: World, losing: Losing, route: Route, at: int) -> int:
+def answered(world: World, losing: FailingStatements, route: Route, at: int) -> int:
     """The status of the answer if the statement or COMMIT number `at` loses; 0: none."""
     call = DRIVES[route](world, 1)
     with losing.when(lambda number: number == at):
@@ -119,7 +119,7 @@ def answered(world: World, losing: Losing, route: Route, at: int) -> int:
 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if route[0] != "GET"], ids=" ".join)
-def test_a_command_is_retried_after_a_lost_transaction(world: World, losing: Losing, route: Route) -> None:
+def test_a_command_is_retried_after_a_lost_transaction(world: World, losing: FailingStatements, route: Route) -> None:
     """The first COMMIT loses, and for each route one other statement; the long form tries all."""
     call = DRIVES[route](world, 1)
     at = len(" ".join(route)) % 8 + 1
@@ -136,7 +136,9 @@ def test_a_command_is_retried_after_a_lost_transaction(world: World, losing: Los
 
 
 @pytest.mark.parametrize("path", ["/posts", "/orders", "/accounts/<handle:handle>"])
-def test_a_query_is_answered_when_only_its_last_attempt_succeeds(world: World, losing: Losing, path: str) -> None:
+def test_a_query_is_answered_when_only_its_last_attempt_succeeds(
+    world: World, losing: FailingStatements, path: str
+) -> None:
     call = DRIVES["GET", path](world, 1)
     with losing.when(lambda _: losing.refused < ATTEMPTS - 1):
         send("GET", call)
@@ -145,13 +147,13 @@ def test_a_query_is_answered_when_only_its_last_attempt_succeeds(world: World, l
 
 @pytest.mark.proof
 @pytest.mark.parametrize("route", ROUTES, ids=" ".join)
-def test_a_request_is_answered_whichever_statement_loses(world: World, losing: Losing, route: Route) -> None:
+def test_a_request_is_answered_whichever_statement_loses(world: World, losing: FailingStatements, route: Route) -> None:
     status = answered(world, losing, route, 0)
     for at in range(1, len(losing.sent) + 1):
         assert answered(world, losing, route, at) == status
 
 
-def test_the_relay_and_the_sweeper_complete_work_that_lost(world: World, losing: Losing) -> None:
+def test_the_relay_and_the_sweeper_complete_work_that_lost(world: World, losing: FailingStatements) -> None:
     random = Random(7)  # noqa: S311  no secret
     store = world.system.container.stores.relational
     world.order(paid=True)

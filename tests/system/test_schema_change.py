@@ -56,7 +56,7 @@ def trees(tmp_path_factory: pytest.TempPathFactory) -> Sequence[str]:
     return made
 
 
-class Serving:
+class ServersInTurn:
     """The servers that get requests, in turn. One that is taken out gets no more, like behind a proxy."""
 
     def __init__(self) -> None:
@@ -88,10 +88,10 @@ class Serving:
             self._changed.notify_all()
 
 
-class Fan:
+class LikingPerson:
     """A person who likes and unlikes posts until told to stop, and records the acknowledged likes."""
 
-    def __init__(self, serving: Serving, token: str, posts: Sequence[str]) -> None:
+    def __init__(self, serving: ServersInTurn, token: str, posts: Sequence[str]) -> None:
         self.liked: set[str] = set()
         self.requests = 0
         self._serving = serving
@@ -134,7 +134,7 @@ def test_a_column_type_changes_while_old_and_new_processes_serve(
     tmp_path: Path, trees: Sequence[str], urls: dict[str, str], stack: ExitStack
 ) -> None:
     old, expanding, contracting = trees
-    serving, over = Serving(), threading.Event()
+    serving, over = ServersInTurn(), threading.Event()
 
     def migrated(tree: str) -> str:
         done = run(tmp_path, "migrate", tree=tree, **urls)
@@ -153,7 +153,7 @@ def test_a_column_type_changes_while_old_and_new_processes_serve(
     first = started(old)
     author = first.person("ada")
     posts = [author.publish(f"Post {number}") for number in range(POSTS)]
-    fans = [Fan(serving, first.person(f"fan{number}").token or "", posts) for number in range(PEOPLE)]
+    fans = [LikingPerson(serving, first.person(f"fan{number}").token or "", posts) for number in range(PEOPLE)]
     pool = stack.enter_context(ThreadPoolExecutor(PEOPLE))
     stack.callback(over.set)
     working: list[Future[None]] = [pool.submit(fan.go_on, over) for fan in fans]

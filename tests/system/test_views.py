@@ -22,7 +22,7 @@ TIMEOUT = timedelta(seconds=10)
 NEVER, AT_ONCE = timedelta(hours=1), timedelta()
 
 
-class Died(Exception):
+class ProcessDied(Exception):
     """The death of a process between two calls."""
 
 
@@ -122,7 +122,7 @@ def test_a_relay_killed_while_flushing_counts_no_view_twice(
     for post in posts:
         viewed(views, post, 2)
     views.send()
-    with monkeypatch.context() as patch, suppress(Died):
+    with monkeypatch.context() as patch, suppress(ProcessDied):
         _die(patch, point, buffer, documents)
         views.flush(utc_now())
         raise AssertionError("the flush did not die")
@@ -137,15 +137,15 @@ def _die(patch: pytest.MonkeyPatch, point: str, buffer: ViewCounts, documents: D
     apply, done = documents.views.apply, buffer.done
 
     def die_before(*_: object) -> None:
-        raise Died
+        raise ProcessDied
 
     def die_in(number: int, counts: dict[UUID, int]) -> None:
         apply(number, dict(list(counts.items())[::2]))
-        raise Died
+        raise ProcessDied
 
     def die_after(number: int) -> None:
         done(number)
-        raise Died
+        raise ProcessDied
 
     where: dict[str, tuple[object, str, Callable[..., None]]] = {
         "taken": (documents.views, "apply", die_before),

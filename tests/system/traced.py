@@ -24,7 +24,7 @@ def tell(live: Live) -> Answer:
     return bob.send("GET", "/feed", traceparent=parent)
 
 
-class Told(NamedTuple):
+class TracedStory(NamedTuple):
     """The spans of the story. `batch` is the trace of the relay's round that claimed the event."""
 
     published: FoundSpan
@@ -40,7 +40,7 @@ class Told(NamedTuple):
         return self.published.trace, self.published.id
 
 
-def told(story: Spans) -> Told:
+def told(story: Spans) -> TracedStory:
     """Check the trace from the request through the outbox, a relay and the fan-out to the page."""
     published, processed = story.one(f"POST {BASE}/posts"), story.one("process PostPublished")
     read = [one for one in story.named(f"GET {BASE}/feed") if one.trace == TRACE]
@@ -51,4 +51,4 @@ def told(story: Spans) -> Told:
     assert batch.trace == batch_trace != TRACE
     assert (published.trace, published.id) in batch.links
     assert read[0] in story.under(processed)
-    return Told(published, processed, batch_trace)
+    return TracedStory(published, processed, batch_trace)

@@ -21,7 +21,7 @@ FRESH, STALE = 100.0, 50.0
 NEVER, ALWAYS = 0.0, 1 - 1e-12
 
 
-class Fenceless(Cache):
+class CacheWithoutLeases(Cache):
     """A cache without leases and generations: only get, set, delete, and a time to live."""
 
     def __init__(self, now: list[float]) -> None:
@@ -68,7 +68,7 @@ class Fenceless(Cache):
         pass
 
 
-class Stepped:
+class PausingCache:
     """The cache as an actor uses it: it pauses before each call."""
 
     def __init__(self, cache: Cache, step: Callable[[], None]) -> None:
@@ -107,7 +107,7 @@ class World:
             waited[0] += seconds
 
         return ReadThrough(
-            Stepped(self.cache, self.step),  # type: ignore[arg-type]  # every call goes on to a cache
+            PausingCache(self.cache, self.step),  # type: ignore[arg-type]  # every call goes on to a cache
             Limit(8, timedelta(seconds=1)),
             patience=timedelta(seconds=patience),
             beta=1e12,
@@ -138,7 +138,7 @@ class World:
 
     def page_reader(self) -> Actor:
         """Reads a page, which consists of one part and something that does not change; builds it if necessary."""
-        through, pages = self.through(), WholePages(Stepped(self.cache, self.step))  # type: ignore[arg-type]  # as above
+        through, pages = self.through(), WholePages(PausingCache(self.cache, self.step))  # type: ignore[arg-type]  # as above
 
         def build(used: Used) -> WholePage:
             found = through.multi_get({self.kind: [KEY], self.other: [KEY]}, used)
@@ -154,7 +154,7 @@ class World:
 
     def page_looker(self) -> Actor:
         """Reads a kept page, without building one."""
-        pages = WholePages(Stepped(self.cache, self.step))  # type: ignore[arg-type]  # every call goes on to a cache
+        pages = WholePages(PausingCache(self.cache, self.step))  # type: ignore[arg-type]  # every call goes on to a cache
 
         def look() -> None:
             answered = self.answered
@@ -179,7 +179,7 @@ class World:
 
     def write_through(self) -> Actor:
         unused: Any = None
-        through = WriteThrough(Stepped(self.cache, self.step), unused, self._invalidation())  # type: ignore[arg-type]
+        through = WriteThrough(PausingCache(self.cache, self.step), unused, self._invalidation())  # type: ignore[arg-type]
 
         def committed() -> Value:
             mine = self._commit()
@@ -219,7 +219,7 @@ class World:
     def _invalidation(self) -> Invalidation:
         """The invalidation, for `drop` only: the other collaborators are unused."""
         unused: Any = None
-        stepped: Any = Stepped(self.cache, self.step)
+        stepped: Any = PausingCache(self.cache, self.step)
         return Invalidation(stepped, unused, unused, unused, unused)
 
     def _commit(self) -> int:

@@ -3,7 +3,7 @@
 from app.services.feeds.delivery_budget import BURST_SECONDS, DeliveryBudget
 
 
-class Seconds:
+class SettableSeconds:
     now = 0.0
 
     def __call__(self) -> float:
@@ -11,13 +11,13 @@ class Seconds:
 
 
 def test_no_rate_is_no_limit() -> None:
-    budget = DeliveryBudget(0, Seconds())
+    budget = DeliveryBudget(0, SettableSeconds())
     assert all(budget.take(10**9) for _ in range(3))
     assert budget.idle()
 
 
 def test_unused_budget_is_kept_up_to_one_burst() -> None:
-    seconds = Seconds()
+    seconds = SettableSeconds()
     budget = DeliveryBudget(100, seconds)
     burst = int(100 * BURST_SECONDS)
     assert budget.take(burst)
@@ -31,7 +31,7 @@ def test_unused_budget_is_kept_up_to_one_burst() -> None:
 
 
 def test_a_chunk_above_the_burst_passes_a_full_bucket_and_is_paid_for() -> None:
-    seconds = Seconds()
+    seconds = SettableSeconds()
     budget = DeliveryBudget(10, seconds)
     assert budget.take(1000)
     assert not budget.take(1)
@@ -43,7 +43,7 @@ def test_a_chunk_above_the_burst_passes_a_full_bucket_and_is_paid_for() -> None:
 
 
 def test_a_refusal_costs_nothing() -> None:
-    seconds = Seconds()
+    seconds = SettableSeconds()
     budget = DeliveryBudget(10, seconds)
     assert budget.take(15)
     assert not budget.take(6)

@@ -19,7 +19,7 @@ COMMITTING: dict[str, Any] = {"code": 10107, "errorLabels": ["UnknownTransaction
 
 
 @follows_primary
-class Part:
+class ErrorsInTurn:
     """Raises these errors, one per call."""
 
     def __init__(self, *errors: dict[str, Any]) -> None:
@@ -37,17 +37,17 @@ class Part:
 
 
 def test_a_refused_command_is_retried_once_within_the_deadline() -> None:
-    part = Part(REFUSED)
+    part = ErrorsInTurn(REFUSED)
     assert part.ask("word") == "word"
     first, second = part.left
     assert SECONDS >= first >= second
     with pytest.raises(Demoted):
-        Part(REFUSED, REFUSED).ask("word")
+        ErrorsInTurn(REFUSED, REFUSED).ask("word")
 
 
 @pytest.mark.parametrize("error", [INTERRUPTED, COMMITTING])
 def test_a_command_that_may_have_run_is_not_retried(error: dict[str, Any]) -> None:
-    part = Part(error)
+    part = ErrorsInTurn(error)
     with pytest.raises(Unavailable):
         part.ask("word")
     assert len(part.left) == 1

@@ -13,7 +13,7 @@ from tests.engines.kernel import wait_until
 PLACES = 3
 
 
-class Inside:
+class HoldingApp:
     """An application that holds each request until all places are taken, and counts the requests inside."""
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Inside:
 
 
 def test_no_more_requests_than_places_are_inside_at_once() -> None:
-    inside = Inside()
+    inside = HoldingApp()
     gate = Gate(inside, PLACES)
     with ThreadPoolExecutor(4 * PLACES) as pool:
         answers = list(pool.map(lambda _: gate({}, None), range(8 * PLACES)))
@@ -60,7 +60,7 @@ def test_a_request_that_fails_gives_its_place_back() -> None:
 SECONDS = 60.0
 
 
-class Busy:
+class TakenGate:
     """A gate with one place, which is taken. By the gate's own mean, earlier requests took `took` seconds each."""
 
     def __init__(self, took: float, *, room: int = 0) -> None:
@@ -98,7 +98,7 @@ class Busy:
 
 @pytest.mark.parametrize(("took", "waiting"), [(6.0, 10), (3.0, 20), (600.0, LEAST), (0.001, MOST)])
 def test_no_more_wait_than_are_answered_in_time(took: float, waiting: int) -> None:
-    busy = Busy(took)
+    busy = TakenGate(took)
     busy.ask()
     assert busy.gate.levels() == {"in_flight": 1, "limit": 1 + waiting}
     for _ in range(waiting):
@@ -114,7 +114,7 @@ def test_no_more_wait_than_are_answered_in_time(took: float, waiting: int) -> No
 
 
 def test_nobody_is_refused_while_threads_are_free() -> None:
-    busy = Busy(6.0, room=15)
+    busy = TakenGate(6.0, room=15)
     for _ in range(1 + 15):
         busy.ask()
     assert (busy.refused, busy.gate.levels()) == ([], {"in_flight": 16, "limit": 11})
@@ -182,7 +182,7 @@ def test_work_is_not_begun_after_too_long_a_wait(waiting: int, reason: str) -> N
     assert (begun[-1], len(begun), gate.levels()["in_flight"]) == ("third", waiting + 2, 0)
 
 
-class Crowd:
+class FullGate:
     """A gate whose only place and whose queue are taken, with `room` further threads. The thread of a request that was
     held and then refused rests until `end`.
     """
@@ -217,7 +217,7 @@ class Crowd:
 
 
 def test_a_thread_that_was_refused_rests_after_its_answer() -> None:
-    crowd = Crowd(room=1)
+    crowd = FullGate(room=1)
     answer = iter(crowd.ask())
     assert next(answer) == b"refused"
     with ThreadPoolExecutor(1) as pool:
@@ -230,13 +230,13 @@ def test_a_thread_that_was_refused_rests_after_its_answer() -> None:
 
 
 def test_a_refused_thread_returns_at_once_while_others_are_free() -> None:
-    crowd = Crowd(room=2)
+    crowd = FullGate(room=2)
     assert crowd.ask() == [b"refused"]
     crowd.end()
 
 
 def test_without_a_bound_everybody_waits() -> None:
-    inside = Inside()
+    inside = HoldingApp()
     gate = Gate(inside, PLACES, refuse=lambda *_: [b"refused"])
     with ThreadPoolExecutor(2 * MOST) as pool:
         answers = list(pool.map(lambda _: gate({}, None), range(PLACES * MOST)))

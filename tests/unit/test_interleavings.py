@@ -11,7 +11,7 @@ import pytest
 
 from repositories.hot import Cache, Held
 from repositories.hot.embedded.cache import EmbeddedCache
-from tests.unit.cache_world import ALWAYS, FRESH, Fenceless, World
+from tests.unit.cache_world import ALWAYS, FRESH, CacheWithoutLeases, World
 from tests.unit.scheduler import Actor, Scheduler
 
 Scene = Callable[[World], list[Actor]]
@@ -116,7 +116,7 @@ def now() -> list[float]:
 
 
 @pytest.fixture(scope="module")
-def fenced(tmp_path_factory: pytest.TempPathFactory, now: list[float]) -> Iterator[Cache]:
+def cache_with_leases(tmp_path_factory: pytest.TempPathFactory, now: list[float]) -> Iterator[Cache]:
     path = tmp_path_factory.mktemp("fenced") / "hot.db"
     cache = EmbeddedCache(f"sqlite:///{path}", clock=lambda: now[0])
     cache.migrate()
@@ -150,19 +150,19 @@ def outcomes(scene: Scene, cache: Cache, scheduler: Scheduler, now: list[float])
     [pytest.param(s, id=s.__name__, marks=[pytest.mark.long] if s in LONG else []) for s in SCENES],
 )
 def test_no_order_leaves_or_serves_an_old_value(
-    scene: Scene, fenced: Cache, scheduler: Scheduler, now: list[float]
+    scene: Scene, cache_with_leases: Cache, scheduler: Scheduler, now: list[float]
 ) -> None:
-    orders = list(outcomes(scene, fenced, scheduler, now))
+    orders = list(outcomes(scene, cache_with_leases, scheduler, now))
     assert len(orders) > 2
     assert [what for wrong in orders for what in wrong] == []
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
 def test_without_generations_some_orders_do(scene: Scene, scheduler: Scheduler, now: list[float]) -> None:
-    assert any(outcomes(scene, Fenceless(now), scheduler, now))
+    assert any(outcomes(scene, CacheWithoutLeases(now), scheduler, now))
 
 
-class Untied(EmbeddedCache):
+class CacheWithoutStampChecks(EmbeddedCache):
     """A cache that returns whole pages without comparing the stamps of their fragments."""
 
     def whole(self, key: str, *, exact: bool = False) -> Held | None:
@@ -173,7 +173,7 @@ class Untied(EmbeddedCache):
 def test_without_checking_the_parts_old_pages_stay(
     scene: Scene, tmp_path: Path, scheduler: Scheduler, now: list[float]
 ) -> None:
-    cache = Untied(f"sqlite:///{tmp_path}/hot.db", clock=lambda: now[0])
+    cache = CacheWithoutStampChecks(f"sqlite:///{tmp_path}/hot.db", clock=lambda: now[0])
     cache.migrate()
     assert any(outcomes(scene, cache, scheduler, now))
     cache.close()

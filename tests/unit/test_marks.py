@@ -14,7 +14,7 @@ from app.services.pages.marks import LIKED, MOST, Marks, follows_key, likes_key
 from repositories.hot import Cache
 from repositories.hot.embedded.cache import EmbeddedCache
 from repositories.records import Edge, Like
-from tests.unit.cache_world import Fenceless, Stepped
+from tests.unit.cache_world import CacheWithoutLeases, PausingCache
 from tests.unit.scheduler import Actor, Scheduler
 
 NOW = datetime(2031, 5, 17, tzinfo=UTC)
@@ -48,7 +48,7 @@ class Truth:
 
 class World:
     def __init__(self, cache: Cache, step: Callable[[], None] = lambda: None) -> None:
-        self.cache: Any = Stepped(cache, step)
+        self.cache: Any = PausingCache(cache, step)
         self.step = step
         self.truth: Any = Truth(step)
         # The number of writes that have been answered.
@@ -117,7 +117,7 @@ def test_no_order_shows_marks_from_before_an_answered_write(cache: Cache) -> Non
 
 
 def test_without_generations_some_orders_do() -> None:
-    assert any(outcomes(Fenceless([1_000_000.0])))
+    assert any(outcomes(CacheWithoutLeases([1_000_000.0])))
 
 
 def test_kept_marks_are_not_loaded_again(cache: Cache) -> None:

@@ -9,7 +9,7 @@ from repositories.hot.redis.recent_sign_ins import KEPT_SECONDS, MOST, RecentSig
 from tests.engines.test_hot_faults import session
 
 
-class Moving:
+class SettableSeconds:
     now = 0.0
 
     def __call__(self) -> float:
@@ -46,7 +46,7 @@ def test_ended_sessions_are_not_counted_as_lost() -> None:
 
 
 def test_a_limited_number_is_kept_for_an_hour() -> None:
-    clock = Moving()
+    clock = SettableSeconds()
     recent = RecentSignIns(clock)
     signed(recent, b"old")
     clock.now = KEPT_SECONDS + 1

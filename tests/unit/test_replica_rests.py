@@ -56,7 +56,7 @@ def test_a_slow_read_does_not_keep_other_kinds_from_a_standby(
     assert [one.serves for one in replicas.states()] == serves
 
 
-class Set:
+class ReplicaSet:
     """The driver's view of the members of a replica set."""
 
     def __init__(self, *kinds: str) -> None:
@@ -78,7 +78,7 @@ def where(secondaries: Secondaries, late: Any) -> str:
 
 @pytest.mark.parametrize(("cause", "others"), [(NetworkTimeout("slow"), "late"), (AutoReconnect("closed"), "primary")])
 def test_a_slow_read_does_not_keep_others_from_secondaries(cause: Exception, others: str) -> None:
-    members: Any = Set("RSPrimary", "RSSecondary")
+    members: Any = ReplicaSet("RSPrimary", "RSSecondary")
     now = [1000.0]
     secondaries = Secondaries(members, lambda: now[0])
     failure = Unavailable(DOCUMENTS, "")
@@ -95,7 +95,7 @@ def test_a_slow_read_does_not_keep_others_from_secondaries(cause: Exception, oth
 
 
 def test_secondaries_long_without_a_primary_are_not_read() -> None:
-    members: Any = Set("RSPrimary", "RSSecondary")
+    members: Any = ReplicaSet("RSPrimary", "RSSecondary")
     now = [1000.0]
     secondaries = Secondaries(members, lambda: now[0])
     assert where(secondaries, lambda: "late") == "late"

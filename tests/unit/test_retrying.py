@@ -6,7 +6,7 @@ from app.services.commands.retrying import Retry
 from repositories.errors import Contention, Unavailable
 
 
-class Losing:
+class FailingCommand:
     """A command that fails this many times, and then succeeds."""
 
     def __init__(self, times: int, error: Exception | None = None) -> None:
@@ -24,7 +24,7 @@ class Losing:
 
 def test_a_contended_command_succeeds_in_the_end() -> None:
     pauses: list[float] = []
-    command = Losing(3)
+    command = FailingCommand(3)
     retry = Retry(attempts=5, base=0.01, longest=0.05, sleep=pauses.append, draw=lambda: 1.0, elapsed=lambda: 0.0)
     assert retry(command) == "won"
     assert pauses == [0.02, 0.04, 0.05]
@@ -32,12 +32,12 @@ def test_a_contended_command_succeeds_in_the_end() -> None:
 
 def test_the_pause_is_drawn_from_zero_up() -> None:
     pauses: list[float] = []
-    Retry(sleep=pauses.append, draw=lambda: 0.0, elapsed=lambda: 0.0)(Losing(2))
+    Retry(sleep=pauses.append, draw=lambda: 0.0, elapsed=lambda: 0.0)(FailingCommand(2))
     assert pauses == [0.0, 0.0]
 
 
 def test_attempts_are_bounded() -> None:
-    command = Losing(99)
+    command = FailingCommand(99)
     with pytest.raises(Contention):
         Retry(attempts=4, sleep=lambda _: None, elapsed=lambda: 0.0)(command)
     assert command.calls == 4
@@ -49,7 +49,7 @@ def test_time_is_bounded() -> None:
     def sleep(seconds: float) -> None:
         now[0] += seconds + 0.4
 
-    command = Losing(99)
+    command = FailingCommand(99)
     with pytest.raises(Contention):
         Retry(attempts=99, seconds=1.0, sleep=sleep, elapsed=lambda: now[0])(command)
     assert now[0] < 1.5
@@ -57,7 +57,7 @@ def test_time_is_bounded() -> None:
 
 
 def test_other_errors_are_not_retried() -> None:
-    command = Losing(1, Unavailable("relational"))
+    command = FailingCommand(1, Unavailable("relational"))
     with pytest.raises(Unavailable):
         Retry(sleep=lambda _: None)(command)
     assert command.calls == 1

@@ -46,7 +46,7 @@ class Source:
         return {about: Value(str(self.version).encode(), self.version) for about in ids}
 
 
-class Site:
+class TwoProcesses:
     """Two processes, each with its own store object, over one file and one clock that the test sets."""
 
     def __init__(self, path: Path) -> None:
@@ -82,88 +82,88 @@ def at_once(work: Sequence[Callable[[], int]]) -> list[int]:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    made = Site(tmp_path)
+def both(tmp_path: Path) -> Iterator[TwoProcesses]:
+    made = TwoProcesses(tmp_path)
     yield made
     for store in made.stores:
         store.close()
 
 
-def test_a_hundred_threads_on_one_cold_key_are_one_load(site: Site) -> None:
-    assert set(site.rush()) == {1}
-    assert site.source.loads == 1
+def test_a_hundred_threads_on_one_cold_key_are_one_load(both: TwoProcesses) -> None:
+    assert set(both.rush()) == {1}
+    assert both.source.loads == 1
 
 
-def test_each_time_it_is_due_it_is_loaded_once(site: Site) -> None:
-    site.rush()
+def test_each_time_it_is_due_it_is_loaded_once(both: TwoProcesses) -> None:
+    both.rush()
     for version in range(2, 6):
-        site.now += FRESH * 1.11
-        site.source.version = version
-        site.source.loads = 0
-        assert set(site.rush()) <= {version - 1, version}
-        assert site.source.loads == 1
-        assert set(site.rush()) == {version}
-        assert site.source.loads == 1
+        both.now += FRESH * 1.11
+        both.source.version = version
+        both.source.loads = 0
+        assert set(both.rush()) <= {version - 1, version}
+        assert both.source.loads == 1
+        assert set(both.rush()) == {version}
+        assert both.source.loads == 1
 
 
-def test_a_dropped_key_is_loaded_once_and_its_old_value_not_served(site: Site) -> None:
-    site.rush()
+def test_a_dropped_key_is_loaded_once_and_its_old_value_not_served(both: TwoProcesses) -> None:
+    both.rush()
     for version in range(2, 6):
-        site.source.version = version
-        site.source.loads = 0
-        site.stores[0].drop([site.kind.key("key")])
-        assert set(site.rush()) == {version}
-        assert site.source.loads == 1
+        both.source.version = version
+        both.source.loads = 0
+        both.stores[0].drop([both.kind.key("key")])
+        assert set(both.rush()) == {version}
+        assert both.source.loads == 1
 
 
-def test_after_the_stale_time_all_wait_for_one_load(site: Site) -> None:
-    site.rush()
-    site.now += FRESH * 1.1 + STALE
-    site.source.version = 2
-    assert set(site.rush()) == {2}
-    assert site.source.loads == 2
+def test_after_the_stale_time_all_wait_for_one_load(both: TwoProcesses) -> None:
+    both.rush()
+    both.now += FRESH * 1.1 + STALE
+    both.source.version = 2
+    assert set(both.rush()) == {2}
+    assert both.source.loads == 2
 
 
-def test_a_load_that_fails_is_tried_by_the_next_at_once(site: Site) -> None:
-    site.source.fails = True
+def test_a_load_that_fails_is_tried_by_the_next_at_once(both: TwoProcesses) -> None:
+    both.source.fails = True
     for _ in range(2):
         with pytest.raises(Unavailable):
-            site.version(site.processes[0])
-    site.source.fails = False
-    assert site.version(site.processes[1]) == 1
-    assert site.source.loads == 3
+            both.version(both.processes[0])
+    both.source.fails = False
+    assert both.version(both.processes[1]) == 1
+    assert both.source.loads == 3
 
 
-def test_a_due_value_is_served_until_its_stale_time_without_the_source(site: Site) -> None:
-    site.version(site.processes[0])
-    site.source.fails = True
-    site.now += FRESH * 1.1
-    assert [site.version(process) for process in site.processes * 2] == [1] * 4
-    site.now += STALE
+def test_a_due_value_is_served_until_its_stale_time_without_the_source(both: TwoProcesses) -> None:
+    both.version(both.processes[0])
+    both.source.fails = True
+    both.now += FRESH * 1.1
+    assert [both.version(process) for process in both.processes * 2] == [1] * 4
+    both.now += STALE
     with pytest.raises(Unavailable):
-        site.version(site.processes[0])
+        both.version(both.processes[0])
 
 
-def test_an_expensive_value_is_renewed_early_at_random(site: Site) -> None:
-    site.version(site.processes[0])
-    [held] = site.stores[0].read([site.kind.key("key")])
+def test_an_expensive_value_is_renewed_early_at_random(both: TwoProcesses) -> None:
+    both.version(both.processes[0])
+    [held] = both.stores[0].read([both.kind.key("key")])
     assert held
     assert held.value.cost >= 0.05
-    site.now += held.left - 2 * held.value.cost
-    site.version(site.process(site.stores[0], luck=1 - 2.718281828**-1.9))
-    assert site.source.loads == 1
-    site.version(site.process(site.stores[0], luck=1 - 2.718281828**-2.1))
-    assert site.source.loads == 2
-    [held] = site.stores[0].read([site.kind.key("key")])
+    both.now += held.left - 2 * held.value.cost
+    both.version(both.process(both.stores[0], luck=1 - 2.718281828**-1.9))
+    assert both.source.loads == 1
+    both.version(both.process(both.stores[0], luck=1 - 2.718281828**-2.1))
+    assert both.source.loads == 2
+    [held] = both.stores[0].read([both.kind.key("key")])
     assert held
     assert held.left > FRESH / 2
 
 
 @pytest.mark.parametrize("down", ["read", "lease"])
-def test_without_the_cache_loads_at_once_are_limited(site: Site, down: str) -> None:
-    process = site.process(FailingCache(site.stores[0], {down}), limit=7)
-    assert set(at_once([lambda: site.version(process)] * 40)) == {1}
-    assert site.source.most <= 7
+def test_without_the_cache_loads_at_once_are_limited(both: TwoProcesses, down: str) -> None:
+    process = both.process(FailingCache(both.stores[0], {down}), limit=7)
+    assert set(at_once([lambda: both.version(process)] * 40)) == {1}
+    assert both.source.most <= 7
 
 
 def test_a_load_without_a_slot_in_time_is_unavailable() -> None:
@@ -185,38 +185,38 @@ def test_a_load_without_a_slot_in_time_is_unavailable() -> None:
         pass
 
 
-def test_a_loader_that_never_comes_back_is_replaced(site: Site) -> None:
-    key = site.kind.key("key")
-    site.stores[1].lease({key: b""})
+def test_a_loader_that_never_comes_back_is_replaced(both: TwoProcesses) -> None:
+    key = both.kind.key("key")
+    both.stores[1].lease({key: b""})
 
     def pause(_: float) -> None:
-        site.now += 0.3
+        both.now += 0.3
 
-    process = ReadThrough(site.stores[0], Limit(1, timedelta(seconds=1)), pause=pause)
-    assert site.version(process) == 1
-    [held] = site.stores[0].read([key])
+    process = ReadThrough(both.stores[0], Limit(1, timedelta(seconds=1)), pause=pause)
+    assert both.version(process) == 1
+    [held] = both.stores[0].read([key])
     assert held, "it was taken over and filled"
 
 
-def test_a_reader_loads_itself_after_waiting_too_long(site: Site) -> None:
-    key, waited = site.kind.key("key"), [0.0]
-    site.stores[1].lease({key: b""})
+def test_a_reader_loads_itself_after_waiting_too_long(both: TwoProcesses) -> None:
+    key, waited = both.kind.key("key"), [0.0]
+    both.stores[1].lease({key: b""})
 
     def pause(seconds: float) -> None:
         waited[0] += seconds
 
-    process = ReadThrough(site.stores[0], Limit(1, timedelta(seconds=1)), clock=lambda: waited[0], pause=pause)
-    assert site.version(process) == 1
+    process = ReadThrough(both.stores[0], Limit(1, timedelta(seconds=1)), clock=lambda: waited[0], pause=pause)
+    assert both.version(process) == 1
     assert 2 <= waited[0] < 2.1
-    assert site.stores[0].read([key]) == [None], "without a lease nothing is filled"
+    assert both.stores[0].read([key]) == [None], "without a lease nothing is filled"
 
 
-def test_multi_gets_that_need_each_others_keys_do_not_wait_for_ever(site: Site) -> None:
+def test_multi_gets_that_need_each_others_keys_do_not_wait_for_ever(both: TwoProcesses) -> None:
     keys = [f"key:{n}" for n in range(20)]
 
     def read(order: int) -> int:
         shifted = keys[order % 20 :] + keys[: order % 20]
-        return len(site.processes[order % 2].get(site.kind, shifted))
+        return len(both.processes[order % 2].get(both.kind, shifted))
 
     assert set(at_once([lambda n=n: read(n) for n in range(60)])) == {20}  # type: ignore[misc]
 

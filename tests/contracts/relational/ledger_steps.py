@@ -6,12 +6,12 @@ from uuid import UUID, uuid4
 from repositories.money_records import Created, Posting, Transfer
 from repositories.relational import RelationalStore, Transaction
 from tests.contracts.money import transfer
-from tests.contracts.transactions import surely
+from tests.contracts.transactions import do_retrying
 
 
 def pay(store: RelationalStore, debit: UUID, credit: UUID, amount: int) -> Transfer:
     one = transfer(debit, credit, amount)
-    return made(surely(store, lambda unit: unit.ledger.transfer(one)))
+    return made(do_retrying(store, lambda unit: unit.ledger.transfer(one)))
 
 
 def made(posting: Posting) -> Transfer:

@@ -8,7 +8,7 @@ from repositories.relational import RelationalStore, Transaction
 from repositories.relational.orders_port import Outcome
 from tests.contracts.money import give_back, line, order
 from tests.contracts.relational_store import NOW
-from tests.contracts.transactions import do, surely
+from tests.contracts.transactions import do, do_retrying
 
 STATES: tuple[SubOrderState, ...] = get_args(SubOrderState)
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
@@ -20,7 +20,7 @@ def add(store: RelationalStore, one: Order) -> Order:
 
 
 def move(store: RelationalStore, one: Order, to: Outcome) -> Order:
-    return surely(store, lambda unit: unit.orders.move(one.id, to, at=NOW))
+    return do_retrying(store, lambda unit: unit.orders.move(one.id, to, at=NOW))
 
 
 def refuse(unit: Transaction, one: Order, seller: UUID) -> Order:
@@ -37,7 +37,7 @@ def ship(store: RelationalStore, one: Order, seller: UUID, units: int | None = N
         unit.shipments.add(made)
         return made
 
-    return surely(store, work)
+    return do_retrying(store, work)
 
 
 def bring(store: RelationalStore, one: Order, seller: UUID, state: SubOrderState) -> None:

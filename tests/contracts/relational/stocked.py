@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 from repositories.order_records import Stock
 from repositories.relational import RelationalStore
 from tests.contracts.relational_store import NOW
-from tests.contracts.transactions import SECOND, do, surely
+from tests.contracts.transactions import SECOND, do, do_retrying
 
 UNTIL = NOW + SECOND
 
@@ -19,7 +19,7 @@ def stocked(store: RelationalStore, units: int) -> UUID:
 
 def reserve(store: RelationalStore, units: Mapping[UUID, int]) -> UUID:
     order = uuid4()
-    surely(store, lambda unit: unit.stock.reserve(order, units, expires_at=UNTIL))
+    do_retrying(store, lambda unit: unit.stock.reserve(order, units, expires_at=UNTIL))
     return order
 
 

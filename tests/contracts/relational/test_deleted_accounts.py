@@ -12,7 +12,7 @@ from repositories.errors import Conflict, NotFound, Stale
 from repositories.records import Account, Event, Follow, Forgotten, GraphCounts, Like, Relation
 from repositories.relational import RelationalStore, Transaction
 from tests.contracts.relational_store import NOW, account, login, register
-from tests.contracts.transactions import do, surely, together
+from tests.contracts.transactions import do, do_retrying, together
 
 LATER = NOW + timedelta(days=30)
 
@@ -242,7 +242,7 @@ class TestKeep:
 
         def leave() -> None:
             for one in ids:
-                surely(store, lambda tx, one=one: tx.accounts.delete(one, at=NOW, if_hash="hash"))  # type: ignore[misc]
+                do_retrying(store, lambda tx, one=one: tx.accounts.delete(one, at=NOW, if_hash="hash"))  # type: ignore[misc]
 
         assert together([keep, leave]) == [None, None]
         assert do(store, lambda tx: tx.graph.begin_keep(ids)()) == set()

@@ -12,7 +12,7 @@ from repositories.relational import RelationalStore, Transaction
 from repositories.relational.idempotency_port import Claimed
 from repositories.relational.schema.money_tables import request_keys
 from tests.contracts.relational.request_keys import ANSWER, LEASE, claim, new_key
-from tests.contracts.transactions import MICROSECOND, SECOND, do, sql, surely, together
+from tests.contracts.transactions import MICROSECOND, SECOND, do, do_retrying, sql, together
 
 
 class TestClaim:
@@ -137,7 +137,7 @@ class TestLease:
             def take_over(unit: Transaction) -> Claimed:
                 return claim(unit, key)  # noqa: B023  - called in its iteration
 
-            ends = together([lambda: surely(store, take_over)] * 6)
+            ends = together([lambda: do_retrying(store, take_over)] * 6)
             assert sum(isinstance(end, Granted) for end in ends) == 1
             assert sum(isinstance(end, InFlight) for end in ends) == 5
 

@@ -20,7 +20,7 @@ from repositories.relational.transaction import SqlTransaction
 from tests.contracts.money import balances, transfer, wallet
 from tests.contracts.relational.request_keys import ANSWER, claim, new_key
 from tests.contracts.relational_store import TIMEOUT
-from tests.contracts.transactions import SECOND, do, engine_of, surely, together
+from tests.contracts.transactions import SECOND, do, do_retrying, engine_of, together
 
 
 class TestConcurrentRequests:
@@ -36,7 +36,7 @@ class TestConcurrentRequests:
                     unit.idempotency.complete(key, claimed, answer)  # noqa: B023  - called in its iteration
                 return claimed
 
-            ends = together([lambda work=work: surely(store, work)] * 4)  # type: ignore[misc]  # default binds
+            ends = together([lambda work=work: do_retrying(store, work)] * 4)  # type: ignore[misc]  # default binds
             assert sum(isinstance(end, Granted) for end in ends) == 1
             assert all(end == answer or isinstance(end, Granted | InFlight) for end in ends)
             assert balances(store, bob) == {"EUR": (turn, 0)}
@@ -115,7 +115,7 @@ def lock_timeout(unit: Transaction) -> str:
 def claim_when_free(store: RelationalStore, key: RequestKey) -> Claimed:
     """Claim until the key is not in flight: the server takes a moment to notice that a client has died."""
     for _ in range(1000):
-        found = surely(store, lambda unit: claim(unit, key))
+        found = do_retrying(store, lambda unit: claim(unit, key))
         if not isinstance(found, InFlight):
             return found
         threading.Event().wait(0.01)

@@ -11,7 +11,7 @@ from repositories.relational import RelationalStore
 from tests.contracts.money import balances, held, transfer, wallet, written
 from tests.contracts.relational.ledger_steps import ending, made, pay
 from tests.contracts.relational_store import NOW
-from tests.contracts.transactions import LARGEST, MICROSECOND, SECOND, do, surely, together
+from tests.contracts.transactions import LARGEST, MICROSECOND, SECOND, do, do_retrying, together
 
 
 class TestHolds:
@@ -132,7 +132,7 @@ class TestHolds:
         for _ in range(8):
             ada, bob, hold = self.with_hold(store)
             works = [ending(how, hold, at) for how, at in (("post", NOW), ("void", NOW), ("expire", NOW + SECOND))]
-            ends = together([lambda work=work: surely(store, work) for work in [*works, *works]])  # type: ignore[misc]  # default binds
+            ends = together([lambda work=work: do_retrying(store, work) for work in [*works, *works]])  # type: ignore[misc]  # default binds
             assert sum(isinstance(end, Created) for end in ends) == 1
             assert sum(isinstance(end, Resolved) for end in ends) == 5
             left, aside = balances(store, ada)["EUR"]

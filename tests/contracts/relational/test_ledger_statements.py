@@ -15,7 +15,7 @@ from repositories.relational import RelationalStore, Transaction
 from tests.contracts.money import held, transfer, wallet
 from tests.contracts.relational.ledger_steps import pay
 from tests.contracts.relational_store import NOW
-from tests.contracts.transactions import MICROSECOND, SECOND, do, surely, together
+from tests.contracts.transactions import MICROSECOND, SECOND, do, do_retrying, together
 
 
 class TestReads:
@@ -63,7 +63,7 @@ class TestReads:
         def pay_around() -> None:
             for _ in range(15):
                 ada, bob = chance.sample(people, 2)
-                surely(store, lambda unit: unit.ledger.transfer(transfer(ada, bob, 7)))  # noqa: B023 - called in its iteration
+                do_retrying(store, lambda unit: unit.ledger.transfer(transfer(ada, bob, 7)))  # noqa: B023 - called in its iteration
 
         begun = do(store, lambda unit: unit.ledger.lock(people, "EUR"))
         together([pay_around] * 4)
@@ -115,12 +115,12 @@ class TestReads:
 
         def trade() -> None:
             for _ in range(30):
-                surely(store, lambda unit: unit.ledger.transfer(transfer(ada, bob, 1)))
+                do_retrying(store, lambda unit: unit.ledger.transfer(transfer(ada, bob, 1)))
 
         def look() -> None:
             for turn in range(30):
                 own = (ada, bob)[turn % 2]
-                at = surely(store, lambda unit: unit.ledger.lock([own], "EUR"))  # noqa: B023 - called in its iteration
+                at = do_retrying(store, lambda unit: unit.ledger.lock([own], "EUR"))  # noqa: B023 - called in its iteration
                 told.append((own, at, store.ledger.balance_at(own, "EUR", at)))
 
         together([trade, trade, look, look])

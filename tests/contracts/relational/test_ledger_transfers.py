@@ -15,7 +15,7 @@ from repositories.relational import RelationalStore, Transaction
 from tests.contracts.money import balances, held, transfer, wallet, written
 from tests.contracts.relational.ledger_steps import pay
 from tests.contracts.relational_store import NOW
-from tests.contracts.transactions import LARGEST, SECOND, do, surely, together
+from tests.contracts.transactions import LARGEST, SECOND, do, do_retrying, together
 
 
 class TestTransfer:
@@ -153,7 +153,7 @@ class TestTransfer:
         ada, bob = wallet(store, 100), wallet(store)
         for _ in range(10):
             one = transfer(ada, bob, 3)
-            ends = together([lambda one=one: surely(store, lambda unit: unit.ledger.transfer(one))] * 4)  # type: ignore[misc]  # default binds
+            ends = together([lambda one=one: do_retrying(store, lambda unit: unit.ledger.transfer(one))] * 4)  # type: ignore[misc]  # default binds
             kept = written(store, one)
             assert sorted(map(str, ends)) == sorted(map(str, [Created(kept), *[Exists(kept)] * 3]))
         assert balances(store, bob) == {"EUR": (30, 0)}
@@ -213,7 +213,7 @@ class TestRaces:
 
     def test_lock_opens_accounts(self, store: RelationalStore) -> None:
         new = [uuid4() for _ in range(3)]
-        ends = together([lambda: surely(store, lambda unit: unit.ledger.lock(new, "EUR"))] * 4)
+        ends = together([lambda: do_retrying(store, lambda unit: unit.ledger.lock(new, "EUR"))] * 4)
         assert all(isinstance(end, datetime) for end in ends)
         assert [balances(store, one) for one in new] == [{"EUR": (0, 0)}] * 3
 

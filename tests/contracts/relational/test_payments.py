@@ -12,7 +12,7 @@ from repositories.records import Money, TimeCursor
 from repositories.relational import RelationalStore, Transaction
 from tests.contracts.money import held, transfer, wallet
 from tests.contracts.relational_store import NOW, register
-from tests.contracts.transactions import MICROSECOND, do, surely, together
+from tests.contracts.transactions import MICROSECOND, do, do_retrying, together
 
 EUR7 = Money(7, "EUR")
 
@@ -132,7 +132,7 @@ class TestOpenPayments:
                     tx.accounts.delete(owner, at=NOW, if_hash="hash")
                     return tx.open_payments.forget(owner)
 
-                return surely(store, work)
+                return do_retrying(store, work)
 
             begun, seen = together([begin, leave])
             assert begun is bool(seen)

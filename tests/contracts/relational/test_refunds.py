@@ -14,7 +14,7 @@ from repositories.relational import RelationalStore, Transaction
 from tests.contracts.money import buy, give_back, line, order, refund, transfer
 from tests.contracts.relational.order_steps import add, in_state, move
 from tests.contracts.relational_store import NOW
-from tests.contracts.transactions import MICROSECOND, do, downgrade, surely, together
+from tests.contracts.transactions import MICROSECOND, do, do_retrying, downgrade, together
 
 
 def test_an_order_shows_the_sum_of_its_refunds(store: RelationalStore) -> None:
@@ -129,7 +129,7 @@ def test_many_at_once(store: RelationalStore) -> None:
     """Each of six refunds wants 2 of 5, and checks what is left while it holds the lock on the order."""
     one = in_state(store, "paid")
     seller = one.lines[0].seller_id
-    surely(store, lambda unit: unit.ledger.transfer(transfer(PROVIDER, seller, 50)))
+    do_retrying(store, lambda unit: unit.ledger.transfer(transfer(PROVIDER, seller, 50)))
 
     def want_two(unit: Transaction) -> Order:
         if unit.orders.lock(one.id).sub_orders[0].refunded > 3:
@@ -139,7 +139,7 @@ def test_many_at_once(store: RelationalStore) -> None:
         unit.refunds.add(made)
         return one
 
-    ends = together([lambda: surely(store, want_two)] * 6)
+    ends = together([lambda: do_retrying(store, want_two)] * 6)
     assert sum(isinstance(end, Order) for end in ends) == 2
     assert sum(isinstance(end, Insufficient) for end in ends) == 4
     assert store.orders.get([one.id])[one.id].refunded == 4
@@ -149,7 +149,7 @@ def test_past_refunds_are_loaded_with_their_transfers(store: RelationalStore) ->
     past = order(state="refunded", refunded=5)
     seller = past.lines[0].seller_id
     back = Transfer(uuid4(), REFUND, seller, past.buyer_id, Money(5, "EUR"), NOW, past.id)
-    surely(store, lambda unit: unit.ledger.transfer(transfer(PROVIDER, seller, 5)))
+    do_retrying(store, lambda unit: unit.ledger.transfer(transfer(PROVIDER, seller, 5)))
     do(store, lambda unit: unit.bulk.orders([past]))
     for _ in range(2):
         do(store, lambda unit: unit.bulk.transfers([back]))

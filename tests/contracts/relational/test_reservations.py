@@ -15,7 +15,7 @@ from repositories.relational.schema.money_tables import reservations
 from repositories.relational.schema.tables import stock
 from tests.contracts.relational.stocked import UNTIL, level, reserve, stocked
 from tests.contracts.relational_store import NOW
-from tests.contracts.transactions import LARGEST, MICROSECOND, SECOND, do, sql, surely, together
+from tests.contracts.transactions import LARGEST, MICROSECOND, SECOND, do, do_retrying, sql, together
 
 
 class TestReservations:
@@ -135,8 +135,8 @@ class TestRaces:
         for _ in range(5):
             product = stocked(store, 5)
             order = reserve(store, {product: 2})
-            sell = [lambda: surely(store, lambda unit: unit.stock.commit(order, at=NOW))] * 3  # noqa: B023  - called in its iteration
-            free = [lambda: surely(store, lambda unit: unit.stock.release(order))] * 3  # noqa: B023  - called in its iteration
+            sell = [lambda: do_retrying(store, lambda unit: unit.stock.commit(order, at=NOW))] * 3  # noqa: B023  - called in its iteration
+            free = [lambda: do_retrying(store, lambda unit: unit.stock.release(order))] * 3  # noqa: B023  - called in its iteration
             ends = together([*sell, *free])
             assert sorted(map(len, ends)) == [0, 0, 0, 0, 0, 1]  # type: ignore[arg-type]  # errors have no length
             found = level(store, product)

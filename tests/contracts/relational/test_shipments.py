@@ -13,7 +13,7 @@ from repositories.relational import RelationalStore
 from tests.contracts.money import buy, give_back, line, order
 from tests.contracts.relational.order_steps import add, in_state, move, refuse, ship
 from tests.contracts.relational_store import NOW
-from tests.contracts.transactions import MICROSECOND, SECOND, do, downgrade, surely, together
+from tests.contracts.transactions import MICROSECOND, SECOND, do, do_retrying, downgrade, together
 
 
 def of_two(store: RelationalStore, state: SubOrderState = "paid") -> Order:
@@ -107,8 +107,8 @@ def test_pages_are_newest_first(store: RelationalStore) -> None:
 def test_the_history_lists_every_step_in_order(store: RelationalStore) -> None:
     one = of_two(store, "placed")
     ada, bob = (part.seller_id for part in one.sub_orders)
-    surely(store, lambda unit: refuse(unit, one, bob))
-    surely(store, lambda unit: unit.orders.move(one.id, "paid", at=NOW + SECOND))
+    do_retrying(store, lambda unit: refuse(unit, one, bob))
+    do_retrying(store, lambda unit: unit.orders.move(one.id, "paid", at=NOW + SECOND))
     sent = shipment(one, (1, 1), created_at=NOW + 2 * SECOND)
     send(store, sent)
     back = give_back(store, one, 1, seller_id=ada, created_at=NOW + 3 * SECOND)

@@ -108,14 +108,14 @@ def test_nothing_is_lost_duplicated_or_misdated(
 
     began = now()
     with ExitStack() as stack:
-        town = ServersWithWrongClocks(tmp_path, settings, stack)
-        for server, off in zip(town.servers, (AHEAD, BEHIND), strict=True):
+        both = ServersWithWrongClocks(tmp_path, settings, stack)
+        for server, off in zip(both.servers, (AHEAD, BEHIND), strict=True):
             at = datetime.fromisoformat(server.person().ask("GET", "/accounts/me")["account"]["created_at"])
             assert abs(at - now() - off) < timedelta(hours=1), "the server's clock must be off by three hours"
-        traders = [Trader(town.servers, seed) for seed in range(TRADERS)]
+        traders = [Trader(both.servers, seed) for seed in range(TRADERS)]
         for trader in traders:
             stack.callback(trader.close)
-        _at_work(town, traders, lambda: now().isoformat())
+        _at_work(both, traders, lambda: now().isoformat())
         assert wait_until(
             lambda: not database(select(order_tables.orders.c.id).where(order_tables.orders.c.due_at.is_not(None))), 60
         )
@@ -135,7 +135,7 @@ def test_nothing_is_lost_duplicated_or_misdated(
         assert (_counts(database), _doctor_finds_nothing(tmp_path, settings)) == (before, True)
 
 
-def _at_work(town: ServersWithWrongClocks, traders: list[Trader], now: Callable[[], str]) -> None:
+def _at_work(both: ServersWithWrongClocks, traders: list[Trader], now: Callable[[], str]) -> None:
     stop, wrong = threading.Event(), list[Any]()
     jobs: list[Callable[[], None]] = [
         partial(one.work, [other for other in traders if other is not one], now, stop) for one in traders
@@ -144,7 +144,7 @@ def _at_work(town: ServersWithWrongClocks, traders: list[Trader], now: Callable[
     draw = random.Random(17)  # noqa: S311 - no secret
     for _ in range(KILLS):
         PAUSE.wait(draw.uniform(0.5, 3))
-        town.kill(draw.randrange(3))
+        both.kill(draw.randrange(3))
     stop.set()
     for thread in threads:
         thread.join()

@@ -19,14 +19,14 @@ from tests.apps import ROLES as ALL_ROLES
 from tests.engines import Shared
 from tests.http.world import ShiftedClock, World
 from tests.system.plans import data, exercise, mongo_plans, sql_plans
-from tests.system.plans.ports import Asking
+from tests.system.plans.ports import RunningMethods
 from tests.system.plans.recording import Command, Commands, Statement, Statements
 from tests.system.plans.spread import Spread, Transactions
 from tests.system.real import real_urls
 
 
 @dataclass(frozen=True)
-class Asked:
+class RecordedStatements:
     """All recorded statements and commands, and the planners that explain them."""
 
     statements: list[Statement]
@@ -38,7 +38,7 @@ class Asked:
 
 
 @contextmanager
-def labelled(asking: Asking, settings: Settings) -> Iterator[None]:
+def labelled(asking: RunningMethods, settings: Settings) -> Iterator[None]:
     """Label the methods of the ports. Must precede building the container: wrappers of a store keep its methods."""
     relational = open_relational(settings.relational_url, timeout=settings.seconds("relational"), pool=1)
     documents = open_documents(settings.documents_url, timeout=settings.seconds("documents"), pool=1)
@@ -69,11 +69,11 @@ def unbatched() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def asked(engines: Shared, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
+def asked(engines: Shared, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RecordedStatements]:
     urls = real_urls(engines, "plans", data.ROLES)
     slow: dict[str, Any] = {f"{role}_timeout": 60.0 for role in ALL_ROLES}
     settings = Settings(**embedded(tmp_path_factory.mktemp("plans")) | urls, **slow)
-    asking, clock = Asking(), ShiftedClock()
+    asking, clock = RunningMethods(), ShiftedClock()
     commands, statements = Commands(asking), Statements(asking)
     plan = Plan(data.SIZES)
     with labelled(asking, settings), watched(commands), running(settings, clock) as system:
@@ -87,4 +87,6 @@ def asked(engines: Shared, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             closing(sql_plans.Planner(settings.relational_url)) as sql,
             closing(mongo_plans.Planner(settings.documents_url)) as mongo,
         ):
-            yield Asked(statements.kept, commands.kept, sql, mongo, transactions.spread(), transactions.ordered)
+            yield RecordedStatements(
+                statements.kept, commands.kept, sql, mongo, transactions.spread(), transactions.ordered
+            )

@@ -34,7 +34,7 @@ def methods_of(name: str, port: type) -> Iterator[str]:
 METHODS = [method for name, port in PORTS.items() for method in methods_of(name, port)]
 
 
-class Asking:
+class RunningMethods:
     """Knows which methods of a port are running in this thread. Needs `installed`."""
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 from sqlalchemy import Engine, event
 
-from tests.system.plans.ports import Asking, Methods
+from tests.system.plans.ports import Methods, RunningMethods
 
 # The number of sets of values that are kept of each statement.
 KEPT = 6
@@ -29,7 +29,7 @@ class Statement:
 class Statements:
     """Records the statements of every SQLAlchemy engine. COPY is not recorded, and has no plan."""
 
-    def __init__(self, asking: Asking) -> None:
+    def __init__(self, asking: RunningMethods) -> None:
         self._asking = asking
         self._kept: dict[tuple[Methods, str], Statement] = {}
 
@@ -93,7 +93,7 @@ class Command:
 class Commands(CommandListener):
     """Records the commands of a pymongo client."""
 
-    def __init__(self, asking: Asking) -> None:
+    def __init__(self, asking: RunningMethods) -> None:
         self._asking = asking
         self._guard = threading.Lock()
         self._kept: dict[tuple[Methods, str], Command] = {}

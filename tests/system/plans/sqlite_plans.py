@@ -22,7 +22,7 @@ _ASKS = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "REPLACE")
 SHORT = {"pulled_authors", "hot_view_batch", "hot_limits"}
 
 
-class Traced:
+class TracedStatements:
     """Records one statement of each shape, including its values."""
 
     def __init__(self) -> None:

@@ -11,13 +11,13 @@ from config import Settings
 from tests.apps import PASSWORD, embedded, running
 from tests.http.world import ShiftedClock, World
 from tests.system.plans import exercise
-from tests.system.plans.sqlite_plans import Traced, faults
+from tests.system.plans.sqlite_plans import TracedStatements, faults
 from tests.system.seed.loads import TINY
 
 
 @pytest.mark.long
 def test_the_embedded_adapters_are_served_by_indexes(tmp_path: Path) -> None:
-    traced, plan, clock = Traced(), Plan(TINY), ShiftedClock()
+    traced, plan, clock = TracedStatements(), Plan(TINY), ShiftedClock()
     with traced.listening(), running(Settings(**embedded(tmp_path), views_seconds=0.0), clock) as system:
         traced.kept.clear()
         loader = Loader(system.container, plan, system.container.people.hasher.hash(PASSWORD))

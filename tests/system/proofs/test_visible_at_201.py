@@ -25,10 +25,10 @@ from repositories.errors import StoreError
 from tests.apps import System, embedded, running
 from tests.engines import Shared
 from tests.system.crowd import dead_letters, publish, served, unsent
-from tests.system.proofs import relays, town
+from tests.system.proofs import follow_graph, relays
+from tests.system.proofs.follow_graph import FollowGraph, GraphSize
 from tests.system.proofs.screens import Screen, screens
 from tests.system.proofs.setfull import Outcome, SetFull
-from tests.system.proofs.town import Size, Town
 from tests.system.real import KEYSPACE, real_urls
 
 log = logging.getLogger(__name__)
@@ -43,8 +43,8 @@ MODES = pytest.mark.parametrize("mode", BUDGETS, ids=lambda mode: mode.__name__)
 class Run:
     """The readers and authors of a town, and the record of what the readers were shown."""
 
-    def __init__(self, system: System, size: Size, chance: random.Random) -> None:
-        self.town = Town(system.container, size, chance)
+    def __init__(self, system: System, size: GraphSize, chance: random.Random) -> None:
+        self.town = FollowGraph(system.container, size, chance)
         self.container = system.container
         self.chance = chance
         self.set = SetFull(self.town.follows)
@@ -111,7 +111,7 @@ def chance() -> random.Random:
 @pytest.mark.long
 @MODES
 def test_posts_are_visible_at_201_on_embedded_adapters(mode: Mode, chance: random.Random, tmp_path: Path) -> None:
-    prove(mode, town.of(min(POSTS, 1000)), embedded(tmp_path), tmp_path, chance)
+    prove(mode, follow_graph.of(min(POSTS, 1000)), embedded(tmp_path), tmp_path, chance)
 
 
 @pytest.mark.proof
@@ -122,10 +122,10 @@ def test_posts_are_visible_at_201_on_the_engines(
     mode: Mode, chance: random.Random, engines: Shared, tmp_path: Path
 ) -> None:
     engines.start_all()
-    prove(mode, town.of(POSTS), real_urls(engines, "visible", keyspace=KEYSPACE), tmp_path, chance)
+    prove(mode, follow_graph.of(POSTS), real_urls(engines, "visible", keyspace=KEYSPACE), tmp_path, chance)
 
 
-def prove(mode: Mode, size: Size, urls: dict[str, Any], folder: Path, chance: random.Random) -> None:
+def prove(mode: Mode, size: GraphSize, urls: dict[str, Any], folder: Path, chance: random.Random) -> None:
     with running(size.settings(urls, BUDGETS[mode] * size.threads // 6)) as system:
         run = Run(system, size, chance)
         run.publish(run.town.celebrity)
@@ -137,7 +137,7 @@ def prove(mode: Mode, size: Size, urls: dict[str, Any], folder: Path, chance: ra
         waiting = unsent(system.container)
         relays.catch_up(system.container, folder)
         log.info("%d events dispatched in %.0f s, then %s", waiting, monotonic() - wrote, dict(run.town.states()))
-        outcome = run.finish(100 if size is town.SMALL else 1000)
+        outcome = run.finish(100 if size is follow_graph.SMALL else 1000)
         log.info("%s; page %s", outcome, quantiles(run.times))
         assert dead_letters(system.container) == {}
         assert outcome.sound, str(outcome)

@@ -21,16 +21,16 @@ from repositories.sinks import Message, Sent
 from tests.apps import embedded, running
 from tests.contracts.document_store import an_event
 from tests.system.crowd import SteppedClock, outboxes, people, publish, watched, with_stores
+from tests.system.relay.memory_sink import LEASE, POLL, MemorySink, ids, log, rewind, serve, worker
 from tests.system.relay.runs import Crash, a_history
-from tests.system.relay.shelves import LEASE, POLL, Shelf, ids, log, rewind, serve, worker
 
 NOBODY = "kafka://127.0.0.1:1/events"
 LIMITS = RelayLimits(POLL, LEASE, attempts=3)
 
 
 @pytest.fixture
-def shelf() -> Shelf:
-    return Shelf()
+def sink() -> MemorySink:
+    return MemorySink()
 
 
 @pytest.fixture
@@ -39,30 +39,30 @@ def container(clock: SteppedClock, tmp_path: Path) -> Iterator[Container]:
         yield system.container
 
 
-def test_events_are_sent_in_order_and_once(container: Container, shelf: Shelf) -> None:
+def test_events_are_sent_in_order_and_once(container: Container, sink: MemorySink) -> None:
     a_history(container)
     relay_of(container).drain()
-    assert serve(worker(container, shelf)) == len(shelf.kept)
-    bodies = [json.loads(message.body) for message in shelf.kept]
+    assert serve(worker(container, sink)) == len(sink.kept)
+    bodies = [json.loads(message.body) for message in sink.kept]
     assert [one["sequence"] for one in bodies] == sorted({one["sequence"] for one in bodies})
     assert len({one["id"] for one in bodies}) == len(bodies)
-    assert {"post.published.v1", "post.edited.v1", "post.deleted.v1", "account.followed.v1"} < set(shelf.types())
-    assert not any("block" in one for one in shelf.types())
-    for post in {message.key for message in shelf.kept if message.type == PREFIX + "post.deleted.v1"}:
-        own = [message.type.split(".")[2] for message in shelf.kept if message.key == post]
+    assert {"post.published.v1", "post.edited.v1", "post.deleted.v1", "account.followed.v1"} < set(sink.types())
+    assert not any("block" in one for one in sink.types())
+    for post in {message.key for message in sink.kept if message.type == PREFIX + "post.deleted.v1"}:
+        own = [message.type.split(".")[2] for message in sink.kept if message.key == post]
         assert [one for one in own if one != "liked"] == ["published", "edited", "deleted"]
-    assert serve(worker(container, shelf)) == 0
+    assert serve(worker(container, sink)) == 0
 
 
-def test_an_event_is_sent_though_a_handler_fails(container: Container, shelf: Shelf) -> None:
+def test_an_event_is_sent_though_a_handler_fails(container: Container, sink: MemorySink) -> None:
     ada, *_ = people(container, 2)
     publish(container, ada)
     feeds = watched(container.stores.feeds, away)
     relay_of(with_stores(container, feeds=feeds)).drain()
-    serve(worker(container, shelf))
-    assert "post.published.v1" in shelf.types()
+    serve(worker(container, sink))
+    assert "post.published.v1" in sink.types()
     relay_of(container).drain()
-    assert serve(worker(container, shelf)) == 0
+    assert serve(worker(container, sink)) == 0
 
 
 def away(_call: str) -> None:
@@ -76,57 +76,57 @@ def test_without_sinks_nothing_is_logged(clock: SteppedClock, tmp_path: Path) ->
         assert system.container.stores.relational.event_log.after(0, limit=9) == []
 
 
-def test_events_that_cannot_be_logged_wait(container: Container, shelf: Shelf) -> None:
+def test_events_that_cannot_be_logged_wait(container: Container, sink: MemorySink) -> None:
     publish(container, people(container, 1)[0])
     failing = Relay(
         outboxes(container), lambda _event: None, container.kit.clock, LIMITS, log_events=lambda _events: away("append")
     )
     assert failing.drain() == 0
     assert relay_of(container).drain() > 0
-    serve(worker(container, shelf))
-    assert shelf.types().count("post.published.v1") == 1
+    serve(worker(container, sink))
+    assert sink.types().count("post.published.v1") == 1
 
 
-def test_a_full_sink_continues_where_it_stopped(container: Container, shelf: Shelf) -> None:
+def test_a_full_sink_continues_where_it_stopped(container: Container, sink: MemorySink) -> None:
     wrote = log(container, 9)
-    shelf.room = 4
-    one = worker(container, shelf)
+    sink.room = 4
+    one = worker(container, sink)
     assert one.step() == 0
     (state,) = container.stores.relational.event_log.states()
     assert (state.waiting, state.reason) == (5, "sinks is unavailable: full")
     assert one.step() == 0
-    assert ids(shelf) == wrote[:4]
-    shelf.room = None
+    assert ids(sink) == wrote[:4]
+    sink.room = None
     rewind(container, container.stores.relational.now() + LEASE)
     assert serve(one) == 5
-    assert ids(shelf) == wrote
+    assert ids(sink) == wrote
 
 
-def test_refused_events_are_dead_lettered_and_the_next_ones_sent(container: Container, shelf: Shelf) -> None:
+def test_refused_events_are_dead_lettered_and_the_next_ones_sent(container: Container, sink: MemorySink) -> None:
     wrote = log(container, 6)
-    shelf.refused = {wrote[0], wrote[3]}
-    assert serve(worker(container, shelf)) == 6
-    assert ids(shelf) == [wrote[1], wrote[2], wrote[4], wrote[5]]
+    sink.refused = {wrote[0], wrote[3]}
+    assert serve(worker(container, sink)) == 6
+    assert ids(sink) == [wrote[1], wrote[2], wrote[4], wrote[5]]
     dead = container.stores.relational.event_log.dead_letters("kafka", after=0, limit=9)
     assert [str(one.logged.event.id) for one in dead] == [wrote[0], wrote[3]]
     assert {one.reason for one in dead} == {"too large"}
 
 
 @pytest.mark.parametrize("kind", ["PostLiked", "OfALaterVersion"])
-def test_unreadable_events_are_dead_lettered(container: Container, shelf: Shelf, kind: str) -> None:
+def test_unreadable_events_are_dead_lettered(container: Container, sink: MemorySink, kind: str) -> None:
     first = log(container, 1)
     with container.stores.relational.transaction() as tx:
         tx.event_log.append([Event(an_event("x").id, kind, "a", container.kit.clock(), b"{}")])
     last = log(container, 1)
-    assert serve(worker(container, shelf)) == 3
-    assert ids(shelf) == first + last
+    assert serve(worker(container, sink)) == 3
+    assert ids(sink) == first + last
     (dead,) = container.stores.relational.event_log.dead_letters("kafka", after=0, limit=9)
     assert "cannot be read" in dead.reason
 
 
 def test_one_sink_does_not_wait_for_another(container: Container) -> None:
     wrote = log(container, 3)
-    slow, quick = Shelf("slow"), Shelf("quick")
+    slow, quick = MemorySink("slow"), MemorySink("quick")
     slow.room = 0
     assert serve(worker(container, slow)) == 0
     assert serve(worker(container, quick)) == 3
@@ -134,10 +134,10 @@ def test_one_sink_does_not_wait_for_another(container: Container) -> None:
 
 
 def test_two_processes_do_not_serve_one_sink_at_once(container: Container) -> None:
-    wrote = log(container, Shelf.batch + 3)
-    first, second = Shelf(), Shelf()
+    wrote = log(container, MemorySink.batch + 3)
+    first, second = MemorySink(), MemorySink()
     one, other = worker(container, first), worker(container, second)
-    assert one.step() == Shelf.batch
+    assert one.step() == MemorySink.batch
     assert other.step() == 0
     one.close()
     assert serve(other) == 3
@@ -146,11 +146,11 @@ def test_two_processes_do_not_serve_one_sink_at_once(container: Container) -> No
 
 def test_a_worker_whose_lease_has_expired_stops(container: Container) -> None:
     wrote = log(container, 4)
-    first, second = Shelf(), Shelf()
+    first, second = MemorySink(), MemorySink()
     first.room = 2
     one, other = worker(container, first, timedelta(0)), worker(container, second)
 
-    class Asleep(Shelf):
+    class Asleep(MemorySink):
         def send(self, messages: Sequence[Message], more: Callable[[], Sequence[Message]] = tuple) -> Sent:
             assert serve(other) == 4
             return super().send(messages)
@@ -163,25 +163,25 @@ def test_a_worker_whose_lease_has_expired_stops(container: Container) -> None:
 
 def test_a_crash_before_recording_a_send_repeats_it_with_the_same_ids(container: Container) -> None:
     wrote = log(container, 3)
-    shelf = Shelf()
-    one = worker(container, shelf, timedelta(0))
+    sink = MemorySink()
+    one = worker(container, sink, timedelta(0))
 
-    class Dying(Shelf):
+    class Dying(MemorySink):
         def send(self, messages: Sequence[Message], more: Callable[[], Sequence[Message]] = tuple) -> Sent:
-            shelf.send(messages)
+            sink.send(messages)
             raise Crash
 
     one._sink = Dying()
     with pytest.raises(Crash):
         one.step()
-    assert serve(worker(container, shelf)) == 3
-    assert ids(shelf) == wrote + wrote
-    assert len({message.body for message in shelf.kept}) == 3
+    assert serve(worker(container, sink)) == 3
+    assert ids(sink) == wrote + wrote
+    assert len({message.body for message in sink.kept}) == 3
 
 
-def test_old_events_that_every_sink_has_sent_are_swept(container: Container, shelf: Shelf) -> None:
+def test_old_events_that_every_sink_has_sent_are_swept(container: Container, sink: MemorySink) -> None:
     log(container, 3)
-    serve(worker(container, shelf))
+    serve(worker(container, sink))
     sweeper_of(container).sweep()
     assert len(container.stores.relational.event_log.after(0, limit=9)) == 3
     kept = Settings(**{**container.settings.__dict__, "sinks_kept_days": 0.0})
@@ -190,10 +190,10 @@ def test_old_events_that_every_sink_has_sent_are_swept(container: Container, she
         assert system.container.stores.relational.event_log.after(0, limit=9) == []
 
 
-def test_operators_see_sinks_and_send_again(container: Container, shelf: Shelf) -> None:
+def test_operators_see_sinks_and_send_again(container: Container, sink: MemorySink) -> None:
     wrote = log(container, 3)
-    shelf.refused = {wrote[1]}
-    serve(worker(container, shelf))
+    sink.refused = {wrote[1]}
+    serve(worker(container, sink))
 
     def run(*words: str) -> str:
         return CliRunner().invoke(sinks, words, obj=lambda: nullcontext(container)).output
@@ -203,9 +203,9 @@ def test_operators_see_sinks_and_send_again(container: Container, shelf: Shelf) 
     assert "3 events will be sent" in run("replay", "kafka", "--since", "2020-01-01")
     assert "there is no sink 'other'" in run("replay", "other", "--since", "2020-01-01")
     assert "kafka is among QUARTET_SINKS" in run("forget", "kafka")
-    shelf.refused = set()
-    assert serve(worker(container, shelf)) == 3
-    assert ids(shelf) == [wrote[0], wrote[2], *wrote]
-    worker(container, Shelf("former")).step()
+    sink.refused = set()
+    assert serve(worker(container, sink)) == 3
+    assert ids(sink) == [wrote[0], wrote[2], *wrote]
+    worker(container, MemorySink("former")).step()
     assert "former is forgotten" in run("forget", "former")
     assert "there is no sink 'former'" in run("forget", "former")

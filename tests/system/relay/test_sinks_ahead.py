@@ -15,12 +15,12 @@ from config import Settings
 from repositories.sinks import Message, Sent
 from tests.apps import embedded, running
 from tests.system.crowd import SteppedClock, people, publish
-from tests.system.relay.shelves import LEASE, Shelf, ids, log, rewind, serve, worker
+from tests.system.relay.memory_sink import LEASE, MemorySink, ids, log, rewind, serve, worker
 
 BATCH, EVER = 20, datetime(2000, 1, 1, tzinfo=UTC)
 
 
-class Ahead(Shelf):
+class BatchingSink(MemorySink):
     """Calls `more` while batches are unacknowledged, of which there may be `batches` at once."""
 
     batch = BATCH
@@ -53,29 +53,29 @@ def container(clock: SteppedClock, tmp_path: Path) -> Iterator[Container]:
 
 
 def test_a_batch_read_ahead_is_sent_next(container: Container) -> None:
-    wrote, shelf = log(container, 2 * BATCH + 3), Ahead()
-    one = worker(container, shelf)
+    wrote, sink = log(container, 2 * BATCH + 3), BatchingSink()
+    one = worker(container, sink)
     assert serve(one) == len(wrote)
-    assert shelf.sizes == [BATCH, BATCH, 3]
+    assert sink.sizes == [BATCH, BATCH, 3]
     wrote += log(container, 2)
     assert serve(one) == 2
-    assert ids(shelf) == wrote
+    assert ids(sink) == wrote
 
 
 def test_several_batches_are_in_flight_at_once(container: Container) -> None:
-    wrote, shelf = log(container, 7 * BATCH + 3), Ahead(3)
-    assert serve(worker(container, shelf)) == len(wrote)
-    assert (shelf.sizes, shelf.waits) == ([BATCH] * 7 + [3], 3)
-    assert ids(shelf) == wrote
+    wrote, sink = log(container, 7 * BATCH + 3), BatchingSink(3)
+    assert serve(worker(container, sink)) == len(wrote)
+    assert (sink.sizes, sink.waits) == ([BATCH] * 7 + [3], 3)
+    assert ids(sink) == wrote
 
 
 def test_a_slow_sink_gets_smaller_batches(container: Container, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sending, "LONG", -1.0)
     monkeypatch.setattr(sending, "FEW", 4)
-    wrote, shelf = log(container, 60), Ahead(3)
-    assert serve(worker(container, shelf)) == len(wrote)
-    assert shelf.sizes == [BATCH, BATCH, 10, 5, 4, 1]
-    assert ids(shelf) == wrote
+    wrote, sink = log(container, 60), BatchingSink(3)
+    assert serve(worker(container, sink)) == len(wrote)
+    assert sink.sizes == [BATCH, BATCH, 10, 5, 4, 1]
+    assert ids(sink) == wrote
 
 
 def test_a_slow_sink_gets_more_than_one_event_after_a_failure(
@@ -83,64 +83,64 @@ def test_a_slow_sink_gets_more_than_one_event_after_a_failure(
 ) -> None:
     monkeypatch.setattr(sending, "LONG", -1.0)
     monkeypatch.setattr(sending, "FEW", 4)
-    wrote, shelf, event_log = log(container, 16), Ahead(), container.stores.relational.event_log
+    wrote, sink, event_log = log(container, 16), BatchingSink(), container.stores.relational.event_log
     event_log.register("kafka")
     cursor = event_log.claim("kafka", lease=LEASE)
     assert cursor
     event_log.release(cursor, wait=timedelta(0), attempts=1, reason="slow")
-    assert serve(worker(container, shelf)) == len(wrote)
-    assert shelf.sizes == [1, 2, 4, 4, 4, 1]
-    assert ids(shelf) == wrote
+    assert serve(worker(container, sink)) == len(wrote)
+    assert sink.sizes == [1, 2, 4, 4, 4, 1]
+    assert ids(sink) == wrote
 
 
 @pytest.mark.parametrize("room", [3, BATCH + 3, 2 * BATCH])
 @pytest.mark.parametrize("refused", [True, False])
 def test_events_read_ahead_of_a_failure_are_read_again(container: Container, *, refused: bool, room: int) -> None:
-    wrote, shelf = log(container, 4 * BATCH), Ahead(3)
-    shelf.refused, shelf.room = ({wrote[room]}, None) if refused else (set(), room)
-    one = worker(container, shelf)
+    wrote, sink = log(container, 4 * BATCH), BatchingSink(3)
+    sink.refused, sink.room = ({wrote[room]}, None) if refused else (set(), room)
+    one = worker(container, sink)
     one.step()
-    assert ids(shelf) == wrote[:room]
-    shelf.room = None
+    assert ids(sink) == wrote[:room]
+    sink.room = None
     if not refused:
         rewind(container, container.stores.relational.now() + LEASE)
     serve(one)
-    assert ids(shelf) == [one for one in wrote if one not in shelf.refused]
+    assert ids(sink) == [one for one in wrote if one not in sink.refused]
 
 
 def test_events_read_ahead_are_discarded_after_a_rewind(container: Container) -> None:
-    wrote, shelf = log(container, 2 * BATCH), Ahead()
-    one = worker(container, shelf)
+    wrote, sink = log(container, 2 * BATCH), BatchingSink()
+    one = worker(container, sink)
     one.step()
     rewind(container, EVER)
     one.step()
-    shelf.kept.clear()
+    sink.kept.clear()
     assert serve(one) == 2 * BATCH
-    assert ids(shelf) == wrote
+    assert ids(sink) == wrote
 
 
 def test_batches_start_small_after_a_failure_and_grow(container: Container) -> None:
-    wrote, shelf, event_log = log(container, 40), Ahead(), container.stores.relational.event_log
-    shelf.room = 0
-    one = worker(container, shelf)
+    wrote, sink, event_log = log(container, 40), BatchingSink(), container.stores.relational.event_log
+    sink.room = 0
+    one = worker(container, sink)
     serve(one)
-    shelf.room = None
+    sink.room = None
     rewind(container, EVER.replace(year=9000))
     cursor = event_log.claim("kafka", lease=LEASE)
     assert cursor
     event_log.release(cursor, wait=timedelta(0), attempts=1, reason="away")
     assert serve(one) == 40
-    assert shelf.sizes == [BATCH, 1, 2, 4, 8, 16, 9]
-    assert ids(shelf) == wrote
+    assert sink.sizes == [BATCH, 1, 2, 4, 8, 16, 9]
+    assert ids(sink) == wrote
 
 
 def test_events_logged_without_an_envelope_are_sent_in_order(container: Container) -> None:
     """They were logged by a version without envelopes, by one with other envelopes, or for another source."""
     wrote = log(container, 2) + log(container, 2, made=False) + log(container, 2, source="/former") + log(container, 1)
-    shelf = Shelf()
-    assert serve(worker(container, shelf)) == 7
-    assert ids(shelf) == wrote
-    bodies = [json.loads(message.body) for message in shelf.kept]
+    sink = MemorySink()
+    assert serve(worker(container, sink)) == 7
+    assert ids(sink) == wrote
+    bodies = [json.loads(message.body) for message in sink.kept]
     assert {one["source"] for one in bodies} == {"/quartet"}
     assert [one["sequence"] for one in bodies] == sorted({one["sequence"] for one in bodies})
     assert len({tuple(one) for one in bodies}) == 1

@@ -13,7 +13,7 @@ from repositories.records import Follow
 from tests.system.crowd import people
 
 
-class Size(Struct, frozen=True):
+class GraphSize(Struct, frozen=True):
     """`fans` are the minimum and maximum of an author's followers; `threads` publish concurrently.
 
     A fan-out pushes to `chunk` followers in one step; a relay's claims are leased for `lease` seconds.
@@ -47,18 +47,18 @@ class Size(Struct, frozen=True):
         )
 
 
-SMALL = Size(posts=160, authors=16, readers=32, fans=(4, 14), threads=6, chunk=7, lease=3)
+SMALL = GraphSize(posts=160, authors=16, readers=32, fans=(4, 14), threads=6, chunk=7, lease=3)
 
 
-def of(posts: int) -> Size:
+def of(posts: int) -> GraphSize:
     """The size for this many posts: with 100 authors if there are enough posts for them."""
-    return SMALL if posts <= SMALL.posts else Size(posts, 100, 80, (10, 40), threads=12, chunk=25, lease=15)
+    return SMALL if posts <= SMALL.posts else GraphSize(posts, 100, 80, (10, 40), threads=12, chunk=25, lease=15)
 
 
-class Town:
+class FollowGraph:
     """`fans` are each author's followers, `follows` the authors in each reader's feed. Authors have feeds, too."""
 
-    def __init__(self, container: Container, size: Size, chance: random.Random) -> None:
+    def __init__(self, container: Container, size: GraphSize, chance: random.Random) -> None:
         self.container = container
         self.size = size
         self.asleep = people(container, size.readers // 8)

@@ -17,7 +17,7 @@ LIKED = b"""{"type": "PostLiked", "post_id": "00000000-0000-7000-8000-0000000000
 LEASE, POLL = timedelta(seconds=30), timedelta(seconds=0.01)
 
 
-class Shelf(Sink):
+class MemorySink(Sink):
     """Keeps the messages that it is sent, up to `room`, and refuses those in `refused`."""
 
     def __init__(self, name: str = "kafka") -> None:
@@ -72,5 +72,5 @@ def log(container: Container, count: int, *, made: bool = True, source: str = "/
     return [str(one.id) for one in events]
 
 
-def ids(shelf: Shelf) -> list[str]:
+def ids(shelf: MemorySink) -> list[str]:
     return [message.id for message in shelf.kept]
