@@ -41,17 +41,17 @@ MODES = pytest.mark.parametrize("mode", BUDGETS, ids=lambda mode: mode.__name__)
 
 
 class Run:
-    """The readers and authors of a town, and the record of what the readers were shown."""
+    """The readers and authors of a follow graph, and the record of what the readers were shown."""
 
     def __init__(self, system: System, size: GraphSize, chance: random.Random) -> None:
-        self.town = FollowGraph(system.container, size, chance)
+        self.graph = FollowGraph(system.container, size, chance)
         self.container = system.container
         self.chance = chance
-        self.set = SetFull(self.town.follows)
+        self.set = SetFull(self.graph.follows)
         self.times: list[float] = []
-        self.screens = screens(self.container, system.app, self.town.readers, chance, self.times)
-        awake = self.town.readers[len(self.town.asleep) :]
-        self.climbers = [self.screens[reader] for reader in (*self.town.asleep[:2], *awake[: size.readers // 3])]
+        self.screens = screens(self.container, system.app, self.graph.readers, chance, self.times)
+        awake = self.graph.readers[len(self.graph.asleep) :]
+        self.climbers = [self.screens[reader] for reader in (*self.graph.asleep[:2], *awake[: size.readers // 3])]
         self.late = set(self.climbers[1::3])
 
     def publish(self, author: UUID) -> None:
@@ -62,13 +62,13 @@ class Run:
             self.set.unknown()
             return
         self.set.acknowledged(post, author, begun)
-        self._look(self.screens[self.chance.choice(self.town.fans[author])], post)
+        self._look(self.screens[self.chance.choice(self.graph.fans[author])], post)
 
     def write(self) -> None:
         """Publish all posts, by all authors concurrently."""
-        authors = [author for author in self.town.authors for _ in range(self.town.size.each)]
+        authors = [author for author in self.graph.authors for _ in range(self.graph.size.each)]
         self.chance.shuffle(authors)
-        with ThreadPoolExecutor(self.town.size.threads) as pool:
+        with ThreadPoolExecutor(self.graph.size.threads) as pool:
             for done in [pool.submit(self.publish, author) for author in authors]:
                 done.result()
 
@@ -78,13 +78,13 @@ class Run:
             screen = self.chance.choice(self.climbers)
             if screen.started is not None:
                 self._climb(screen)
-            elif screen not in self.late or self.set.count > self.town.size.posts // 2 or stop.is_set():
+            elif screen not in self.late or self.set.count > self.graph.size.posts // 2 or stop.is_set():
                 screen.open()
 
     def finish(self, size: int) -> Outcome:
         """Check the final state, once no event waits."""
-        truth = self.town.truth()
-        feeds = {reader: served(self.container, reader, size) for reader in self.town.follows}
+        truth = self.graph.truth()
+        feeds = {reader: served(self.container, reader, size) for reader in self.graph.follows}
         self.set.finish(truth, feeds)
         for screen in self.climbers:
             self._climb(screen)
