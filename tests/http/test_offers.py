@@ -20,12 +20,12 @@ from tests.system.crowd import watched, with_stores
 
 
 class Server:
-    """A server on the shop's stores. `asked` are its calls to the documents; with `deaf` they fail."""
+    """A server on the shop's stores. `asked` are its calls to the documents; with `failing` they fail."""
 
     def __init__(self, shop: Shop) -> None:
         stores = shop.system.container.stores
         self.asked: list[str] = []
-        self.deaf = False
+        self.failing = False
         self.system = System(with_stores(shop.system.container, documents=watched(stores.documents, self._note)))
         self.lamp = shop.lamp
         self.buyer = Person(self.system.app.test_client(), shop.buyer.token, shop.buyer.account)
@@ -41,7 +41,7 @@ class Server:
         self.asked.clear()
 
     def _note(self, call: str) -> None:
-        if self.deaf:
+        if self.failing:
             raise Unavailable("documents")
         if call == "before products.get":
             self.asked.append(call)
@@ -66,7 +66,7 @@ def reprice(other: Person, lamp: str, amount: int) -> None:
 
 
 def test_a_remembered_offer_costs_no_read(server: Server) -> None:
-    server.deaf = True
+    server.failing = True
     assert server.order()["total"] == euros(100)
     assert server.asked == []
 

@@ -125,7 +125,7 @@ def test_the_span_of_a_sink_is_linked_to_the_writing_request(tmp_path: Path, rec
 
 
 def sent_to_a_sink(system: System, recorded: SpanRecorder) -> tuple[Spans, MemorySink]:
-    """The spans of one post that is also sent to a sink, a shelf; and the shelf."""
+    """The spans of one post that is also sent to a sink; and the sink."""
     sink, (ada, _) = MemorySink(), followed(system)
     first = worker(system.container, sink)
     serve(first)

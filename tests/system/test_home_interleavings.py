@@ -130,14 +130,14 @@ class ReaderAndAuthor:
 
 
 def outcomes(container: Container, scheduler: Scheduler, *acts: str, posts: int = 1) -> Iterator[list[str]]:
-    towns: list[ReaderAndAuthor] = []
+    pairs: list[ReaderAndAuthor] = []
 
     def setting() -> list[Actor]:
-        towns.append(ReaderAndAuthor(container, scheduler, posts))
-        return [getattr(towns[-1], act) for act in acts]
+        pairs.append(ReaderAndAuthor(container, scheduler, posts))
+        return [getattr(pairs[-1], act) for act in acts]
 
     for order in scheduler.every_order(setting):
-        pair = towns.pop()
+        pair = pairs.pop()
         pair.judge()
         yield [f"{order}: {what}" for what in pair.wrong]
 

@@ -144,14 +144,14 @@ class ReaderAndAuthor:
 
 
 def outcomes(pair: Callable[[], ReaderAndAuthor], scheduler: Scheduler, *acts: str) -> Iterator[list[str]]:
-    towns: list[ReaderAndAuthor] = []
+    pairs: list[ReaderAndAuthor] = []
 
     def setting() -> list[Actor]:
-        towns.append(pair())
-        return [getattr(towns[-1], act) for act in acts]
+        pairs.append(pair())
+        return [getattr(pairs[-1], act) for act in acts]
 
     for order in scheduler.every_order(setting):
-        found = towns.pop()
+        found = pairs.pop()
         # Every read now sees everything that was answered.
         for _ in range(4):
             found.reads()

@@ -134,10 +134,10 @@ class RandomDamage:
 def test_all_damage_is_found_and_repaired_while_serving(world: World, timelines: Timelines) -> None:
     container, chance = world.container, random.Random(5)  # noqa: S311 - test data
     with traffic(world):
-        vandal = RandomDamage(world, timelines, chance)
-        vandal.unmark(FALSIFIED)
-        vandal.rows(8 * ACCOUNTS)
-        vandal.author_rows(ACCOUNTS)
+        damage = RandomDamage(world, timelines, chance)
+        damage.unmark(FALSIFIED)
+        damage.rows(8 * ACCOUNTS)
+        damage.author_rows(ACCOUNTS)
         falsify_accounts(container, chance.sample(world.settled, FALSIFIED), chance)
         liked, commented = (chance.sample([p.id for p in world.posts], ACCOUNTS) for _ in range(2))
         falsify_likes(container, liked)
@@ -145,11 +145,11 @@ def test_all_damage_is_found_and_repaired_while_serving(world: World, timelines:
         report, lines = examined(container)
         again, more = examined(container)
     told = reported_entries(lines)
-    shares = {kind: (len(some & told), len(some)) for kind, some in vandal.injected.items()}
+    shares = {kind: (len(some & told), len(some)) for kind, some in damage.injected.items()}
     print(shares, *report.summary(1), sep="\n")  # noqa: T201 - the figures of the proof
     assert sum(f for f, _ in shares.values()) >= 0.999 * sum(n for _, n in shares.values()), shares
     assert all(found >= 0.999 * number for found, number in shares.values()), shares
-    assert not told - set().union(*vandal.injected.values()), "the doctor reported drift that was not injected"
+    assert not told - set().union(*damage.injected.values()), "the doctor reported drift that was not injected"
     for kind, number in {"account": FALSIFIED, "like": ACCOUNTS, "comment": ACCOUNTS}.items():
         assert report.found[f"{kind} counters"] == number
     assert not report.unrepaired.total(), report.unrepaired
@@ -209,11 +209,11 @@ def test_undispatched_events_are_no_drift(world: World) -> None:
 
 @pytest.mark.proof(on="engines")
 def test_without_repair_nothing_is_changed(world: World, timelines: Timelines) -> None:
-    vandal = RandomDamage(world, timelines, random.Random(6))  # noqa: S311 - test data
-    vandal.rows(8)
+    damage = RandomDamage(world, timelines, random.Random(6))  # noqa: S311 - test data
+    damage.rows(8)
     first, lines = examined(world.container, repair=False)
     second, same = examined(world.container, repair=False)
-    assert first.drift == len(set().union(*vandal.injected.values()))
+    assert first.drift == len(set().union(*damage.injected.values()))
     assert Counter(lines) == Counter(same)
     assert second.drift == first.drift
     told = first.summary(1)[:-1]

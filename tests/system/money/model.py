@@ -65,7 +65,7 @@ class Model:
     def __init__(self) -> None:
         self.wallets: dict[str, Wallet] = {}
         self.payments = Payments(self.wallets)
-        self.shelves: dict[str, ProductStock] = {}
+        self.stock: dict[str, ProductStock] = {}
         self.orders: dict[str, PlacedOrder] = {}
 
     def transfer(self, sender: str, receiver: str, amount: int) -> Expected:
@@ -78,15 +78,15 @@ class Model:
     def order(self, buyer: str, wanted: Sequence[tuple[str, int]]) -> Expected:
         units, parts = Counter[str](), dict[str, Part]()
         for number, (product, quantity) in enumerate(wanted, 1):
-            shelf = self.shelves[product]
+            level = self.stock[product]
             units[product] += quantity
-            part = parts.setdefault(shelf.seller, Part(0, {}))
-            part.share += quantity * shelf.price
+            part = parts.setdefault(level.seller, Part(0, {}))
+            part.share += quantity * level.price
             part.lines[number] = Line(product, quantity)
         total = sum(part.share for part in parts.values())
         if buyer in parts:
             return Expected(409, "own_product")
-        if any(self.shelves[p].on_hand - self.shelves[p].reserved < n for p, n in units.items()):
+        if any(self.stock[p].on_hand - self.stock[p].reserved < n for p, n in units.items()):
             return Expected(409, "out_of_stock")
         if self.wallets[buyer].available < total:
             return Expected(409, "insufficient_funds")
@@ -170,10 +170,10 @@ class Model:
             if part.state == "placed":
                 part.state, part.paid = "paid", True
                 for line in part.lines.values():
-                    shelf = self.shelves[line.product]
-                    shelf.on_hand -= line.quantity
-                    shelf.reserved -= line.quantity
-                    shelf.sold += line.quantity
+                    level = self.stock[line.product]
+                    level.on_hand -= line.quantity
+                    level.reserved -= line.quantity
+                    level.sold += line.quantity
                 self.wallets[order.buyer].held -= part.share
                 self._move(order.buyer, seller, part.share)
 
@@ -194,8 +194,8 @@ class Model:
         for number, units in (_returnable(part) if restock else {}).items():
             line = part.lines[number]
             line.back += units
-            shelf = self.shelves[line.product]
-            shelf.on_hand, shelf.sold = shelf.on_hand + units, shelf.sold - units
+            level = self.stock[line.product]
+            level.on_hand, level.sold = level.on_hand + units, level.sold - units
         part.refunded += amount
         self._move(seller, order.buyer, amount)
         if part.refunded == part.share:
@@ -210,7 +210,7 @@ class Model:
 
     def _reserve(self, units: Counter[str], sign: int) -> None:
         for product, number in units.items():
-            self.shelves[product].reserved += sign * number
+            self.stock[product].reserved += sign * number
 
     def _move(self, sender: str, receiver: str, amount: int) -> None:
         self.wallets[sender].posted -= amount

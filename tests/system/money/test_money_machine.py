@@ -101,7 +101,7 @@ class ShopMachine(RuleBasedStateMachine):
         paid=st.booleans(),
     )
     def order(self, buyer: Person, lines: list[tuple[int, int]], *, again: bool, paid: bool) -> Any:
-        products = list(self.model.shelves)
+        products = list(self.model.stock)
         wanted = [(products[n], quantity) for n, quantity in lines]
         body = {"lines": [{"product_id": product, "quantity": quantity} for product, quantity in wanted]}
         asked = self._new(buyer, "/orders", body, lambda: self.model.order(_id(buyer), wanted))
@@ -206,10 +206,10 @@ class ShopMachine(RuleBasedStateMachine):
 
     @invariant()
     def stock_is_right(self) -> None:
-        stock = self.system.container.stores.relational.stock.levels([UUID(p) for p in self.model.shelves])
-        for product, shelf in self.model.shelves.items():
+        stock = self.system.container.stores.relational.stock.levels([UUID(p) for p in self.model.stock])
+        for product, kept in self.model.stock.items():
             found = stock[UUID(product)]
-            assert (found.on_hand, found.reserved, found.sold) == (shelf.on_hand, shelf.reserved, shelf.sold)
+            assert (found.on_hand, found.reserved, found.sold) == (kept.on_hand, kept.reserved, kept.sold)
 
     @invariant()
     def orders_are_right(self) -> None:
@@ -244,7 +244,7 @@ class ShopMachine(RuleBasedStateMachine):
         body = {"title": "Lamp", "category": "home", "price": euros(price)}
         product = str(seller.post("/products", body)["product"]["id"])
         seller.put(f"/products/{product}/stock", {"on_hand": on_hand}, 200, etag="*")
-        self.model.shelves[product] = ProductStock(_id(seller), price, on_hand)
+        self.model.stock[product] = ProductStock(_id(seller), price, on_hand)
 
     def _payment(self, person: Person, kind: str, wanted: tuple[int, str, str]) -> KeyedRequest:
         amount, currency, _ = wanted

@@ -128,15 +128,15 @@ def test_posts_are_visible_at_201_on_the_engines(
 def prove(mode: Mode, size: GraphSize, urls: dict[str, Any], folder: Path, chance: random.Random) -> None:
     with running(size.settings(urls, BUDGETS[mode] * size.threads // 6)) as system:
         run = Run(system, size, chance)
-        run.publish(run.town.celebrity)
+        run.publish(run.graph.celebrity)
         began = monotonic()
         with mode(system.container, folder, chance), climbing(run):
             run.write()
         wrote = monotonic()
-        log.info("%d posts in %.0f s, then %s", size.posts, wrote - began, dict(run.town.states()))
+        log.info("%d posts in %.0f s, then %s", size.posts, wrote - began, dict(run.graph.states()))
         waiting = unsent(system.container)
         relays.catch_up(system.container, folder)
-        log.info("%d events dispatched in %.0f s, then %s", waiting, monotonic() - wrote, dict(run.town.states()))
+        log.info("%d events dispatched in %.0f s, then %s", waiting, monotonic() - wrote, dict(run.graph.states()))
         outcome = run.finish(100 if size is follow_graph.SMALL else 1000)
         log.info("%s; page %s", outcome, quantiles(run.times))
         assert dead_letters(system.container) == {}
