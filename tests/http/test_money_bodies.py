@@ -45,6 +45,16 @@ def test_invalid_times_are_refused(system: System, at: str) -> None:
     assert system.person().get("/wallet/entries", 400, at=at)["code"] == "bad_query"
 
 
+def test_digits_of_a_time_beyond_microseconds_are_ignored(system: System) -> None:
+    period: Any = {
+        "currency": "EUR",
+        "from": "2020-01-01T00:00:00.123456789Z",
+        "to": "2020-01-01T02:00:00.5000000+02:00",
+    }
+    statement = system.person().get("/wallet/statement", **period)
+    assert (statement["from"], statement["to"]) == ("2020-01-01T00:00:00.123456Z", "2020-01-01T00:00:00.500000Z")
+
+
 @pytest.mark.parametrize("amount", [0, -1, 1.5, 2**63, 10**30, "1", True, None])
 def test_invalid_amounts_are_refused(system: System, amount: object) -> None:
     ada = system.person().rich()

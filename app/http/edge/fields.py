@@ -195,10 +195,10 @@ class AttributeField(ma.fields.Field[Any]):
 
 
 class Instant(ma.fields.Field[datetime]):
-    """A time in a query: RFC 3339 with an offset, converted to UTC."""
+    """A time in a query: RFC 3339 with an offset, converted to UTC. Digits beyond microseconds are ignored."""
 
     default_error_messages = {"invalid": "Must be an RFC 3339 time with an offset."}
-    SHAPE: ClassVar = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+    SHAPE: ClassVar = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
