@@ -40,7 +40,7 @@ class Posted(Struct, frozen=True):
 
 # The bytes that are sent for each kind of answer, before the connection is closed. Complete answers announce the close;
 # otherwise the next request could be sent on a connection that is about to be closed.
-LIES: dict[str, bytes] = {
+MALFORMED: dict[str, bytes] = {
     "cut": b"HTTP/1.1 200 OK\r\nContent-Le",
     "garbage": b"\x00\xff\x16 no HTTP at all\r\n\r\n",
     "redirect": b"HTTP/1.1 307 Moved\r\nLocation: /elsewhere\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
@@ -82,7 +82,7 @@ ENDLESS: dict[str, tuple[bytes, bytes]] = {
 
 class Receiver:
     """`answers` are used one by one, and then `usual`. Each is a status, `429 7` (with a Retry-After), `200 twice` (one
-    answer too many), or a key of `LIES` or `ENDLESS`.
+    answer too many), or a key of `MALFORMED` or `ENDLESS`.
 
     Events whose ids are in `refused` get a 500 in any case.
     """
@@ -129,7 +129,7 @@ class Receiver:
                 self.posted.append(posted)
                 answer = "500" if posted.headers.get("webhook-id") in self.refused else self._next()
                 if not answer[0].isdigit():
-                    self._lie(connection, answer)
+                    self._answer_malformed(connection, answer)
                     return
                 status, _, wait = answer.removesuffix(" twice").partition(" ")
                 body = b"" if status == "204" else b"ok"
@@ -143,9 +143,9 @@ class Receiver:
     def _next(self) -> str:
         return self.answers.popleft() if self.answers else self.usual
 
-    def _lie(self, connection: socket.socket, answer: str) -> None:
-        if answer in LIES:
-            connection.sendall(LIES[answer])
+    def _answer_malformed(self, connection: socket.socket, answer: str) -> None:
+        if answer in MALFORMED:
+            connection.sendall(MALFORMED[answer])
             return
         once, again = ENDLESS[answer]
         connection.sendall(once)

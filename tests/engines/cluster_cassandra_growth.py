@@ -53,7 +53,7 @@ class CheckedFeeds:
         self._guard = threading.Lock()
 
     @contextmanager
-    def going_on(self) -> Iterator[None]:
+    def being_written(self) -> Iterator[None]:
         """Push posts to all readers and retract some, during the block."""
         stop, strange = threading.Event(), list[BaseException]()
 
@@ -110,10 +110,10 @@ def repair(store: CassandraFeeds, table: str) -> None:
     """
     text = f"SELECT * FROM quartet.{table}"  # noqa: S608  a name of ours
     every = SimpleStatement(text, consistency_level=ConsistencyLevel.ALL, fetch_size=500)
-    done(lambda: list(every_row(store, every)))
+    done(lambda: list(all_rows(store, every)))
 
 
-def every_row(store: CassandraFeeds, statement: SimpleStatement) -> Iterator[object]:
+def all_rows(store: CassandraFeeds, statement: SimpleStatement) -> Iterator[object]:
     with translated():
         yield from store._link._session.get(10).execute(statement, timeout=60)
 
@@ -125,14 +125,14 @@ def test_one_node_becomes_three_while_feeds_are_used(ring: cassandra.GrowingClus
         checked = CheckedFeeds(store)
         for _ in range(20):
             checked.write()
-        with checked.going_on():
+        with checked.being_written():
             for token in TOKENS[1:]:
                 ring.join(token)
         checked.check()
     # At ALL each read asks every replica, including the one that has all data.
     with opened(first.url, read="ALL", copies="1") as store:
         checked.store = store
-        with checked.going_on():
+        with checked.being_written():
             # Refused until the first node has noticed that the last one has joined.
             done(lambda: store._link.schema(RAISE))
             checked.check()

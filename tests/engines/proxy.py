@@ -74,8 +74,8 @@ class Proxy:
         user, at, _ = self._parts.netloc.rpartition("@")
         return self._parts._replace(netloc=f"{user}{at}127.0.0.1:{self._port}").geturl()
 
-    def strike(self, fault: Fault) -> None:
-        self._run(self._strike(fault))
+    def inject(self, fault: Fault) -> None:
+        self._run(self._inject(fault))
 
     def heal(self) -> None:
         self._run(self._heal())
@@ -93,7 +93,7 @@ class Proxy:
         for writer in self._open:
             writer.transport.abort()
 
-    async def _strike(self, fault: Fault) -> None:
+    async def _inject(self, fault: Fault) -> None:
         self._fault = fault
         if fault == "frozen":
             self._flows.clear()

@@ -35,7 +35,7 @@ def edited(ada: Person, path: str, etag: str) -> int:
     return ada.send("PATCH", path, json=change, headers={"If-Match": etag}).status_code
 
 
-def things(ada: Person) -> list[str]:
+def paths(ada: Person) -> list[str]:
     lamp = ada.post("/products", LAMP)["product"]["id"]
     return ["/accounts/me", f"/posts/{ada.publish()}", f"/products/{lamp}"]
 
@@ -44,7 +44,7 @@ def things(ada: Person) -> list[str]:
     "sent", ['W/"{}"', '"{}-gzip"', '"{}--gzip"', '"{}-br"', 'W/"{}-zstd"', '"x,y", W/"{}" ,, "z"']
 )
 def test_a_tag_weakened_by_a_proxy_names_its_version(ada: Person, sent: str) -> None:
-    for path in things(ada):
+    for path in paths(ada):
         opaque = ada.etag(path).strip('"')
         assert ada.send("GET", path, headers={"If-None-Match": sent.format(opaque)}).status_code == 304
         assert edited(ada, path, sent.format(opaque)) == 200
@@ -54,12 +54,12 @@ def test_a_tag_weakened_by_a_proxy_names_its_version(ada: Person, sent: str) -> 
 
 @pytest.mark.parametrize("sent", LOST)
 def test_an_edit_with_another_tag_changes_nothing(ada: Person, sent: str) -> None:
-    for path in things(ada):
+    for path in paths(ada):
         assert edited(ada, path, sent) == 412, path
 
 
 def test_a_star_matches_any_version(ada: Person) -> None:
-    for path in things(ada):
+    for path in paths(ada):
         assert [edited(ada, path, star) for star in ("*", " * ")] == [200, 200]
         assert ada.send("GET", path, headers={"If-None-Match": "*"}).status_code == 304
 

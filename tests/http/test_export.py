@@ -47,7 +47,7 @@ def exported(who: Person) -> dict[str, list[Any]]:
     return found
 
 
-def lived(world: World) -> Person:
+def person_with_everything(world: World) -> Person:
     ada, bob = world.system.person("ada").rich(5000), world.system.person("bob")
     posts = [ada.publish(f"Post {n}", tags=["t"]) for n in range(5)]
     for post in [*posts, bob.publish("Of Bob")]:
@@ -70,7 +70,7 @@ def lived(world: World) -> Person:
 @pytest.mark.parametrize("settings", RELATIONAL, indirect=True)
 @pytest.mark.parametrize("page", [1, 2, 100])
 def test_it_has_everything_once_whatever_the_page_size(world: World, page: int) -> None:
-    ada = lived(world)
+    ada = person_with_everything(world)
     with patch.object(export, "PAGE", page):
         found = exported(ada)
     assert {kind: len(values) for kind, values in found.items()} == {
@@ -121,7 +121,7 @@ def test_pages_are_read_while_it_is_sent(world: World) -> None:
 
 
 def test_a_broken_stream_has_no_end_line(world: World) -> None:
-    ada = lived(world)
+    ada = person_with_everything(world)
     likes = world.system.container.stores.relational.likes
     with patch.object(likes, "of_account", side_effect=Unavailable("relational")):
         answer = ada.send("GET", PATH, buffered=False)

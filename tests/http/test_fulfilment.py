@@ -27,7 +27,7 @@ class TwoSellerShop(Shop):
         self.vase = self.offer(self.other, 9, 40)
         self.leaflet = self.offer(self.other, 9, 0)
 
-    def of_two(self, *, paid: bool = True) -> str:
+    def order_of_two_sellers(self, *, paid: bool = True) -> str:
         """An order of two lamps, three vases and a leaflet: 200 for the seller, 120 for the other seller."""
         order = str(self.order((self.lamp, 2), (self.vase, 3), (self.leaflet, 1))["id"])
         if paid:
@@ -54,7 +54,7 @@ def shop(shop: Shop, settings: Settings) -> TwoSellerShop:
 
 
 def test_a_seller_sees_only_the_own_part(shop: TwoSellerShop) -> None:
-    order = shop.of_two()
+    order = shop.order_of_two_sellers()
     whole, mine, theirs = (one.get(f"/orders/{order}") for one in (shop.buyer, shop.seller, shop.other))
     assert [line["number"] for line in whole["lines"]] == [1, 2, 3]
     assert [line["number"] for line in mine["lines"]] == [1]
@@ -75,7 +75,7 @@ def test_a_seller_sees_only_the_own_part(shop: TwoSellerShop) -> None:
 
 
 def test_one_seller_fulfils_while_another_refuses(shop: TwoSellerShop) -> None:
-    order = shop.of_two()
+    order = shop.order_of_two_sellers()
     assert shop.act(order, "fulfil")["state"] == "fulfilled"
     assert shop.states(order) == ["paid", "fulfilled", "paid"]
     refused = shop.other.pay(f"/orders/{order}/refuse", {"reason": "Out of vases."}, 200)
@@ -90,7 +90,7 @@ def test_one_seller_fulfils_while_another_refuses(shop: TwoSellerShop) -> None:
 
 @pytest.mark.parametrize("both", [True, False])
 def test_refusing_a_placed_part_frees_units_and_money(shop: TwoSellerShop, both: bool) -> None:  # noqa: FBT001  - a parameter of pytest
-    order = shop.of_two(paid=False)
+    order = shop.order_of_two_sellers(paid=False)
     assert shop.owned() == (1000, 320)
     shop.other.pay(f"/orders/{order}/refuse", {}, 200)
     assert shop.states(order) == ["placed", "placed", "refused"]
@@ -109,7 +109,7 @@ def test_refusing_a_placed_part_frees_units_and_money(shop: TwoSellerShop, both:
 
 
 def test_a_partly_refused_order_can_be_cancelled(shop: TwoSellerShop) -> None:
-    order = shop.of_two(paid=False)
+    order = shop.order_of_two_sellers(paid=False)
     shop.other.pay(f"/orders/{order}/refuse", {}, 200)
     assert shop.act(order, "cancel")["state"] == "cancelled"
     assert shop.states(order) == ["cancelled", "cancelled", "refused"]
@@ -118,14 +118,14 @@ def test_a_partly_refused_order_can_be_cancelled(shop: TwoSellerShop) -> None:
 
 
 def test_nothing_is_cancelled_once_a_part_is_paid(shop: TwoSellerShop) -> None:
-    order = shop.of_two()
+    order = shop.order_of_two_sellers()
     shop.act(order, "fulfil")
     assert shop.act(order, "cancel", 409)["code"] == "illegal_transition"
     assert shop.states(order) == ["paid", "fulfilled", "paid"]
 
 
 def test_a_sub_order_is_sent_in_several_shipments(shop: TwoSellerShop) -> None:
-    order = shop.of_two()
+    order = shop.order_of_two_sellers()
     path = f"/orders/{order}/shipments"
     body = {"lines": [{"number": 2, "quantity": 1}], "reference": "DHL 17"}
     response = shop.other.keyed(path, body, "one")
@@ -158,27 +158,27 @@ TOO_MANY = [[(2, 4)], [(2, 3), (3, 2)], [(2, 3), (2, 1)]]
     ("lines", "status"), [*((each, 422) for each in WRONG_LINES), *((each, 409) for each in TOO_MANY)]
 )
 def test_wrong_lines_cannot_be_sent(shop: TwoSellerShop, lines: list[tuple[int, int]], status: int) -> None:
-    order = shop.of_two()
+    order = shop.order_of_two_sellers()
     problem = shop.ship(order, *lines, status=status)
     assert problem["code"] == ("nothing_to_send" if status == 409 else "validation_failed")
     assert shop.states(order) == ["paid", "paid", "paid"]
 
 
 def test_a_line_may_be_named_twice(shop: TwoSellerShop) -> None:
-    assert shop.ship(shop.of_two(), (2, 1), (2, 1))["lines"] == [{"number": 2, "quantity": 2}]
+    assert shop.ship(shop.order_of_two_sellers(), (2, 1), (2, 1))["lines"] == [{"number": 2, "quantity": 2}]
 
 
 @pytest.mark.parametrize(
     "body", [None, [], {"lines": []}, {"lines": [{}]}, {"lines": [1]}, {"reference": None}, {"reference": "x" * 201}]
 )
 def test_invalid_shipments_are_refused(shop: TwoSellerShop, body: Any) -> None:
-    order = shop.of_two()
+    order = shop.order_of_two_sellers()
     shop.other.pay(f"/orders/{order}/shipments", body, 400 if body is None else 422)
     assert shop.states(order) == ["paid", "paid", "paid"]
 
 
 def test_moves_are_for_the_sellers_of_the_order(shop: TwoSellerShop) -> None:
-    order, eve = shop.of_two(), shop.system.person("eve")
+    order, eve = shop.order_of_two_sellers(), shop.system.person("eve")
     for move in ("shipments", "refuse"):
         shop.buyer.pay(f"/orders/{order}/{move}", {}, 403)
         eve.pay(f"/orders/{order}/{move}", {}, 404)
@@ -190,7 +190,7 @@ def test_moves_are_for_the_sellers_of_the_order(shop: TwoSellerShop) -> None:
 
 def test_a_partial_shipment_then_refunds_of_the_rest(shop: TwoSellerShop) -> None:
     """A refund restocks the units that were not sent."""
-    order = shop.of_two()
+    order = shop.order_of_two_sellers()
     shop.ship(order, (2, 1), (3, 1))
     back = shop.other.pay(f"/orders/{order}/refunds", {"amount": euros(80), "restock": True})
     assert (back["units"], shop.stock(shop.vase), shop.stock(shop.leaflet)) == (2, 8, 8)
@@ -205,7 +205,7 @@ def test_a_partial_shipment_then_refunds_of_the_rest(shop: TwoSellerShop) -> Non
 
 def test_two_fulfilments_at_once_send_no_unit_twice(shop: TwoSellerShop) -> None:
     for _ in range(3):
-        order = shop.of_two()
+        order = shop.order_of_two_sellers()
         body = {"lines": [{"number": 2, "quantity": 2}]}
         path = f"/orders/{order}/shipments"
         answers = at_once([functools.partial(shop.other.keyed, path, body, key) for key in ("one", "two")])
@@ -217,7 +217,7 @@ def test_two_fulfilments_at_once_send_no_unit_twice(shop: TwoSellerShop) -> None
 
 def test_the_last_part_fulfilled_and_refused_at_once(shop: TwoSellerShop) -> None:
     for _ in range(3):
-        order = shop.of_two()
+        order = shop.order_of_two_sellers()
         fulfil = functools.partial(shop.other.keyed, f"/orders/{order}/fulfil", None, "one")
         refuse = functools.partial(shop.other.keyed, f"/orders/{order}/refuse", {}, "two")
         answers = at_once([fulfil, refuse])
@@ -229,14 +229,14 @@ def test_the_last_part_fulfilled_and_refused_at_once(shop: TwoSellerShop) -> Non
 
 
 def test_a_refusal_needs_the_sellers_money(shop: TwoSellerShop) -> None:
-    order = shop.of_two()
+    order = shop.order_of_two_sellers()
     shop.other.pay("/wallet/transfers", {"to": "buyer", "amount": euros(1)})
     assert shop.other.pay(f"/orders/{order}/refuse", {}, 409)["code"] == "insufficient_funds"
     assert (shop.states(order), shop.stock(shop.vase)) == (["paid", "paid", "paid"], 6)
 
 
 def test_the_history_has_every_step_with_its_time(shop: TwoSellerShop) -> None:
-    order = shop.of_two(paid=False)
+    order = shop.order_of_two_sellers(paid=False)
     shop.other.pay(f"/orders/{order}/refuse", {}, 200)
     shop.after(GRACE)
     sent = shop.seller.pay(f"/orders/{order}/shipments", {})
@@ -257,7 +257,7 @@ def test_the_history_has_every_step_with_its_time(shop: TwoSellerShop) -> None:
 
 def test_an_account_can_be_deleted_when_its_part_is_finished(shop: TwoSellerShop) -> None:
     """The state of the other seller's sub-order does not matter."""
-    order = shop.of_two()
+    order = shop.order_of_two_sellers()
     assert leave(shop.other, status=409, forfeit=True)["code"] == "orders_unfinished"
     shop.ship(order, (2, 1))
     assert leave(shop.other, status=409, forfeit=True)["code"] == "orders_unfinished"
@@ -273,14 +273,14 @@ def test_an_account_can_be_deleted_when_its_part_is_finished(shop: TwoSellerShop
 
 
 def test_an_expired_key_finds_what_it_made(shop: TwoSellerShop) -> None:
-    order, second = shop.of_two(), shop.placed()
+    order, second = shop.order_of_two_sellers(), shop.placed()
     shipment = {"lines": [{"number": 2, "quantity": 1}], "reference": "A"}
     asked = [
         (shop.buyer, f"/orders/{second}/cancel", None),
         (shop.seller, f"/orders/{order}/fulfil", None),
         (shop.other, f"/orders/{order}/shipments", shipment),
     ]
-    third = shop.of_two(paid=False)
+    third = shop.order_of_two_sellers(paid=False)
     asked.append((shop.other, f"/orders/{third}/refuse", {"reason": "Sold out."}))
     first = [person.keyed(path, body, "one") for person, path, body in asked]
     assert [answer.status_code for answer in first] == [200, 200, 201, 200]

@@ -48,7 +48,7 @@ class Story:
         self._place.set_app(Service(index, self._api, self._webhook["secret"]))
         return index
 
-    def told(self) -> None:
+    def deliver_events(self) -> None:
         """Deliver all events to the index."""
         relay_of(self.system.container).drain()
         self.operator.relay()
@@ -56,7 +56,7 @@ class Story:
 
     def empty(self) -> None:
         """Replace the index by an empty one, which gets no earlier events."""
-        self.told()
+        self.deliver_events()
         self.index.close()
         self.index = self._begun()
 
@@ -67,7 +67,7 @@ class Story:
         """Replace the index by an empty one, and replay all events."""
         self.empty()
         assert self.operator.ask("POST", f"/{self._webhook['id']}/replay", {"since": "1970-01-01T00:00:00Z"})["events"]
-        self.told()
+        self.deliver_events()
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_changes_are_found_and_the_index_can_be_rebuilt(story: Story) -> None:
     gone = ada.publish("Tea that is deleted")
     bob.publish("Tea of somebody who leaves")
     lamp = ada.post("/products", LAMP | {"title": "Green lamp", "description": "for a tea table"})["product"]["id"]
-    story.told()
+    story.deliver_events()
     everything = ["Green lamp", "Tea of somebody who leaves", "Tea that is deleted", "Tea ceremony"]
     assert titles(bob, "tea") == everything
     assert titles(story.system.anybody(), "TÉA tab") == ["Green lamp"]
@@ -96,14 +96,14 @@ def test_changes_are_found_and_the_index_can_be_rebuilt(story: Story) -> None:
     ada.delete(f"/posts/{gone}", etag="*")
     bob.send("DELETE", "/accounts/me", json={"password": PASSWORD})
     assert titles(ada, "tea") == ["Green lamp", "Coffee ceremony"], "the truth counts before events have come"
-    story.told()
+    story.deliver_events()
     for _ in range(2):
         assert titles(ada, "tea") == ["Green lamp"]
         assert titles(ada, "ceremony coff") == ["Coffee ceremony"]
         assert [found for found, _ in story.index.find("tea", "", "", 9)] == [lamp], "nothing that is gone is kept"
         story.rebuilt()
     ada.delete(f"/products/{lamp}", etag="*")
-    story.told()
+    story.deliver_events()
     assert story.index.find("tea", "", "", 9) == []
 
 
@@ -114,7 +114,7 @@ def test_a_fill_adds_posts_and_products_without_events(story: Story, monkeypatch
     ada.post("/products", LAMP | {"title": "Tea lamp"})
     story.empty()
     ada.patch(f"/posts/{posts[0]}", {"title": "Coffee"}, etag="*")
-    story.told()
+    story.deliver_events()
     assert story.filled() == len(posts)
     assert titles(ada, "tea") == ["Tea lamp", "Tea 2", "Tea 1"]
     assert titles(ada, "coffee") == ["Coffee"]

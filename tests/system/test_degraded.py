@@ -164,7 +164,7 @@ def populated(system: System, own_engines: Engines) -> Iterator[PopulatedSystem]
     own_engines.heal()
 
 
-def strike(server: Server, fault: str) -> None:
+def inject(server: Server, fault: str) -> None:
     if fault == "dead":
         server.kill()
     else:
@@ -215,7 +215,7 @@ def test_each_route_without_a_store_works_or_is_refused_in_time(
 ) -> None:
     requests = populated.requests()
     assert requests.keys() == NEEDS.keys()
-    strike(getattr(own_engines, ROLES[role])(), fault)
+    inject(getattr(own_engines, ROLES[role])(), fault)
     order = sorted(requests, key=lambda name: requests[name].method == "DELETE")
     with ThreadPoolExecutor(4) as pool:
         answers = dict(zip(order, pool.map(lambda name: populated.send(requests[name]), order), strict=True))
@@ -235,7 +235,7 @@ def test_posts_are_in_every_feed_without_the_feed_store(
     populated: PopulatedSystem, own_engines: Engines, fault: str
 ) -> None:
     drain(populated.system)
-    strike(own_engines.cassandra(), fault)
+    inject(own_engines.cassandra(), fault)
     posts = [populated.ada.publish("Published in the dark"), *populated.posts]
     assert populated.bob.feed(limit=2) == populated.ada.feed() == posts
     populated.ada.delete(f"/posts/{posts[2]}", etag="*")
@@ -260,7 +260,7 @@ def test_reads_without_the_cache_are_correct(populated: PopulatedSystem, own_eng
     """It stays true when a frozen cache comes back with its old values."""
     path = f"/posts/{populated.posts[0]}"
     assert populated.bob.get(path)["stats"] == {"likes": 0, "comments": 1}
-    strike(own_engines.cache(), fault)
+    inject(own_engines.cache(), fault)
     populated.bob.put(f"{path}/like")
     populated.ada.patch(path, {"title": "Edited in the dark"}, etag="*")
     card = populated.bob.get(path)
@@ -280,7 +280,7 @@ def test_without_the_cache_posts_are_delivered_and_people_notified(
 ) -> None:
     drain(populated.system)
     bob, stores = UUID(populated.bob.account["id"]), populated.system.container.stores
-    strike(own_engines.cache(), fault)
+    inject(own_engines.cache(), fault)
     post = populated.ada.publish("while the cache is away")
     populated.cyd.put(f"/posts/{post}/like")
     drain(populated.system)

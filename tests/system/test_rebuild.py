@@ -35,7 +35,7 @@ def crowd(container: Container) -> list[UUID]:
     return everybody
 
 
-def ruin(container: Container, owner: UUID) -> None:
+def damage(container: Container, owner: UUID) -> None:
     """Remove half of the entries of a home timeline, and add one without a post."""
     feeds = container.stores.feeds
     entries = list(feeds.audit.home(owner))
@@ -45,7 +45,7 @@ def ruin(container: Container, owner: UUID) -> None:
 
 def test_every_feed_is_refilled_without_a_relay(container: Container, crowd: list[UUID]) -> None:
     for owner in crowd:
-        ruin(container, owner)
+        damage(container, owner)
     made = Rebuild(container, relay_of(container).round, wait=True).everybody()
     assert (made.feeds, made.dormant, made.posts, made.late) == (12, 0, 30, 0)
     for owner in crowd:
@@ -79,8 +79,8 @@ def test_every_page_during_a_rebuild_is_correct(container: Container, crowd: lis
 
 
 def test_a_rebuild_of_one_account_leaves_the_others(container: Container, crowd: list[UUID]) -> None:
-    ruin(container, crowd[0])
-    ruin(container, crowd[5])
+    damage(container, crowd[0])
+    damage(container, crowd[5])
     made = Rebuild(container, relay_of(container).round, wait=True).one(crowd[5])
     assert (made.feeds, made.posts, made.late) == (1, 0, 0)
     assert served(container, crowd[5]) == defined(container, crowd[5])
@@ -105,7 +105,7 @@ def test_dormant_readers_are_left_out(container: Container, crowd: list[UUID]) -
 
 
 def test_a_rebuild_without_waiting_leaves_the_fills_to_the_relay(container: Container, crowd: list[UUID]) -> None:
-    ruin(container, crowd[5])
+    damage(container, crowd[5])
     made = Rebuild(container, relay_of(container).round, wait=False).everybody()
     assert (made.feeds, made.late) == (12, 0)
     assert container.stores.relational.feed_activity.reader_state(crowd[5]).state == "waking"

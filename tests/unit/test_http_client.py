@@ -11,7 +11,7 @@ import pytest
 from repositories.http_client.dialling import BrokenExchange
 from repositories.http_client.exchange import HttpAnswer, HttpConnection
 from repositories.http_client.origin import Origin
-from tests.receiver import ANSWERS, HOST, LIES, Receiver, receiving
+from tests.receiver import ANSWERS, HOST, MALFORMED, Receiver, receiving
 
 LONG, SHORT = 30.0, 0.2
 
@@ -54,7 +54,7 @@ def test_a_connection_closed_meanwhile_is_replaced(receiver: Receiver, connectio
     assert receiver.connections == 2
 
 
-@pytest.mark.parametrize("lie", [lie for lie in LIES if lie not in ANSWERS])
+@pytest.mark.parametrize("lie", [lie for lie in MALFORMED if lie not in ANSWERS])
 def test_broken_answers_are_errors(receiver: Receiver, connection: HttpConnection, lie: str) -> None:
     receiver.usual = lie
     with pytest.raises(BrokenExchange):

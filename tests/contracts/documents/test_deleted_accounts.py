@@ -11,7 +11,7 @@ def deleted(thing: Post | Product) -> Event:
     return an_event(thing.id, type_="deleted", happened_at=at(1))
 
 
-def said(store: DocumentStore, post: Post, author: UUID) -> Comment:
+def commented_by(store: DocumentStore, post: Post, author: UUID) -> Comment:
     return store.comments.add(post.id, author, "Body", NOW, announced)
 
 
@@ -33,8 +33,8 @@ def test_posts_are_deleted_in_slices_with_their_events(store: DocumentStore) -> 
 def test_comments_are_deleted_in_slices_and_uncounted(store: DocumentStore) -> None:
     ada, bob = uuid4(), uuid4()
     posts = [published(store) for _ in range(2)]
-    mine = [said(store, post, ada) for post in posts for _ in range(2)]
-    others = [said(store, post, bob) for post in posts]
+    mine = [commented_by(store, post, ada) for post in posts for _ in range(2)]
+    others = [commented_by(store, post, bob) for post in posts]
     dispatch_all(store)
     slices = [store.comments.delete_of(ada, announced, limit=3) for _ in range(3)]
     assert [len(found) for found in slices] == [3, 1, 0]
@@ -49,7 +49,7 @@ def test_comments_are_deleted_in_slices_and_uncounted(store: DocumentStore) -> N
 
 def test_comments_on_a_deleted_post_are_deleted_too(store: DocumentStore) -> None:
     ada, post = uuid4(), published(store)
-    comment = said(store, post, ada)
+    comment = commented_by(store, post, ada)
     store.posts.delete(post.id, deleted(post), if_version=1)
     assert store.comments.delete_of(ada, announced, limit=9) == [comment]
     assert store.comments.delete_of(ada, announced, limit=9) == []
@@ -81,7 +81,7 @@ def test_two_concurrent_calls_delete_everything_once(store: DocumentStore) -> No
     ada, post = uuid4(), published(store)
     for _ in range(5):
         published(store, author_id=ada)
-        said(store, post, ada)
+        commented_by(store, post, ada)
     dispatch_all(store)
     removals = [
         lambda: store.posts.delete_of(ada, deleted, limit=9),
@@ -95,8 +95,8 @@ def test_two_concurrent_calls_delete_everything_once(store: DocumentStore) -> No
 
 def test_comments_are_listed_by_their_author(store: DocumentStore) -> None:
     ada, posts = uuid4(), [published(store) for _ in range(3)]
-    mine = [said(store, post, ada) for post in posts for _ in range(2)]
-    said(store, posts[0], uuid4())
+    mine = [commented_by(store, post, ada) for post in posts for _ in range(2)]
+    commented_by(store, posts[0], uuid4())
     assert store.comments.by_author(ada, after=None, limit=99) == mine
     for n, comment in enumerate(mine):
         assert store.comments.by_author(ada, after=(comment.post_id, comment.number), limit=2) == mine[n + 1 : n + 3]

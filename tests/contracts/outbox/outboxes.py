@@ -90,7 +90,7 @@ def dispatch_all(box: WritableOutbox, now: datetime = NOW, limit: int = 100) -> 
     return dispatched
 
 
-def of(events: list[Event], aggregate: str) -> list[Event]:
+def of_aggregate(events: list[Event], aggregate: str) -> list[Event]:
     return [one for one in events if one.aggregate == aggregate]
 
 

@@ -21,7 +21,7 @@ from tests.contracts.outbox.outboxes import (
     event,
     events_of,
     in_threads,
-    of,
+    of_aggregate,
     put,
 )
 from tests.contracts.relational_store import NOW
@@ -168,4 +168,4 @@ def test_many_claimers_and_writers_lose_nothing_and_keep_the_order(box: Writable
     written = [one for several in in_threads(works) for one in several]
     assert len(log) == len(written)
     for aggregate in {one.aggregate for one in written}:
-        assert of(log, aggregate) == of(written, aggregate)
+        assert of_aggregate(log, aggregate) == of_aggregate(written, aggregate)

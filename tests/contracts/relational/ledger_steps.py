@@ -11,10 +11,10 @@ from tests.contracts.transactions import do_retrying
 
 def pay(store: RelationalStore, debit: UUID, credit: UUID, amount: int) -> Transfer:
     one = transfer(debit, credit, amount)
-    return made(do_retrying(store, lambda unit: unit.ledger.transfer(one)))
+    return created_transfer(do_retrying(store, lambda unit: unit.ledger.transfer(one)))
 
 
-def made(posting: Posting) -> Transfer:
+def created_transfer(posting: Posting) -> Transfer:
     assert isinstance(posting, Created)
     return posting.transfer
 

@@ -39,8 +39,8 @@ class TestDatabaseConstraints:
     def test_a_transfer_needs_both_entries(self, store: RelationalStore) -> None:
         ada, bob = wallet(store, 10), wallet(store)
         paid = pay(store, ada, bob, 4)
-        new, copy = copied(paid)
-        legs = [leg(paid, new, owner) for owner in (ada, bob)]
+        new, copy = copied_transfer(paid)
+        legs = [copied_entry(paid, new, owner) for owner in (ada, bob)]
         for statements in ([copy], [copy, legs[0]], [copy, legs[1]]):
             with pytest.raises(SQLAlchemyError):
                 sql(store, *statements)
@@ -50,11 +50,11 @@ class TestDatabaseConstraints:
     def test_entries_must_match_their_transfer(self, store: RelationalStore, amount: int) -> None:
         ada, bob = wallet(store, 10), wallet(store)
         paid = pay(store, ada, bob, 4)
-        new, copy = copied(paid)
+        new, copy = copied_transfer(paid)
         with pytest.raises(SQLAlchemyError, match="no leg"):
-            sql(store, copy, leg(paid, new, ada, amount), leg(paid, new, bob))
+            sql(store, copy, copied_entry(paid, new, ada, amount), copied_entry(paid, new, bob))
         with pytest.raises(SQLAlchemyError):
-            sql(store, leg(paid, paid.id, ada))
+            sql(store, copied_entry(paid, paid.id, ada))
 
     @pytest.mark.parametrize(
         "change",
@@ -79,7 +79,7 @@ class TestDatabaseConstraints:
         assert balances(store, ada) == {"EUR": (10, 0)}
 
 
-def copied(one: Transfer) -> tuple[UUID, Insert]:
+def copied_transfer(one: Transfer) -> tuple[UUID, Insert]:
     """The new id, and a statement that copies the transfer under it."""
     new = uuid4()
     columns = [literal(new, ID) if column.name == "id" else column for column in transfers.c]
@@ -87,7 +87,7 @@ def copied(one: Transfer) -> tuple[UUID, Insert]:
     return new, insert(transfers).from_select([column.name for column in transfers.c], source)
 
 
-def leg(one: Transfer, new: UUID, owner: UUID, amount: int | None = None) -> Insert:
+def copied_entry(one: Transfer, new: UUID, owner: UUID, amount: int | None = None) -> Insert:
     """A statement that copies an entry of the transfer for a new one."""
     others: dict[str, Any] = {"sequence": entries.c.sequence + 100, "transfer_id": literal(new, ID)}
     if amount is not None:

@@ -9,7 +9,7 @@ from repositories.errors import Conflict, Insufficient, Invalid, NotFound, Resol
 from repositories.money_records import Created, Differs, Exists, Transfer
 from repositories.relational import RelationalStore
 from tests.contracts.money import balances, held, transfer, wallet, written
-from tests.contracts.relational.ledger_steps import ending, made, pay
+from tests.contracts.relational.ledger_steps import created_transfer, ending, pay
 from tests.contracts.relational_store import NOW
 from tests.contracts.transactions import LARGEST, MICROSECOND, SECOND, do, do_retrying, together
 
@@ -40,7 +40,7 @@ class TestHolds:
     def test_posting_pays_and_frees_the_rest(self, store: RelationalStore, paid: int | None) -> None:
         ada, bob, hold = self.with_hold(store)
         end = uuid4()
-        posted = made(do(store, lambda unit: unit.ledger.post(end, hold.id, amount=paid, at=NOW)))
+        posted = created_transfer(do(store, lambda unit: unit.ledger.post(end, hold.id, amount=paid, at=NOW)))
         amount = 60 if paid is None else paid
         assert (posted.id, posted.phase, posted.hold_id, posted.amount.amount) == (end, "post", hold.id, amount)
         assert (posted.debit, posted.credit, posted.order_id) == (ada, bob, hold.order_id)
@@ -61,7 +61,7 @@ class TestHolds:
     def test_voiding_frees_all(self, store: RelationalStore) -> None:
         ada, bob, hold = self.with_hold(store)
         end = uuid4()
-        voided = made(do(store, lambda unit: unit.ledger.void(end, hold.id)))
+        voided = created_transfer(do(store, lambda unit: unit.ledger.void(end, hold.id)))
         assert (voided.phase, voided.hold_id, voided.amount) == ("void", hold.id, hold.amount)
         assert voided.created_at > hold.created_at
         assert do(store, lambda unit: unit.ledger.void(end, hold.id)) == Exists(voided)
@@ -84,7 +84,7 @@ class TestHolds:
         _, _, hold = self.with_hold(store)
         _, _, other = self.with_hold(store)
         end = uuid4()
-        voided = made(do(store, lambda unit: unit.ledger.void(end, hold.id)))
+        voided = created_transfer(do(store, lambda unit: unit.ledger.void(end, hold.id)))
         assert do(store, lambda unit: unit.ledger.post(end, hold.id, at=NOW)) == Differs(voided, "phase")
         for work in (
             lambda unit: unit.ledger.void(end, other.id),
@@ -92,7 +92,9 @@ class TestHolds:
         ):
             with pytest.raises(Conflict):
                 do(store, work)
-        assert made(do(store, lambda unit: unit.ledger.post(uuid4(), other.id, at=NOW))).amount == other.amount
+        assert (
+            created_transfer(do(store, lambda unit: unit.ledger.post(uuid4(), other.id, at=NOW))).amount == other.amount
+        )
         assert do(store, lambda unit: unit.ledger.void(end, other.id)) == Differs(voided, "hold_id")
 
     def test_ending_an_unknown_hold_is_not_found(self, store: RelationalStore) -> None:

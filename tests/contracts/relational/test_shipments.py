@@ -16,7 +16,7 @@ from tests.contracts.relational_store import NOW
 from tests.contracts.transactions import MICROSECOND, SECOND, do, do_retrying, downgrade, together
 
 
-def of_two(store: RelationalStore, state: SubOrderState = "paid") -> Order:
+def order_of_two_sellers(store: RelationalStore, state: SubOrderState = "paid") -> Order:
     """An order with two lines from one seller and one from another."""
     ada, bob = sorted((uuid4(), uuid4()))
     one = add(
@@ -36,7 +36,7 @@ def send(store: RelationalStore, made: Shipment) -> Order:
 
 
 def test_an_order_is_sent_in_several_shipments(store: RelationalStore) -> None:
-    one = of_two(store)
+    one = order_of_two_sellers(store)
     ada, bob = one.sub_orders
     first = shipment(one, (1, 2), (3, 1))
     now = send(store, first)
@@ -57,14 +57,14 @@ def test_an_order_is_sent_in_several_shipments(store: RelationalStore) -> None:
 
 @pytest.mark.parametrize("units", [(), ((1, 0),), ((1, -1),), ((1, 4),), ((2, 1),), ((9, 1),), ((1, 1), (1, 1))])
 def test_invalid_shipments_are_refused(store: RelationalStore, units: tuple[tuple[int, int], ...]) -> None:
-    one = of_two(store)
+    one = order_of_two_sellers(store)
     with pytest.raises(Invalid):
         send(store, shipment(one, *units))
     assert store.orders.get([one.id]) == {one.id: one}
 
 
 def test_strangers_and_repeated_ids_are_refused(store: RelationalStore) -> None:
-    one = of_two(store)
+    one = order_of_two_sellers(store)
     for strange in (shipment(one, (1, 1), seller_id=uuid4()), shipment(order(), (1, 1))):
         with pytest.raises(NotFound):
             send(store, strange)
@@ -84,7 +84,7 @@ def test_only_a_paid_and_unsent_order_is_sent(store: RelationalStore, state: Sub
 
 
 def test_concurrent_shipments_send_no_unit_twice(store: RelationalStore) -> None:
-    one = of_two(store)
+    one = order_of_two_sellers(store)
     seller = one.lines[0].seller_id
     ends = together([lambda: ship(store, one, seller, 1)] * 4)
     assert sum(isinstance(end, Shipment) for end in ends) == 1
@@ -92,7 +92,7 @@ def test_concurrent_shipments_send_no_unit_twice(store: RelationalStore) -> None
 
 
 def test_pages_are_newest_first(store: RelationalStore) -> None:
-    one = of_two(store)
+    one = order_of_two_sellers(store)
     made = [shipment(one, (1, 1), created_at=NOW + turn * MICROSECOND) for turn in (0, 1, 1)]
     for each in made:
         send(store, each)
@@ -105,7 +105,7 @@ def test_pages_are_newest_first(store: RelationalStore) -> None:
 
 
 def test_the_history_lists_every_step_in_order(store: RelationalStore) -> None:
-    one = of_two(store, "placed")
+    one = order_of_two_sellers(store, "placed")
     ada, bob = (part.seller_id for part in one.sub_orders)
     do_retrying(store, lambda unit: refuse(unit, one, bob))
     do_retrying(store, lambda unit: unit.orders.move(one.id, "paid", at=NOW + SECOND))

@@ -54,7 +54,7 @@ def scraped(system: System) -> Series:
     return series
 
 
-def live_in(system: System) -> None:
+def create_every_kind(system: System) -> None:
     ada, bob = system.person().rich(), system.person()
     bob.put(f"/accounts/{ada.handle}/follow")
     post = ada.publish(tags=["one"])

@@ -24,7 +24,7 @@ from repositories.sqlite.file import path_of
 from tests.apps import ROLES, System, embedded, running
 from tests.engines.kernel import free_port
 from tests.shop import money
-from tests.system.advice.asking import advised, live_in, looked, named, scraped
+from tests.system.advice.asking import advised, create_every_kind, looked, named, scraped
 
 WAITING = 8
 
@@ -46,7 +46,7 @@ def file(system: System) -> Path:
 
 def test_a_healthy_system_gets_no_advice(system: System) -> None:
     before = scraped(system)
-    live_in(system)
+    create_every_kind(system)
     found = looked(system.container, scraped(system).since(before))
     assert [seen.notes for seen, _ in found] == [(), ()]
     assert advised(system.container, scraped(system).since(before)) == []

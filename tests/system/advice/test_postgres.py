@@ -21,7 +21,7 @@ from tests.contracts.relational_store import migrated_database
 from tests.engines import Engines, Shared, postgres
 from tests.engines.home import Home
 from tests.engines.kernel import wait_until
-from tests.system.advice.asking import advised, live_in, looked, named, without_waiting
+from tests.system.advice.asking import advised, create_every_kind, looked, named, without_waiting
 from tests.system.real import on_postgres
 
 # Kinds of subjects in one database, as opposed to the server that all tests share.
@@ -43,7 +43,7 @@ def connect(url: str) -> psycopg.Connection[Any]:
 
 
 def test_a_healthy_database_gets_no_advice(system: System) -> None:
-    live_in(system)
+    create_every_kind(system)
     assert named(advised(system.container, by=of_the_database())) == set()
     seen, _ = looked(system.container)
     assert [note.partition(" ")[0] for note in seen[0].notes] == ["pg_stat_statements"]

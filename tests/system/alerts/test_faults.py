@@ -97,13 +97,13 @@ def test_alerts_that_follow_from_a_fault_fire_too(watched: Watched, role: str) -
         fired.update(watched.prometheus.firing())
         return fired >= wanted
 
-    with watched.traffic(), watched.proxied_system.struck(role, "refused"):
+    with watched.traffic(), watched.proxied_system.with_fault(role, "refused"):
         assert wait_until(all_have, PATIENCE), fired
 
 
 def fires(watched: Watched, role: str, trouble: Trouble) -> None:
     found = watched.prometheus
-    with watched.traffic(), watched.proxied_system.struck(role, trouble):
+    with watched.traffic(), watched.proxied_system.with_fault(role, trouble):
         assert wait_until(lambda: role in {store for _, store in watched.about(EXPECTED[trouble])}, PATIENCE), (
             found.firing()
         )

@@ -106,7 +106,7 @@ def visiting(system: System, person: Person) -> Callable[[threading.Event], obje
 def slow_answers(watched: Watched) -> Iterator[None]:
     """The primary answers slowly, to more readers than there are connections."""
     crowd = [visiting(watched.system, watched.system.person()) for _ in range(READERS)]
-    watched.way.strike("slow")
+    watched.way.inject("slow")
     try:
         with repeating_in_threads(*crowd):
             yield

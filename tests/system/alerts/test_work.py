@@ -55,8 +55,8 @@ def test_no_alert_fires_in_healthy_traffic(works: Works) -> None:
 
 
 @contextmanager
-def sink_away(works: Works, sink: str, strike: Callable[[], object], mend: Callable[[], object]) -> Iterator[None]:
-    strike()
+def sink_away(works: Works, sink: str, inject: Callable[[], object], mend: Callable[[], object]) -> Iterator[None]:
+    inject()
     try:
         assert wait_until(lambda: works.waits_for(sink), PATIENCE)
         works.later(minutes=2)
@@ -89,11 +89,11 @@ def rabbit_full(works: Works) -> AbstractContextManager[None]:
     full = f"{place}.full"
     most = {"x-queue-type": "quorum", "x-max-length": 1, "x-overflow": "reject-publish"}
 
-    def strike() -> None:
+    def inject() -> None:
         rabbit.change(lambda channel: channel.queue_declare(full, durable=True, arguments=most))
         rabbit.change(lambda channel: channel.queue_bind(full, place, "#"))
 
-    return sink_away(works, "rabbitmq", strike, lambda: rabbit.change(lambda channel: channel.queue_delete(full)))
+    return sink_away(works, "rabbitmq", inject, lambda: rabbit.change(lambda channel: channel.queue_delete(full)))
 
 
 def rabbit_without_memory(works: Works) -> AbstractContextManager[None]:

@@ -51,20 +51,20 @@ class Feeds(Kind):
 
 def killed(nodes: Nodes, traffic: Traffic) -> float:
     nodes[0].kill()
-    struck = monotonic()
-    traffic.goes_on(struck, AFTER)
+    failed_at = monotonic()
+    traffic.goes_on(failed_at, AFTER)
     nodes[0].restart()
-    return struck
+    return failed_at
 
 
 def frozen(nodes: Nodes, traffic: Traffic) -> float:
     """Freeze each node once, and so also the one that most requests go to."""
-    struck = monotonic()
+    failed_at = monotonic()
     for node in nodes:
         node.pause()
         traffic.goes_on(monotonic(), AFTER)
         node.resume()
-    return struck
+    return failed_at
 
 
 def two_frozen(nodes: Nodes, traffic: Traffic) -> float:
@@ -73,10 +73,10 @@ def two_frozen(nodes: Nodes, traffic: Traffic) -> float:
         node.pause()
     traffic.is_refused()
     nodes[0].resume()
-    struck = monotonic()
-    traffic.goes_on(struck, AFTER)
+    failed_at = monotonic()
+    traffic.goes_on(failed_at, AFTER)
     nodes[1].resume()
-    return struck
+    return failed_at
 
 
 def two_killed(nodes: Nodes, traffic: Traffic) -> float:
@@ -84,10 +84,10 @@ def two_killed(nodes: Nodes, traffic: Traffic) -> float:
         node.kill()
     traffic.is_refused()
     nodes[0].restart()
-    struck = monotonic()
-    traffic.goes_on(struck, AFTER)
+    failed_at = monotonic()
+    traffic.goes_on(failed_at, AFTER)
     nodes[1].restart()
-    return struck
+    return failed_at
 
 
 FAULTS: dict[str, Callable[[Nodes, Traffic], float]] = {
@@ -157,17 +157,17 @@ def test_feeds_have_each_post_once_whatever_node_fails(
 ) -> None:
     with running(settings) as system:
         with relaying(system), Traffic(system, Feeds()) as traffic:
-            struck = FAULTS[fault](nodes, traffic)
+            failed_at = FAULTS[fault](nodes, traffic)
             traffic.goes_on(monotonic(), AFTER)
-        rows[fault] = traffic.row(struck)
+        rows[fault] = traffic.row(failed_at)
 
 
 def test_a_process_that_is_started_while_a_node_is_frozen_serves(
     nodes: Nodes, settings: Settings, rows: dict[str, Row]
 ) -> None:
     nodes[0].pause()
-    struck = monotonic()
+    failed_at = monotonic()
     with running(settings) as system:
         with relaying(system), Traffic(system, Feeds()) as traffic:
             pass
-        rows[STARTED] = traffic.row(struck)
+        rows[STARTED] = traffic.row(failed_at)

@@ -28,19 +28,19 @@ Members = list[Server]
 def killed(members: Members, traffic: Traffic) -> float:
     one = mongo.primary(members)
     one.kill()
-    struck = monotonic()
-    traffic.goes_on(struck)
+    failed_at = monotonic()
+    traffic.goes_on(failed_at)
     one.restart()
-    return struck
+    return failed_at
 
 
 def frozen(members: Members, traffic: Traffic) -> float:
     one = mongo.primary(members)
     one.pause()
-    struck = monotonic()
-    traffic.goes_on(struck)
+    failed_at = monotonic()
+    traffic.goes_on(failed_at)
     one.resume()
-    return struck
+    return failed_at
 
 
 def stepped_down(members: Members, traffic: Traffic) -> float:
@@ -48,9 +48,9 @@ def stepped_down(members: Members, traffic: Traffic) -> float:
     # The server may close the connection instead of answering.
     with MongoClient[Any](f"mongodb://{host}", directConnection=True) as client, contextlib.suppress(AutoReconnect):
         client.admin.command("replSetStepDown", 10)
-    struck = monotonic()
-    traffic.goes_on(struck)
-    return struck
+    failed_at = monotonic()
+    traffic.goes_on(failed_at)
+    return failed_at
 
 
 def without_majority(members: Members, traffic: Traffic) -> float:
@@ -62,9 +62,9 @@ def without_majority(members: Members, traffic: Traffic) -> float:
     traffic.is_refused()
     for member in others:
         member.restart()
-    struck = monotonic()
-    traffic.goes_on(struck)
-    return struck
+    failed_at = monotonic()
+    traffic.goes_on(failed_at)
+    return failed_at
 
 
 FAULTS: dict[str, Callable[[Members, Traffic], float]] = {
@@ -104,8 +104,8 @@ def test_nothing_acknowledged_is_lost_and_nothing_done_twice(
 ) -> None:
     assert wait_until(lambda: mongo.complete(members), PATIENCE)
     with Traffic(system, Posts()) as traffic:
-        struck = FAULTS[fault](members, traffic)
+        failed_at = FAULTS[fault](members, traffic)
         traffic.goes_on(monotonic(), AFTER)
     assert wait_until(lambda: mongo.complete(members), PATIENCE)
-    row = rows[fault] = traffic.row(struck)
+    row = rows[fault] = traffic.row(failed_at)
     assert row.again < ELECTION + 1 + DEADLINE + SLACK

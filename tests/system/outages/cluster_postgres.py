@@ -105,11 +105,11 @@ def killed(pair: Pair, traffic: Traffic, system: System) -> float:
 def frozen(pair: Pair, traffic: Traffic, system: System) -> float:
     """Freeze the primary, promote the standby, and resume the old primary, whose further writes will be lost."""
     pair.primary.pause()
-    struck = promoted(pair, traffic, system)
+    failed_at = promoted(pair, traffic, system)
     pair.primary.resume()
     stores = system.container.stores
     assert wait_until(lambda: "second primary" in "".join(stores.relational.notes()), PATIENCE)
-    return struck
+    return failed_at
 
 
 def cut_off(pair: Pair, traffic: Traffic, system: System) -> float:
@@ -178,9 +178,9 @@ def test_every_acknowledged_write_exists_or_its_loss_is_counted(
             pair.synchronize()
         with Traffic(system, Deposits()) as traffic:
             counted.reads.clear()
-            struck = FAULTS[fault](pair, traffic, system)
-            traffic.goes_on(struck, AFTER)
-        row = rows[fault] = traffic.row(struck, lost=0 if fault in SYNCHRONOUS else len(traffic.writes))
+            failed_at = FAULTS[fault](pair, traffic, system)
+            traffic.goes_on(failed_at, AFTER)
+        row = rows[fault] = traffic.row(failed_at, lost=0 if fault in SYNCHRONOUS else len(traffic.writes))
         # The count may include writes that were not acknowledged.
         assert counted.reads.get("lost_tail", 0) >= row.lost, (counted.reads, row)
         assert row.lost > 0 or FAULTS[fault] is not cut_off
@@ -192,10 +192,10 @@ def test_a_restarted_process_does_not_use_the_old_primary(pair: Pair, rows: dict
         killed(pair, before, system)
     pair.primary.restart()
     with running(pair.settings(tmp_path)) as system:
-        struck = monotonic()
+        failed_at = monotonic()
         with Traffic(system, Deposits()) as traffic:
             assert wait_until(lambda: system.container.stores.relational.notes() != [], PATIENCE)
             traffic.goes_on(monotonic(), AFTER)
-        rows[AGAIN] = traffic.row(struck)
+        rows[AGAIN] = traffic.row(failed_at)
     timelines = [pair.on(server, "SELECT pg_walfile_name(pg_current_wal_lsn())")[0][:8] for server in pair[:2]]
     assert timelines == ["00000001", "00000002"]

@@ -192,9 +192,9 @@ def test_ended_sessions_stay_ended_when_an_address_moves(
 ) -> None:
     with running(settings(tmp_path, sessions_url=f"unix://{pair.address}")) as system:
         with Traffic(system, SignIns()) as traffic:
-            struck = SWITCHES[fault](pair, traffic)
-            traffic.goes_on(struck, AFTER)
-        row = traffic.row(struck, lost=len(traffic.writes) if fault == LOSES else 0)
+            failed_at = SWITCHES[fault](pair, traffic)
+            traffic.goes_on(failed_at, AFTER)
+        row = traffic.row(failed_at, lost=len(traffic.writes) if fault == LOSES else 0)
         assert counted.reads.get("lost_tail", 0) >= row.lost, (counted.reads, row)
         rows[fault] = row
 
@@ -227,11 +227,11 @@ def test_ended_sessions_stay_ended_when_sentinels_promote(
     with running(settings(tmp_path, sessions_url=url_of(sentinels))) as system:
         with Traffic(system, SignIns()) as traffic:
             ENDS[fault](pair.master)
-            struck = monotonic()
-            traffic.goes_on(struck)
+            failed_at = monotonic()
+            traffic.goes_on(failed_at)
             pair.master.resume()
             traffic.goes_on(monotonic(), AFTER)
-        rows[fault] = traffic.row(struck, lost=before(traffic, struck))
+        rows[fault] = traffic.row(failed_at, lost=before(traffic, failed_at))
 
 
 def test_a_majority_of_sentinels_that_comes_back_is_followed(
@@ -247,9 +247,9 @@ def test_a_majority_of_sentinels_that_comes_back_is_followed(
             traffic.is_refused()
             for sentinel in sentinels[:2]:
                 sentinel.resume()
-            struck = monotonic()
-            traffic.goes_on(struck, AFTER)
-        assert [write for write in traffic.acknowledged(down) if write.ended < struck] == []
+            failed_at = monotonic()
+            traffic.goes_on(failed_at, AFTER)
+        assert [write for write in traffic.acknowledged(down) if write.ended < failed_at] == []
         # Measured from the master's death, since Sentinels that were stopped promote no replica for 30 s.
         rows[MAJORITY] = traffic.row(down, lost=before(traffic, down))
 
@@ -264,13 +264,13 @@ def test_no_stale_value_is_served_after_the_loss_of_a_cluster_master(
         with running(settings(tmp_path, cache_url=nodes[0].url)) as system:
             with Traffic(system, Profiles()) as traffic:
                 NODES[fault](nodes[0])
-                struck = monotonic()
+                failed_at = monotonic()
                 with redis.client(nodes[3]) as replica:
                     assert wait_until(lambda: replica.info("replication")["role"] == "master", PATIENCE)
                 traffic.goes_on(monotonic(), AFTER)
                 nodes[0].resume()
                 traffic.goes_on(monotonic(), AFTER)
-            rows[fault] = traffic.row(struck)
+            rows[fault] = traffic.row(failed_at)
     finally:
         for node in nodes:
             node.discard()

@@ -21,7 +21,7 @@ from tests.engines.counted import CountingObserver, counted
 from tests.engines.home import Home
 from tests.system.outages.cluster_postgres import Deposits
 from tests.system.outages.cluster_redis import SignIns
-from tests.system.outages.struck import MongoSet, PostgresPair, RedisPair, Struck
+from tests.system.outages.failing_clusters import FailingCluster, MongoSet, PostgresPair, RedisPair
 from tests.system.outages.traffic import WRITERS, Posts, Traffic
 
 __all__ = ["counted"]
@@ -69,12 +69,12 @@ def test_nothing_acknowledged_is_lost_in_any_order_of_faults(
             every = deposits, posts, sign_ins
             began = monotonic()
             for _ in range(FAULTS):
-                # Sometimes two clusters are struck at once.
-                struck: list[Struck] = chance.sample(list(clusters), chance.choice([1, 1, 2]))
+                # Sometimes two clusters fail at once.
+                failing: list[FailingCluster] = chance.sample(list(clusters), chance.choice([1, 1, 2]))
                 log.info(
-                    "seed %s: %s", seed, "; ".join(f"{type(one).__name__}: {one.strike(chance)}" for one in struck)
+                    "seed %s: %s", seed, "; ".join(f"{type(one).__name__}: {one.inject(chance)}" for one in failing)
                 )
-                for one in chance.sample(struck, len(struck)):
+                for one in chance.sample(failing, len(failing)):
                     one.repair(chance)
                 repaired = monotonic()
                 for traffic in every:

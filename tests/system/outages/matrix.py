@@ -59,18 +59,18 @@ class ProxiedSystem:
         # Preparation has its own, long deadline.
         with patch("app.http.edge.deadline.within", lambda _seconds: within(READY_SECONDS)):
             calls = {route: DRIVES[route](self.world, 1) for route in sorted(routes, key=is_cancellation)}
-        with self.struck(role, trouble), ThreadPoolExecutor(AT_ONCE) as pool:
+        with self.with_fault(role, trouble), ThreadPoolExecutor(AT_ONCE) as pool:
             # Each call has its own person, so a sign-out or a deletion does not affect the others.
             return list(pool.map(lambda route: answered(route, calls[route]), calls))
 
     @contextmanager
-    def struck(self, role: str, trouble: Trouble) -> Iterator[None]:
+    def with_fault(self, role: str, trouble: Trouble) -> Iterator[None]:
         proxy = self.proxies[role]
         mend: Callable[[], None]
         if trouble == "read-only":
             mend = READ_ONLY[role](proxy.behind)
         else:
-            proxy.strike(trouble)
+            proxy.inject(trouble)
             mend = proxy.heal
         try:
             yield

@@ -19,7 +19,7 @@ def test_a_command_waits_for_a_store(
     said: list[object] = []
     with closing(Proxies()) as proxies:
         proxy = proxies.before(engines.sessions().url)
-        proxy.strike(fault)
+        proxy.inject(fault)
 
         def hear(_: str, error: object) -> None:
             said.append(error)

@@ -94,7 +94,7 @@ class Traffic:
         before = len(self.writes)
         assert wait_until(lambda: any(write.status == 503 for write in list(self.writes)[before:]), PATIENCE)
 
-    def row(self, struck: float, *, lost: int = 0) -> "Row":
+    def row(self, failed_at: float, *, lost: int = 0) -> "Row":
         """The result, after the writers have ended. Asserts that at most `lost` acknowledged writes are missing."""
         refused = [write for write in self.writes if write.status == 503]
         if self._kind.again:
@@ -104,7 +104,7 @@ class Traffic:
         for person in self._people:
             found.update(self._kind.found(person, [write for write in self.writes if write.person is person]))
         row = Row(
-            again=min(write.ended for write in self.acknowledged(struck)) - struck,
+            again=min(write.ended for write in self.acknowledged(failed_at)) - failed_at,
             acknowledged=len(self.acknowledged()),
             lost=sum(not found[write.name] for write in self.acknowledged()),
             doubled=sum(count > 1 for count in found.values()),

@@ -50,7 +50,7 @@ class GraphSize(Struct, frozen=True):
 SMALL = GraphSize(posts=160, authors=16, readers=32, fans=(4, 14), threads=6, chunk=7, lease=3)
 
 
-def of(posts: int) -> GraphSize:
+def size_for(posts: int) -> GraphSize:
     """The size for this many posts: with 100 authors if there are enough posts for them."""
     return SMALL if posts <= SMALL.posts else GraphSize(posts, 100, 80, (10, 40), threads=12, chunk=25, lease=15)
 

@@ -38,7 +38,7 @@ def stopped(_container: Container, _folder: Path, _chance: random.Random) -> Ite
 
 
 @contextmanager
-def crawling(container: Container, _folder: Path, _chance: random.Random) -> Iterator[None]:
+def slow_relays(container: Container, _folder: Path, _chance: random.Random) -> Iterator[None]:
     """Several slow relays at once, each of which claims few events at a time."""
     stop = threading.Event()
     limits = RelayLimits(timedelta(seconds=0.05), timedelta(seconds=30), attempts=8, batch=5)

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 POSTS = int(os.environ.get("QUARTET_VISIBLE_POSTS", "112"))
 Mode = Callable[[Container, Path, random.Random], AbstractContextManager[object]]
 # The delivery budget of a relay, in deliveries a second, such that some fan-outs are shed. 0: no limit.
-BUDGETS: dict[Mode, int] = {relays.stopped: 0, relays.crawling: 250, relays.killed: 0}
+BUDGETS: dict[Mode, int] = {relays.stopped: 0, relays.slow_relays: 250, relays.killed: 0}
 CLIMBING = 2
 MODES = pytest.mark.parametrize("mode", BUDGETS, ids=lambda mode: mode.__name__)
 
@@ -111,7 +111,7 @@ def chance() -> random.Random:
 @pytest.mark.long
 @MODES
 def test_posts_are_visible_at_201_on_embedded_adapters(mode: Mode, chance: random.Random, tmp_path: Path) -> None:
-    prove(mode, follow_graph.of(min(POSTS, 1000)), embedded(tmp_path), tmp_path, chance)
+    prove(mode, follow_graph.size_for(min(POSTS, 1000)), embedded(tmp_path), tmp_path, chance)
 
 
 @pytest.mark.proof
@@ -122,7 +122,7 @@ def test_posts_are_visible_at_201_on_the_engines(
     mode: Mode, chance: random.Random, engines: Shared, tmp_path: Path
 ) -> None:
     engines.start_all()
-    prove(mode, follow_graph.of(POSTS), real_urls(engines, "visible", keyspace=KEYSPACE), tmp_path, chance)
+    prove(mode, follow_graph.size_for(POSTS), real_urls(engines, "visible", keyspace=KEYSPACE), tmp_path, chance)
 
 
 def prove(mode: Mode, size: GraphSize, urls: dict[str, Any], folder: Path, chance: random.Random) -> None:

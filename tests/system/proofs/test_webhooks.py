@@ -15,7 +15,7 @@ import pytest
 from config import Settings
 from tests.apps import ROLES, embedded, running
 from tests.engines.kernel import wait_until
-from tests.receiver import ENDLESS, LIES, Receiver, receiving
+from tests.receiver import ENDLESS, MALFORMED, Receiver, receiving
 from tests.system.live import Live
 from tests.system.proofs.test_sinks import SETTLED, is_sent, positions, written
 from tests.system.relay.operator import TOKEN, Operator
@@ -40,7 +40,7 @@ def test_every_event_arrives_in_order_despite_killed_relays_and_lying_receivers(
     with receiving() as honest, receiving() as liar, running(Settings(**urls, **SETTINGS)) as system:
         operator = Operator(system, None)
         secrets = [operator.add(one)["secret"] for one in (honest, liar)]
-        liar.answers.extend(chance.choice(["200", "500", *LIES, *ENDLESS]) for _ in range(120))
+        liar.answers.extend(chance.choice(["200", "500", *MALFORMED, *ENDLESS]) for _ in range(120))
         posts = 0
         for _ in range(DEATHS):
             relay = Live(tmp_path, "relay", **variables)

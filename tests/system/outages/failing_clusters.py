@@ -1,4 +1,4 @@
-"""Clusters of three engines that a test strikes again and again: what may fail in each, and how it is repaired."""
+"""Clusters of three engines that fail again and again: what may fail in each, and how it is repaired."""
 
 import random
 from time import monotonic
@@ -14,10 +14,10 @@ from tests.system.outages.traffic import PATIENCE
 KILLS = Server.kill, Server.pause
 
 
-class Struck(Protocol):
+class FailingCluster(Protocol):
     """A cluster that loses one server at a time."""
 
-    def strike(self, chance: random.Random) -> str:
+    def inject(self, chance: random.Random) -> str:
         """Kill or freeze one server. Returns what was done, for the log."""
 
     def repair(self, chance: random.Random) -> None:
@@ -38,19 +38,19 @@ class PostgresPair:
         self.standby = postgres.launch_standby(home, self.primary)
         hosts = ",".join(server.url.split("@")[1].removesuffix("/quartet") for server in self.servers)
         self.url = f"postgresql://quartet@{hosts}/quartet"
-        self._struck = self.primary
+        self._failed = self.primary
         self._synchronize()
 
     @property
     def servers(self) -> list[Server]:
         return [self.primary, self.standby]
 
-    def strike(self, chance: random.Random) -> str:
-        self._struck = _chosen(chance, self.primary, self.standby)
-        return _strike(self._struck, "the primary" if self._struck is self.primary else "the standby", chance)
+    def inject(self, chance: random.Random) -> str:
+        self._failed = _chosen(chance, self.primary, self.standby)
+        return _inject(self._failed, "the primary" if self._failed is self.primary else "the standby", chance)
 
     def repair(self, chance: random.Random) -> None:
-        if self._struck is self.standby:
+        if self._failed is self.standby:
             _restore(self.standby)
         else:
             self._fail_over(chance)
@@ -95,24 +95,24 @@ class RedisPair:
         hosts = ",".join(sentinel.url.split("/")[2] for sentinel in self._sentinels)
         self.url = f"redis+sentinel://{hosts}/main/0"
         self.failed_over: list[float] = []
-        self._struck = master
+        self._failed = master
         known = ("num-other-sentinels", "num-slaves")
         with redis.client(self._sentinels[0]) as there:
             assert wait_until(lambda: [there.sentinel_master("main")[name] for name in known] == [2, 1], PATIENCE)
         self._await_replica()
 
-    def strike(self, chance: random.Random) -> str:
+    def inject(self, chance: random.Random) -> str:
         [master] = [server for server in self.servers if self._role(server)["role"] == "master"]
         [other] = [server for server in self.servers if server is not master]
-        self._struck = _chosen(chance, master, other)
-        done = _strike(self._struck, "the master" if self._struck is master else "the replica", chance)
-        if self._struck is master:
+        self._failed = _chosen(chance, master, other)
+        done = _inject(self._failed, "the master" if self._failed is master else "the replica", chance)
+        if self._failed is master:
             self.failed_over.append(monotonic())
             assert wait_until(lambda: self._role(other)["role"] == "master", PATIENCE)
         return done
 
     def repair(self, chance: random.Random) -> None:
-        _restore(self._struck)
+        _restore(self._failed)
         self._await_replica()
 
     def discard(self) -> None:
@@ -139,15 +139,15 @@ class MongoSet:
     def __init__(self, home: Home) -> None:
         self.servers = mongo.launch_set(home, 3)
         self.url = self.servers[0].url
-        self._struck = self.servers[0]
+        self._failed = self.servers[0]
 
-    def strike(self, chance: random.Random) -> str:
+    def inject(self, chance: random.Random) -> str:
         primary = mongo.primary(self.servers)
-        self._struck = _chosen(chance, primary, next(server for server in self.servers if server is not primary))
-        return _strike(self._struck, "the primary" if self._struck is primary else "a secondary", chance)
+        self._failed = _chosen(chance, primary, next(server for server in self.servers if server is not primary))
+        return _inject(self._failed, "the primary" if self._failed is primary else "a secondary", chance)
 
     def repair(self, chance: random.Random) -> None:
-        _restore(self._struck)
+        _restore(self._failed)
         assert wait_until(lambda: mongo.complete(self.servers), PATIENCE)
 
     def discard(self) -> None:
@@ -160,7 +160,7 @@ def _chosen(chance: random.Random, writer: Server, other: Server) -> Server:
     return writer if chance.random() < 0.7 else other
 
 
-def _strike(server: Server, name: str, chance: random.Random) -> str:
+def _inject(server: Server, name: str, chance: random.Random) -> str:
     how = chance.choice(KILLS)
     how(server)
     return f"{how.__name__} {name}"
