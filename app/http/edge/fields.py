@@ -164,6 +164,19 @@ class Attributes(ma.fields.Dict):
             **kwargs,
         )
 
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> dict[Any, Any]:
+        try:
+            named: dict[Any, Any] = super()._deserialize(value, attr, data, **kwargs)  # type: ignore[no-untyped-call]
+        except ma.ValidationError as error:
+            if not isinstance(error.messages, dict):
+                raise
+            # marshmallow has the errors of a name and of its value one level deeper, under `key` and `value`.
+            flat = {name: [one for part in parts.values() for one in part] for name, parts in error.messages.items()}
+            raise ma.ValidationError(flat) from error
+        return named
+
     def _few(self, named: Mapping[str, Any]) -> None:
         if len(named) > 50:
             raise ma.ValidationError("At most 50 attributes.")
