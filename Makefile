@@ -52,7 +52,7 @@ test-embedded: .venv/.test ## run all tests that need no engine, no server proce
 proofs: .venv/.browser ## run the long forms of the proofs, which takes about an hour and a half
 	$(LONG_FORM) $(BIN)/python -m pytest --log-cli-level=INFO -o timeout=7200 $(PROOFS)
 
-test-clusters: .venv/.test ## run the tests on clusters: pairs of PostgreSQL and Redis, three Cassandra nodes, three mongod, six Redis nodes (3 GB, twelve minutes)
+test-clusters: .venv/.test ## run the tests on clusters: pairs of PostgreSQL and Redis, three Cassandra nodes, three mongod, six Redis nodes (4 GB, a quarter of an hour)
 	QUARTET_OWN_READS=10000 QUARTET_OUTAGES=docs/outages.md $(BIN)/python -m pytest --log-cli-level=INFO -o timeout=1800 \
 	  $(addprefix tests/engines/relational/test_,failover.py lost_tail.py replicas.py) tests/engines/test_hot_failover.py \
 	  $(addprefix tests/engines/cluster_,cassandra.py cassandra_growth.py mongo.py redis.py) \

@@ -1,12 +1,15 @@
-"""Clusters of three engines that fail again and again: what may fail in each, and how it is repaired."""
+"""Clusters of four engines that fail again and again: what may fail in each, and how it is repaired."""
 
 import random
+from contextlib import closing
 from time import monotonic
 from typing import Any, Protocol
 
 import psycopg
 
 from tests.engines import Server, mongo, postgres, redis
+from tests.engines.answering import works
+from tests.engines.cluster_cassandra import opened
 from tests.engines.home import Home
 from tests.engines.kernel import wait_until
 from tests.system.outages.traffic import PATIENCE
@@ -155,6 +158,28 @@ class MongoSet:
             server.discard()
 
 
+class CassandraRing:
+    """Three nodes, each with all of the data. They are shared with other tests."""
+
+    def __init__(self, nodes: list[Server]) -> None:
+        self.servers = nodes
+        self.url = nodes[0].url
+        self._failed = nodes[0]
+
+    def inject(self, chance: random.Random) -> str:
+        self._failed = chance.choice(self.servers)
+        return _inject(self._failed, "a node", chance)
+
+    def repair(self, chance: random.Random) -> None:
+        _restore(self._failed)
+        with closing(opened(self.url)) as store:
+            assert wait_until(lambda: works(store.ping) and store.notes() == [], PATIENCE)
+
+    def discard(self) -> None:
+        """Restore the node that is down, if a test has failed between `inject` and `repair`."""
+        _restore(self._failed)
+
+
 def _chosen(chance: random.Random, writer: Server, other: Server) -> Server:
     """Mostly the writer, since more depends on it."""
     return writer if chance.random() < 0.7 else other
@@ -167,7 +192,6 @@ def _inject(server: Server, name: str, chance: random.Random) -> str:
 
 
 def _restore(server: Server) -> None:
-    if server.paused:
-        server.resume()
-    else:
+    server.resume()
+    if not server.running:
         server.restart()
