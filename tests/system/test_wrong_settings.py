@@ -4,6 +4,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,8 @@ UNREACHABLE = {
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """Runs a command in this process, in a new folder, with these settings only."""
     monkeypatch.chdir(tmp_path)
+    # `serve` would make the series of this process, and of the tests after it, those of a server's processes.
+    import_module("app.telemetry.series")
     others = dict.fromkeys(name for name in os.environ if name.startswith("QUARTET_"))
 
     def command(name: str, **settings: str) -> Result:
