@@ -18,7 +18,7 @@ from uuid import UUID
 import msgspec
 
 from app import events
-from repositories.records import Event
+from repositories.records.events import Event
 from repositories.sinks import Message
 
 PUBLISHED: dict[type, str] = {

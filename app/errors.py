@@ -6,7 +6,7 @@
 import math
 from collections.abc import Mapping
 
-from repositories.records import Money
+from repositories.records.money import Money
 
 
 class AppError(Exception):

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from app.telemetry import request_trace, spans
-from repositories.records import Event
+from repositories.records.events import Event
 from repositories.relational.mail_tokens_port import Purpose
 
 

@@ -16,9 +16,8 @@ from app.container import Container, build
 from app.doctor.ledger import audited
 from app.services.money.anchors import Anchors
 from config import Settings
-from repositories.money_records import PROVIDER, Transfer
-from repositories.order_records import Order, OrderLine, SubOrder
-from repositories.records import Money
+from repositories.records.money import PROVIDER, Money, Transfer
+from repositories.records.orders import Order, OrderLine, SubOrder
 from tests.apps import PlainHasher, embedded
 from tests.contracts.relational_store import new_database
 from tests.engines import Engines

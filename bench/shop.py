@@ -23,10 +23,11 @@ from app.services.commands.idempotency import Attempt, Receipt
 from app.services.money.pricing import Wanted
 from app.services.money.wallets import Sending
 from config import Settings
-from repositories.idempotency_records import Answer, RequestKey
-from repositories.money_records import PROVIDER, Transfer
-from repositories.order_records import Order
-from repositories.records import Account, AttributeValue, Login, Money, Product
+from repositories.records.idempotency import Answer, RequestKey
+from repositories.records.money import PROVIDER, Money, Transfer
+from repositories.records.orders import Order
+from repositories.records.people import Account, Login
+from repositories.records.products import AttributeValue, Product
 from tests.apps import PlainHasher, embedded
 from tests.contracts.relational_store import new_database
 from tests.engines import Server

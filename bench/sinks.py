@@ -28,7 +28,7 @@ from app.worker.sinks.running import envelopes_of
 from app.worker.sinks.sending import SinkWorker, worker_of
 from config import Settings
 from config.logs import configure
-from repositories.records import Event
+from repositories.records.events import Event
 from repositories.sinks import CONTENT_TYPE, Message, Sink
 from tests.apps import embedded, running
 from tests.engines import Engines

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from repositories.records import Event
+from repositories.records.events import Event
 
 
 class Claim(Struct, frozen=True):

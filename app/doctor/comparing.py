@@ -8,7 +8,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from repositories.feeds.audit_port import StoredEntry
-from repositories.records import PostRef
+from repositories.records.content import PostRef
 
 BLOCK = 1000
 # The number of doubts about one timeline that are followed up at a time.

@@ -11,7 +11,7 @@ from app.doctor.findings import Report
 from app.services.commands.retrying import Retry
 from app.services.pages.invalidation import Invalidation
 from repositories.documents import DocumentStore
-from repositories.records import GraphCounts
+from repositories.records.graph import GraphCounts
 from repositories.relational import RelationalStore, Transaction
 
 Miscounted = Mapping[UUID, tuple[Any, Any]]

@@ -17,11 +17,11 @@ from app.services.feeds.page_windows import LOWEST
 from app.services.feeds.timeline_rebuild import TimelineRebuild
 from app.services.feeds.timelines import EXPIRY_MARGIN
 from repositories.documents import DocumentStore
-from repositories.feed_records import ReaderState
 from repositories.feeds import FeedStore
 from repositories.feeds.audit_port import StoredEntry
 from repositories.feeds.port import MAX_TOMBSTONES
-from repositories.records import PostRef
+from repositories.records.content import PostRef
+from repositories.records.feeds import ReaderState
 from repositories.relational import RelationalStore
 
 

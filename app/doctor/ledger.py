@@ -12,8 +12,8 @@ import click
 
 from app.container import Container
 from app.services.money.anchors import Altered, Anchor, BadAnchor
-from repositories.chain_heads import NO_PARTS
-from repositories.money_records import Finding
+from repositories.records.chain_heads import NO_PARTS
+from repositories.records.money import Finding
 from repositories.relational.money_port import Audit
 
 Opened = Callable[[], AbstractContextManager[Container]]

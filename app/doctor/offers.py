@@ -11,7 +11,7 @@ from app.doctor.findings import Report
 from app.services.commands.retrying import Retry
 from app.services.money.offers import offer_of
 from repositories.documents import DocumentStore
-from repositories.records import Product
+from repositories.records.products import Product
 from repositories.relational import RelationalStore
 from repositories.relational.offers_port import OfferState
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from app.container import Container
-from repositories.records import PostRef
+from repositories.records.content import PostRef
 
 # The number of feeds that are filled at a time. Meanwhile the pages of their readers are pulled.
 AT_ONCE = 100

@@ -9,7 +9,7 @@ from app.doctor.comparing import BLOCK, MOST, Difference, Look
 from repositories.batched import batched
 from repositories.documents import DocumentStore
 from repositories.feeds.audit_port import StoredEntry
-from repositories.records import PostRef
+from repositories.records.content import PostRef
 
 AT_ONCE = 1000
 

@@ -15,7 +15,7 @@ from app.seed.plan import UNTIL, Plan
 from app.seed.sizes import NAMES, SMALL, Sizes, sizes
 from app.seed.verify import Verifier
 from app.seed.work import Outcome, Progress
-from repositories.records import ProductFilter
+from repositories.records.products import ProductFilter
 
 Opened = Callable[[], AbstractContextManager[Container]]
 PASSWORD = "correct horse battery staple"  # noqa: S105 - public on purpose: these accounts belong to nobody

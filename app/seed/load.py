@@ -12,10 +12,13 @@ from app.container import Container
 from app.garbage_collection import staying
 from app.seed.plan import Plan
 from app.seed.work import Batch, Outcome, Progress, Run, Step
-from repositories.money_records import Transfer
-from repositories.order_records import Order
-from repositories.payment_records import Payment
-from repositories.records import Account, Comment, Follow, Like, Login, Post, PostRef, Product
+from repositories.records.content import Comment, Post, PostRef
+from repositories.records.graph import Follow, Like
+from repositories.records.money import Transfer
+from repositories.records.orders import Order
+from repositories.records.payments import Payment
+from repositories.records.people import Account, Login
+from repositories.records.products import Product
 
 BATCH = 2000
 PAGE = 1000

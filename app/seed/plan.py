@@ -18,7 +18,11 @@ from app.seed import words
 from app.seed.draws import Draws, cumulated, distinct, shares, zipf
 from app.seed.sizes import Sizes, sizes
 from app.seed.trade import Market, Trade
-from repositories.records import Account, AttributeValue, Comment, Follow, Like, Money, Post, PostRef, Product
+from repositories.records.content import Comment, Post, PostRef
+from repositories.records.graph import Follow, Like
+from repositories.records.money import Money
+from repositories.records.people import Account
+from repositories.records.products import AttributeValue, Product
 
 UNTIL = datetime(2026, 11, 20, tzinfo=UTC)
 POSTING = timedelta(days=60)

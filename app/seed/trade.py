@@ -18,10 +18,10 @@ from app.ids import EPOCH, MICROSECOND, uuid7
 from app.seed.draws import Draws, cumulated, zipf
 from app.services.money.orders import GRACE
 from app.services.money.shares import shares
-from repositories.money_records import PROVIDER, REFUND, Balance, Transfer
-from repositories.order_records import Order, OrderLine, OrderState
-from repositories.past_orders import uniform
-from repositories.records import Money, Product
+from repositories.records.money import PROVIDER, REFUND, Balance, Money, Transfer
+from repositories.records.orders import Order, OrderLine, OrderState
+from repositories.records.past_orders import uniform
+from repositories.records.products import Product
 
 # A seeded history has no pending orders: most paid orders are fulfilled.
 STATES: tuple[OrderState, ...] = ("fulfilled", "paid", "refunded", "cancelled")

@@ -19,7 +19,8 @@ from app.services.feeds.page_windows import Window
 from app.services.feeds.timelines import TimelinePage
 from app.services.pages.cards import Card
 from repositories.documents import PostStore
-from repositories.records import Comment, Edge, Post, PostRef
+from repositories.records.content import Comment, Post, PostRef
+from repositories.records.graph import Edge
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")

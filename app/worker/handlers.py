@@ -18,7 +18,10 @@ from app.errors import PaymentUndecided, PaymentUnknown
 from app.services.feeds.fanouts import Unfinished
 from app.services.notifications.writing import ActivityEvent, OrderEvent, WithdrawalEvent
 from app.telemetry import request_trace, spans
-from repositories.records import Event, Follow, Money, PostRef
+from repositories.records.content import PostRef
+from repositories.records.events import Event
+from repositories.records.graph import Follow
+from repositories.records.money import Money
 
 log = logging.getLogger(__name__)
 # The shortest and the longest wait before the payment provider is asked again.

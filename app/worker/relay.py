@@ -19,7 +19,7 @@ from app.worker.relay_spans import attempt, batch
 from repositories import meter
 from repositories.errors import Contention, Inconsistent, StoreError, Unavailable
 from repositories.outbox import Claim, Outbox
-from repositories.records import Event
+from repositories.records.events import Event
 
 log = logging.getLogger(__name__)
 LONGEST_WAIT = timedelta(seconds=30)

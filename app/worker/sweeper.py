@@ -24,7 +24,7 @@ from app.telemetry import ledger_alarms
 from app.worker.deferred import DeferredWork
 from repositories.errors import Inconsistent, StoreError
 from repositories.feeds import FeedStore
-from repositories.money_records import Created
+from repositories.records.money import Created
 from repositories.relational import RelationalStore
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from app.ids import uuid7
 from bench.feed.figures import Figures, spread
 from repositories.batched import batched
 from repositories.feeds import FeedStore, open_store
-from repositories.records import PostRef
+from repositories.records.content import PostRef
 from tests.contracts.relational_store import new_database
 from tests.engines import Engines
 

@@ -10,7 +10,9 @@ from app.container import Container, build
 from app.ids import Ids
 from config import Settings
 from repositories.batched import batched
-from repositories.records import Account, Follow, Login, Post, PostRef
+from repositories.records.content import Post, PostRef
+from repositories.records.graph import Follow
+from repositories.records.people import Account, Login
 from tests.apps import PlainHasher
 from tests.contracts.relational_store import new_database
 from tests.engines import Engines

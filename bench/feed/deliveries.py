@@ -23,7 +23,7 @@ from bench.feed.crowd import follow, register, system
 from bench.feed.figures import spread
 from repositories.feeds.cassandra.schema import statements
 from repositories.feeds.layout import Layout
-from repositories.records import PostRef
+from repositories.records.content import PostRef
 from tests.engines import Engines
 
 PROTOCOL = 5

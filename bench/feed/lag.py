@@ -24,8 +24,9 @@ from app.services.content.posts import PostDraft
 from app.services.feeds import lag_histogram
 from app.services.feeds.page_windows import Window
 from bench.feed.crowd import follow, post_of, register, system
-from repositories.feed_records import Fanout
-from repositories.records import Account, PostRef
+from repositories.records.content import PostRef
+from repositories.records.feeds import Fanout
+from repositories.records.people import Account
 from tests.engines import Engines
 from tests.engines.guard import guarded
 

@@ -9,7 +9,7 @@ from uuid import UUID
 import psycopg
 
 from bench.feed.crowd import post_of
-from repositories.records import PostRef
+from repositories.records.content import PostRef
 
 LIMIT = 21
 HIGHEST = UUID(int=(1 << 128) - 1)

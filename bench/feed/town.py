@@ -17,7 +17,8 @@ from app.container import Container
 from app.ids import uuid7
 from bench.feed.crowd import BATCH, follow, post_of, register
 from repositories.batched import batched
-from repositories.records import Account, PostRef
+from repositories.records.content import PostRef
+from repositories.records.people import Account
 
 ACCOUNTS, BUSY, PULLED, SILENT = 30_000, 100, 300, 10_000
 FOLLOWED_PULLED = 3

@@ -23,8 +23,8 @@ from bench.signed_in.relations import fill_relations
 from bench.signed_in.town import Plan, Town
 from config import Settings
 from repositories.errors import Unavailable
-from repositories.feed_records import Activity
-from repositories.records import Login, Session
+from repositories.records.feeds import Activity
+from repositories.records.people import Login, Session
 
 T = TypeVar("T")
 Part = Callable[[Container, Town], None]

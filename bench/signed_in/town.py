@@ -13,7 +13,9 @@ from uuid import UUID
 from msgspec import Struct
 
 from app.ids import uuid7
-from repositories.records import Account, Comment, Follow, Like, Post, PostRef
+from repositories.records.content import Comment, Post, PostRef
+from repositories.records.graph import Follow, Like
+from repositories.records.people import Account
 
 SPAN = timedelta(days=60)
 # Accounts other than readers follow fewer in a large town: their follows only add to the size of the table.

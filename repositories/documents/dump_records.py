@@ -10,7 +10,8 @@ from msgspec import Struct
 from msgspec.structs import fields
 
 from repositories.dump_port import RecordKind
-from repositories.records import Comment, Post, Product
+from repositories.records.content import Comment, Post
+from repositories.records.products import Product
 
 
 class KeptEvent(Struct, frozen=True, array_like=True):

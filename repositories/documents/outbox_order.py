@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from repositories.records import Event
+from repositories.records.events import Event
 
 
 class Waiting(Struct, frozen=True):

@@ -19,7 +19,9 @@ from uuid import UUID
 from repositories.documents.views_port import ViewStore
 from repositories.dump_port import Dump
 from repositories.outbox import Outbox
-from repositories.records import Comment, Event, Facets, Post, PostRef, Product, ProductFilter, TagCount
+from repositories.records.content import Comment, Post, PostRef, TagCount
+from repositories.records.events import Event
+from repositories.records.products import Facets, Product, ProductFilter
 from repositories.store import Store
 
 

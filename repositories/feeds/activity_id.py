@@ -5,8 +5,8 @@ from datetime import datetime
 from uuid import UUID
 
 from repositories.errors import Invalid
-from repositories.feed_records import Activity
 from repositories.feeds.id_time import micros
+from repositories.records.feeds import Activity
 
 # Bounds the size of pages and of partitions, see `layout.NOTIFICATION_BYTES`.
 DETAIL_BYTES = 256

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from repositories.records import PostRef
+from repositories.records.content import PostRef
 
 
 class StoredEntry(Struct, frozen=True):

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from repositories.feed_records import Activity
+from repositories.records.feeds import Activity
 
 # After this many withdrawals of one actor's same activity, in one bucket and by one process, it is not added again.
 MAX_REPEATS = 20

@@ -19,7 +19,7 @@ from uuid import UUID
 
 from repositories.feeds.audit_port import FeedAudit
 from repositories.feeds.notifications_port import Notifications
-from repositories.records import PostRef
+from repositories.records.content import PostRef
 from repositories.store import Store
 
 # The tombstone budget: the most entries that one process removes from one bucket of one timeline.

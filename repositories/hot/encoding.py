@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from repositories.errors import Invalid
 from repositories.hot.port import Fill, Value
-from repositories.records import Session
+from repositories.records.people import Session
 
 # After this time another caller may take over from a loader that crashed. A slow loader may still fill within its
 # generation, which lasts longer than any load.

@@ -11,7 +11,7 @@ from msgspec.structs import fields
 from repositories.dump_port import RecordKind
 from repositories.hot.encoding import SLACK
 from repositories.moving.places import Key
-from repositories.records import Session
+from repositories.records.people import Session
 
 # Sessions that expire sooner are copied but not compared. Nor are positions (`seen`), which are kept for an hour.
 LASTING = timedelta(hours=1)

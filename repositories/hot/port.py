@@ -9,7 +9,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from repositories.read_your_writes import Positions
-from repositories.records import Ending, Session
+from repositories.records.people import Ending, Session
 from repositories.store import Store
 
 # Arguments: since, after, limit. At most `limit` endings noted at `since` or later, in the order of time and id; with

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from typing import Protocol
 from uuid import UUID
 
-from repositories.records import GraphCounts
+from repositories.records.graph import GraphCounts
 
 
 class CounterReads(Protocol):

@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.types import NullType
 
 from repositories.driver_statements import AS_THEY_COME
-from repositories.records import Event
+from repositories.records.events import Event
 from repositories.relational.event_log_port import (
     Cursor,
     Envelopes,

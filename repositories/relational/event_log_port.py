@@ -13,7 +13,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from repositories.records import Event
+from repositories.records.events import Event
 
 
 class Logged(Struct, frozen=True, gc=False):

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from repositories.feed_records import Fanout, PulledAuthor, PullReason, ReaderState, Situation, Stage
+from repositories.records.feeds import Fanout, PulledAuthor, PullReason, ReaderState, Situation, Stage
 
 
 class FeedActivityReads(Protocol):

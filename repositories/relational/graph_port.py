@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from repositories.records import Edge, Follow, Forgotten, GraphCounts, Relation
+from repositories.records.graph import Edge, Follow, Forgotten, GraphCounts, Relation
 
 
 class GraphReads(Protocol):

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from repositories.idempotency_records import Answer, Granted, InFlight, Mismatch, RequestKey
+from repositories.records.idempotency import Answer, Granted, InFlight, Mismatch, RequestKey
 
 Claimed = Granted | Answer | InFlight | Mismatch
 

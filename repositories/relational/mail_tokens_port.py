@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Literal, Protocol
 from uuid import UUID
 
-from repositories.records import Login
+from repositories.records.people import Login
 
 Purpose = Literal["reset", "verify"]
 

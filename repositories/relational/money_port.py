@@ -18,8 +18,8 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from repositories.chain_heads import NO_PARTS, Head, PartsHead, StockHead
-from repositories.money_records import Balance, Entry, Finding, Posting, Transfer
+from repositories.records.chain_heads import NO_PARTS, Head, PartsHead, StockHead
+from repositories.records.money import Balance, Entry, Finding, Posting, Transfer
 
 
 class LedgerReads(Protocol):

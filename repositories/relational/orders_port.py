@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Literal, Protocol
 from uuid import UUID
 
-from repositories.chain_heads import PartsHead
-from repositories.order_filter import EVERY_ORDER, OrderFilter
-from repositories.order_records import Order, Stock
-from repositories.records import TimeCursor
+from repositories.records.chain_heads import PartsHead
+from repositories.records.graph import TimeCursor
+from repositories.records.order_filter import EVERY_ORDER, OrderFilter
+from repositories.records.orders import Order, Stock
 
 NO_OFFERS: Mapping[UUID, bytes] = {}
 # The states that a placed sub-order can move to.

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import bindparam, delete, exists, func, null, or_, select, update
 
 from repositories.outbox import Backlog, Claim, DeadLetter, Outbox
-from repositories.records import Event
+from repositories.records.events import Event
 from repositories.relational.schema.columns import ID, IDS, LIMIT, TEXT, TIME
 from repositories.relational.schema.functions import among, database_time, one_of
 from repositories.relational.schema.tables import deferred, outbox

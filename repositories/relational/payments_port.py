@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from repositories.payment_records import Payment
-from repositories.records import TimeCursor
+from repositories.records.graph import TimeCursor
+from repositories.records.payments import Payment
 
 
 class PaymentReads(Protocol):

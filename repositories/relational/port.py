@@ -16,7 +16,9 @@ from uuid import UUID
 
 from repositories.dump_port import Dump
 from repositories.outbox import Outbox
-from repositories.records import Account, Event, Follow, Like, Login
+from repositories.records.events import Event
+from repositories.records.graph import Follow, Like
+from repositories.records.people import Account, Login
 from repositories.relational.counters_port import CounterReads, CounterWrites
 from repositories.relational.deferred_port import DeferredReads, DeferredWrites
 from repositories.relational.event_log_port import EventLog, EventLogWrites

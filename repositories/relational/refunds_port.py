@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Protocol
 from uuid import UUID
 
-from repositories.order_records import Refund
-from repositories.records import TimeCursor
+from repositories.records.graph import TimeCursor
+from repositories.records.orders import Refund
 
 
 class RefundReads(Protocol):

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from repositories.records import Ending
+from repositories.records.people import Ending
 
 
 class EndingReads(Protocol):

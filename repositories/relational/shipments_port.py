@@ -4,8 +4,8 @@ from abc import abstractmethod
 from typing import Protocol
 from uuid import UUID
 
-from repositories.order_records import OrderStep, Shipment
-from repositories.records import TimeCursor
+from repositories.records.graph import TimeCursor
+from repositories.records.orders import OrderStep, Shipment
 
 
 class ShipmentReads(Protocol):

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Executable
 
-from repositories.records import Event
+from repositories.records.events import Event
 from repositories.relational.audit.counters import SqlCounterWrites
 from repositories.relational.bulk import Load
 from repositories.relational.deferred import SqlDeferredWrites

@@ -17,7 +17,10 @@ from repositories.documents import DocumentStore, open_store
 from repositories.documents.embedded.store import EmbeddedDocuments
 from repositories.documents.postgres.store import PostgresDocuments
 from repositories.documents.sql.posts import SqlPosts
-from repositories.records import Comment, Event, Money, Post, Product
+from repositories.records.content import Comment, Post
+from repositories.records.events import Event
+from repositories.records.money import Money
+from repositories.records.products import Product
 from tests.contracts.relational_store import new_database
 from tests.engines import Shared
 

@@ -5,11 +5,10 @@ from uuid import UUID, uuid4
 
 from msgspec.structs import replace
 
-from repositories.money_records import PROVIDER, REFUND, Transfer
-from repositories.order_records import Order, OrderLine, Refund
-from repositories.past_orders import uniform
-from repositories.payment_records import DEPOSIT
-from repositories.records import Money
+from repositories.records.money import PROVIDER, REFUND, Money, Transfer
+from repositories.records.orders import Order, OrderLine, Refund
+from repositories.records.past_orders import uniform
+from repositories.records.payments import DEPOSIT
 from repositories.relational import RelationalStore, Transaction
 from repositories.relational.embedded.store import EmbeddedRelational
 from tests.contracts.relational_store import NOW

@@ -14,7 +14,8 @@ import psycopg
 from msgspec.structs import replace
 from psycopg import sql
 
-from repositories.records import Account, Follow, Login
+from repositories.records.graph import Follow
+from repositories.records.people import Account, Login
 from repositories.relational import RelationalStore, open_store
 from tests.engines import Reachable
 

@@ -12,7 +12,7 @@ from alembic.config import Config
 from sqlalchemy import Engine, Executable, text
 
 from repositories.errors import Contention, StoreError
-from repositories.records import Event
+from repositories.records.events import Event
 from repositories.relational import RelationalStore, Transaction, migrations
 from repositories.relational.embedded.store import EmbeddedRelational
 from repositories.relational.postgres.store import PostgresRelational

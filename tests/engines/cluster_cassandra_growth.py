@@ -17,7 +17,7 @@ from repositories.feeds.cassandra import schema
 from repositories.feeds.cassandra.errors import translated
 from repositories.feeds.cassandra.store import CassandraFeeds
 from repositories.feeds.retention import now
-from repositories.records import PostRef
+from repositories.records.content import PostRef
 from tests.engines import cassandra
 from tests.engines.answering import works
 from tests.engines.feeds_calls import post

@@ -20,7 +20,7 @@ from config import Settings
 from repositories import read_your_writes
 from repositories.documents import DocumentStore, open_store
 from repositories.errors import Unavailable
-from repositories.records import Post
+from repositories.records.content import Post
 from tests.apps import embedded, running
 from tests.contracts.document_store import published
 from tests.engines import Server, mongo

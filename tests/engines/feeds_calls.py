@@ -8,11 +8,11 @@ from uuid import UUID, uuid4
 import pytest
 
 from repositories.errors import Unavailable
-from repositories.feed_records import Activity
 from repositories.feeds import FeedStore
 from repositories.feeds.id_time import below, micros
 from repositories.feeds.retention import now
-from repositories.records import PostRef
+from repositories.records.content import PostRef
+from repositories.records.feeds import Activity
 from tests.engines.answering import works
 from tests.engines.slack import SLACK
 

@@ -15,7 +15,7 @@ from app.ids import Ids
 from repositories.errors import Unavailable
 from repositories.feeds import open_store
 from repositories.feeds.port import FeedStore
-from repositories.records import PostRef
+from repositories.records.content import PostRef
 from tests.engines import Server
 from tests.engines.cassandra import launch_secured
 from tests.engines.home import Home

@@ -15,7 +15,6 @@ from cassandra import ConsistencyLevel
 from cassandra.cluster import Session as CassandraSession
 
 from app.ids import uuid7
-from repositories.feed_records import Activity
 from repositories.feeds import FeedStore, open_store
 from repositories.hot import (
     Fill,
@@ -30,7 +29,9 @@ from repositories.hot import (
 )
 from repositories.hot.redis.wire import Wire
 from repositories.hot.streams_port import Position
-from repositories.records import PostRef, Session
+from repositories.records.content import PostRef
+from repositories.records.feeds import Activity
+from repositories.records.people import Session
 from tests.engines import Shared
 from tests.system.consistency import ASKS, OTHER_METHODS
 from tests.system.real import KEYSPACE, real_urls

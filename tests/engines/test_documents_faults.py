@@ -16,7 +16,9 @@ from pymongo.errors import OperationFailure
 
 from repositories.documents import DocumentStore, open_store
 from repositories.errors import Contention, Unavailable
-from repositories.records import Comment, Event, ProductFilter
+from repositories.records.content import Comment
+from repositories.records.events import Event
+from repositories.records.products import ProductFilter
 from tests.contracts.document_store import (
     NOW,
     a_comment,

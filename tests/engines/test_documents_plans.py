@@ -9,7 +9,8 @@ import pytest
 from pymongo import MongoClient
 
 from repositories.documents import DocumentStore, open_store
-from repositories.records import Money, ProductFilter
+from repositories.records.money import Money
+from repositories.records.products import ProductFilter
 from tests.contracts.document_store import (
     NOW,
     a_comment,

@@ -12,7 +12,8 @@ import pytest
 
 from repositories.documents import DocumentStore, open_store
 from repositories.errors import Contention, NotFound, ReadOnly, Stale
-from repositories.records import Comment, Event, Post
+from repositories.records.content import Comment, Post
+from repositories.records.events import Event
 from tests.contracts.document_store import TIMEOUT as PATIENT
 from tests.contracts.document_store import (
     an_event,

@@ -15,7 +15,7 @@ from repositories.feeds.cassandra.store import CassandraFeeds
 from repositories.feeds.id_time import millis
 from repositories.feeds.layout import Layout
 from repositories.feeds.retention import now
-from repositories.records import PostRef
+from repositories.records.content import PostRef
 from tests.engines import Engines, Server
 from tests.engines.answering import works
 from tests.engines.feeds_calls import AT, TIMEOUT, answers, assert_ends, calls, post

@@ -8,7 +8,6 @@ from uuid import UUID, uuid4
 import pytest
 
 from repositories.errors import Unavailable
-from repositories.feed_records import Activity
 from repositories.feeds import layout
 from repositories.feeds.activity_id import DETAIL_BYTES, moment_id
 from repositories.feeds.cassandra.schema import STATEMENTS
@@ -17,7 +16,8 @@ from repositories.feeds.embedded.store import EmbeddedFeeds
 from repositories.feeds.id_time import below, micros
 from repositories.feeds.layout import Layout
 from repositories.feeds.retention import now
-from repositories.records import PostRef
+from repositories.records.content import PostRef
+from repositories.records.feeds import Activity
 from tests.engines import Reachable, Shared
 from tests.engines.kernel import wait_until
 

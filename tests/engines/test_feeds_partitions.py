@@ -9,11 +9,11 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from repositories.feed_records import Activity
 from repositories.feeds.layout import Layout
 from repositories.feeds.postgres.store import PostgresFeeds
 from repositories.feeds.retention import now
-from repositories.records import PostRef
+from repositories.records.content import PostRef
+from repositories.records.feeds import Activity
 from tests.contracts.relational_store import new_database
 from tests.engines import Shared
 from tests.engines.feeds_calls import post

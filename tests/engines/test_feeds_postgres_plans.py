@@ -12,14 +12,14 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from repositories.feed_records import Activity
 from repositories.feeds.activity_id import moment_id
 from repositories.feeds.audit_port import StoredEntry
 from repositories.feeds.postgres.store import PostgresFeeds
 from repositories.feeds.retention import now
 from repositories.postgres.database import PostgresWork, native
 from repositories.postgres.explaining import numbered
-from repositories.records import PostRef
+from repositories.records.content import PostRef
+from repositories.records.feeds import Activity
 from tests.contracts.relational_store import new_database
 from tests.engines import Shared
 from tests.engines.feeds_calls import post

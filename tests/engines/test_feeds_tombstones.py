@@ -12,14 +12,14 @@ from uuid import UUID, uuid4
 import pytest
 from msgspec.structs import replace
 
-from repositories.feed_records import Activity
 from repositories.feeds.cassandra.link import Call, Row
 from repositories.feeds.cassandra.store import CassandraFeeds
 from repositories.feeds.id_time import below, micros
 from repositories.feeds.layout import Layout
 from repositories.feeds.port import MAX_TOMBSTONES
 from repositories.feeds.retention import now
-from repositories.records import PostRef
+from repositories.records.content import PostRef
+from repositories.records.feeds import Activity
 from tests.engines import Shared
 
 ENTRIES = int(os.environ.get("QUARTET_TOMBSTONES", "5000"))

@@ -18,7 +18,7 @@ from repositories.hot.redis.key_names import names_of
 from repositories.hot.redis.link import RedisLink
 from repositories.hot.redis.moving_scripts import MARK, PAUSED
 from repositories.hot.redis.target import target_of
-from repositories.records import Ending, Session
+from repositories.records.people import Ending, Session
 from tests.apps import embedded, running
 from tests.engines import Engines, Server, redis
 from tests.engines.answering import works

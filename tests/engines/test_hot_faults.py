@@ -16,7 +16,7 @@ from redis.exceptions import ResponseError
 
 from repositories.errors import Unavailable
 from repositories.hot import Cache, Fill, SessionStore, Value, open_cache, open_sessions
-from repositories.records import Session
+from repositories.records.people import Session
 from tests.engines import Engines, Server
 from tests.engines.kernel import free_port, wait_until
 from tests.engines.slack import SLACK

@@ -18,7 +18,7 @@ from repositories.errors import Unavailable
 from repositories.hot import Cache, Fill, SessionStore, Value, open_cache, open_sessions
 from repositories.hot.redis.link import RedisLink
 from repositories.hot.redis.wire import Command
-from repositories.records import Ending, Session
+from repositories.records.people import Ending, Session
 from tests.engines import Reachable, Shared
 
 NOW = datetime(2031, 5, 17, tzinfo=UTC)

@@ -27,7 +27,7 @@ from repositories.hot import (
     open_sessions,
 )
 from repositories.hot.streams_port import Position
-from repositories.records import Session
+from repositories.records.people import Session
 from tests.contracts.relational_store import new_database
 from tests.engines import Engines, Server
 from tests.engines.answering import works

@@ -19,7 +19,9 @@ from repositories.feeds import FeedStore
 from repositories.feeds import open_store as open_feeds
 from repositories.hot import open_sessions
 from repositories.meter import tally
-from repositories.records import Follow, PostRef, Session
+from repositories.records.content import PostRef
+from repositories.records.graph import Follow
+from repositories.records.people import Session
 from repositories.relational import RelationalStore
 from tests.contracts.document_store import a_post, an_event
 from tests.contracts.relational_store import new_database, opened, register

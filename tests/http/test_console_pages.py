@@ -17,7 +17,7 @@ from app.http import create_app
 from app.http.console.panels import PANELS
 from config import Settings
 from repositories.outbox import Outbox
-from repositories.records import Event
+from repositories.records.events import Event
 from tests.apps import PlainHasher, System, embedded, running
 from tests.http.console_pages import HTMX, PAGES, FailingStore, PolicyViolations, form_token, shown, why
 

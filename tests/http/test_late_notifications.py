@@ -9,7 +9,7 @@ import pytest
 
 from app.worker.handlers import handle
 from config import Settings
-from repositories.records import Event
+from repositories.records.events import Event
 from tests.apps import Person, System, embedded, running
 from tests.system.crowd import SteppedClock
 

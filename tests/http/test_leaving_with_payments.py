@@ -11,8 +11,8 @@ from app.errors import Missing
 from app.services.commands.idempotency import Attempt, Receipt
 from app.services.money import pricing
 from app.services.money.payments import Payments
-from repositories.idempotency_records import Answer, RequestKey
-from repositories.records import Money
+from repositories.records.idempotency import Answer, RequestKey
+from repositories.records.money import Money
 from tests.apps import PASSWORD, PROVED_ON_POSTGRES, Person, System
 from tests.settable_clock import Clock
 from tests.shop import Shop, money

@@ -9,7 +9,7 @@ import pytest
 
 from app.worker.handlers import handle
 from config import Settings
-from repositories.records import Event
+from repositories.records.events import Event
 from tests.apps import Person, System, running
 from tests.http.inbox import NoonClock, handles, inbox
 from tests.shop import Clock

@@ -13,7 +13,7 @@ from app.services.money.offers import Offers
 from app.worker.sweeper import WRITTEN
 from config import Settings
 from repositories.errors import Unavailable
-from repositories.records import Money
+from repositories.records.money import Money
 from tests.apps import Person, System, running
 from tests.shop import Shop, euros
 from tests.system.crowd import watched, with_stores

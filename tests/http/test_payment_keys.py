@@ -12,10 +12,9 @@ import pytest
 
 from app.services.commands.idempotency import KEPT, Attempt
 from app.services.money.provider import SandboxProvider
-from repositories.idempotency_records import RequestKey
-from repositories.money_records import PROVIDER, Transfer
-from repositories.payment_records import DEPOSIT, Payment
-from repositories.records import Money
+from repositories.records.idempotency import RequestKey
+from repositories.records.money import PROVIDER, Money, Transfer
+from repositories.records.payments import DEPOSIT, Payment
 from tests.apps import RELATIONAL, Person, System
 from tests.settable_clock import Clock
 from tests.shop import money

@@ -8,7 +8,7 @@ import pytest
 from app.services.commands.idempotency import KEPT
 from app.services.money.provider import SandboxProvider
 from repositories.errors import Unavailable
-from repositories.records import Money
+from repositories.records.money import Money
 from tests.apps import PROVED_ON_POSTGRES, Person, System
 from tests.settable_clock import Clock
 from tests.shop import money

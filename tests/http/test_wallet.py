@@ -14,8 +14,7 @@ from app.services.money.provider import SandboxProvider
 from app.services.pages.fragments import moment
 from config import Settings
 from repositories.errors import Unavailable
-from repositories.money_records import PROVIDER, Transfer
-from repositories.records import Money
+from repositories.records.money import PROVIDER, Money, Transfer
 from tests.apps import PROVED_ON_POSTGRES, Person, System, running
 from tests.shop import Clock, Shop, money
 

@@ -16,7 +16,8 @@ from app.services.feeds.page_windows import Window
 from app.services.pages.kinds import AccountStats, PostStats
 from app.stores import Stores
 from repositories.outbox import Outbox
-from repositories.records import Account, Follow, Login
+from repositories.records.graph import Follow
+from repositories.records.people import Account, Login
 from tests.apps import PlainHasher
 
 T = TypeVar("T")

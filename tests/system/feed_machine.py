@@ -21,7 +21,7 @@ from app.services.feeds.kept_states import STATE_SECONDS
 from app.services.feeds.page_windows import Window
 from app.services.feeds.timeline_rebuild import SKEW
 from app.services.feeds.upward_cursor import FeedCursor
-from repositories.records import Account, Login
+from repositories.records.people import Account, Login
 from tests.system.feed_world import World
 
 PEOPLE = 4

@@ -21,7 +21,7 @@ from app.services.pages.whole_pages import WholePage
 from app.worker.relay import Relay
 from app.worker.running import relay_of
 from repositories.errors import Unavailable
-from repositories.feed_records import ReaderState
+from repositories.records.feeds import ReaderState
 from tests.apps import PlainHasher
 from tests.system.crowd import SteppedClock, watched
 from tests.system.relay.runs import Crash

@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 
 from config import Settings
 from repositories.errors import Contention, Unavailable
-from repositories.feed_records import Activity
+from repositories.records.feeds import Activity
 from tests.apps import PASSWORD, Person, System, running
 from tests.engines import Engines, Server
 from tests.engines.kernel import wait_until

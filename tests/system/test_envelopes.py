@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from app import events
 from app.envelopes import KEPT_INSIDE, PUBLISHED, id_and_type, leaves, maker, placed, prepared, schemas, type_of
 from app.worker.sinks.asyncapi import document
-from repositories.records import Event
+from repositories.records.events import Event
 from repositories.sinks import Message
 
 ROOT = Path(__file__).parents[2]

@@ -13,8 +13,8 @@ from app.services.feeds.page_windows import Window
 from app.worker.running import relay_of, sweeper_of
 from config import Settings
 from repositories import meter
-from repositories.feed_records import Fanout
-from repositories.records import PostRef
+from repositories.records.content import PostRef
+from repositories.records.feeds import Fanout
 from tests.apps import embedded, running
 from tests.system.crowd import SteppedClock, befriend, people, publish, served, stored
 from tests.system.relay.runs import ANY

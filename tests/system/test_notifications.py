@@ -20,7 +20,7 @@ from app.services.pages import inbox_tops
 from app.worker.running import relay_of
 from config import Settings
 from repositories import meter
-from repositories.feed_records import Activity, Kind
+from repositories.records.feeds import Activity, Kind
 from tests.apps import embedded, running
 from tests.engines import Shared
 from tests.system import crowd

@@ -20,7 +20,8 @@ from app.worker.running import relay_of
 from config import Settings
 from repositories.errors import Unavailable
 from repositories.hot import Fill, Value
-from repositories.records import Money, PostRef
+from repositories.records.content import PostRef
+from repositories.records.money import Money
 from repositories.sqlite.file import path_of
 from tests.apps import embedded, running
 from tests.system.crowd import befriend, people, publish, watched, with_stores

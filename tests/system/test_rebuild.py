@@ -13,7 +13,7 @@ from app.container import Container
 from app.doctor.rebuild import Rebuild
 from app.worker.running import relay_of
 from config import Settings
-from repositories.records import PostRef
+from repositories.records.content import PostRef
 from tests.apps import ROLES, embedded, running
 from tests.system.crowd import befriend, defined, people, publish, served, stored
 

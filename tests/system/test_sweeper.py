@@ -18,8 +18,7 @@ from app.worker.relay import Relay, RelayLimits
 from app.worker.sweeper import EVERY, Sweeper
 from config import Settings
 from repositories.errors import Contention, Unavailable
-from repositories.money_records import Transfer
-from repositories.records import Money
+from repositories.records.money import Money, Transfer
 from tests.apps import ROLES, embedded, running
 from tests.shop import Clock, Shop
 

@@ -10,7 +10,8 @@ import pytest
 from app.container import Container
 from app.worker.running import relay_of
 from config import Settings
-from repositories.records import Follow, PostRef
+from repositories.records.content import PostRef
+from repositories.records.graph import Follow
 from tests.apps import embedded, running
 from tests.system.crowd import SteppedClock, befriend, people, publish, stored
 from tests.system.relay.runs import ANY

@@ -6,7 +6,7 @@ import pytest
 
 from app.services.feeds.home_tops import Top
 from app.services.feeds.page_windows import Segment, Window
-from repositories.records import PostRef
+from repositories.records.content import PostRef
 
 AUTHOR = UUID(int=7)
 

@@ -13,7 +13,7 @@ from app.ids import lowest_id
 from app.services.pages.marks import LIKED, MOST, Marks, follows_key, likes_key
 from repositories.hot import Cache
 from repositories.hot.embedded.cache import EmbeddedCache
-from repositories.records import Edge, Like
+from repositories.records.graph import Edge, Like
 from tests.unit.cache_world import CacheWithoutLeases, PausingCache
 from tests.unit.scheduler import Actor, Scheduler
 

@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 
 from app.services.feeds.page_windows import Segment, Window, merged
-from repositories.records import PostRef
+from repositories.records.content import PostRef
 
 AUTHOR, OTHER = UUID(int=1 << 100), UUID(int=2 << 100)
 

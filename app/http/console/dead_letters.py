@@ -14,7 +14,7 @@ from app.http.console.signing_in import PATH
 from app.http.console.views import blp, page, to
 from app.http.edge.deps import container
 from repositories.outbox import Outbox
-from repositories.records import Event
+from repositories.records.events import Event
 
 PER_PAGE = 25
 # The oldest dead letters that can be listed. Newer ones become visible once these are replayed.

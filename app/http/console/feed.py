@@ -17,7 +17,7 @@ from app.http.edge.deps import container
 from app.services.feeds.page_context import Ways
 from app.services.feeds.page_windows import Window
 from repositories.hot.streams_port import KEPT, Position
-from repositories.records import Account
+from repositories.records.people import Account
 
 PER_PAGE = 20
 LONGEST = 200

@@ -9,7 +9,7 @@ from app.errors import Unauthenticated
 from app.http.edge import limiting
 from app.http.edge.blueprint import BASE
 from app.http.edge.deps import container, sign
-from repositories.records import Session
+from repositories.records.people import Session
 
 # Key in the WSGI environ: the session that the fast path has looked up, or the exception of that look-up.
 SIGNED_IN = "quartet.session"

@@ -8,7 +8,7 @@ from flask import current_app, g
 from app.container import Container
 from app.errors import Unauthenticated
 from app.http.edge.paging import Cursors
-from repositories.records import Session
+from repositories.records.people import Session
 
 CONTAINER = "quartet"
 CURSORS = "quartet-cursors"

@@ -20,7 +20,7 @@ from app.http.edge.blueprint import described, documented_errors
 from app.http.edge.deps import container, session_or_none
 from app.http.edge.request_framing import is_strange
 from app.services.commands.idempotency import Attempt, Receipt, Replayed, ReservedId
-from repositories.idempotency_records import Answer, RequestKey
+from repositories.records.idempotency import Answer, RequestKey
 
 View = TypeVar("View", bound=Callable[..., Any])
 T = TypeVar("T")

@@ -21,7 +21,7 @@ from app.http.edge.deps import CONTAINER, container, session_or_none
 from repositories import read_your_writes
 from repositories.errors import Unavailable
 from repositories.read_your_writes import KEPT_SECONDS, Positions
-from repositories.records import Session
+from repositories.records.people import Session
 
 log = logging.getLogger(__name__)
 HEADER = "Quartet-Seen"

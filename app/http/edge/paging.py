@@ -18,7 +18,7 @@ import marshmallow as ma
 from app.errors import BadRequest
 from app.http.edge.fields import Int, Text
 from app.ids import EPOCH, MICROSECOND
-from repositories.records import TimeCursor
+from repositories.records.graph import TimeCursor
 
 R = TypeVar("R")
 Position = Sequence[str | int]

@@ -6,7 +6,7 @@ import marshmallow as ma
 
 from app.currencies import exponents
 from app.http.edge.fields import INT64, JsonInt, Moment, Text
-from repositories.records import Money
+from repositories.records.money import Money
 
 # For queries: the shape of a currency code. A code that is not in use simply finds nothing.
 CODE_LIKE = ma.validate.Regexp(r"^[A-Z]{3}(?!\n)$", error="Must be an ISO 4217 code.")

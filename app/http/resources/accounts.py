@@ -22,7 +22,7 @@ from app.services.feeds.page_windows import Window
 from app.services.pages.kinds import Used
 from app.services.pages.whole_pages import WholePage
 from app.services.people.accounts import ProfileChanges, Registration
-from repositories.records import Edge
+from repositories.records.graph import Edge
 
 blp = Blueprint("accounts", "Accounts: profiles, follows and blocks")
 

@@ -23,8 +23,10 @@ from app.http.resources.sessions import session_item
 from app.http.resources.wallet import balance_item, entry_item
 from app.server.misbehaving_clients import drop_stalled
 from app.services.pages.fragments import assembled, comment_part, encode, moment, post_part, product_part
-from repositories.order_records import Order
-from repositories.records import Comment, Edge, Session, TimeCursor
+from repositories.records.content import Comment
+from repositories.records.graph import Edge, TimeCursor
+from repositories.records.orders import Order
+from repositories.records.people import Session
 
 blp = Blueprint("export", "Export of your own data")
 T = TypeVar("T")

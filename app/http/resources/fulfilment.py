@@ -16,8 +16,8 @@ from app.http.edge.paging import PageQuery, by_time, page_of
 from app.http.resources.orders import OrderSchema, of_order, order_answer
 from app.services.money.fulfilment import WantedShipment
 from app.services.pages.fragments import encode, moment
-from repositories.idempotency_records import Answer
-from repositories.order_records import OrderStep, Shipment
+from repositories.records.idempotency import Answer
+from repositories.records.orders import OrderStep, Shipment
 
 blp = Blueprint("fulfilment", "Sub-orders: shipped or refused by their sellers")
 

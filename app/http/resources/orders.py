@@ -18,10 +18,10 @@ from app.http.edge.shapes import CODE_LIKE, MoneySchema, MoneyShape
 from app.services.money.pricing import Wanted
 from app.services.money.shares import seen_by
 from app.services.pages.fragments import encode, moment
-from repositories.idempotency_records import Answer
-from repositories.order_filter import OrderFilter
-from repositories.order_records import Order, OrderLine, Refund, Shipment, SubOrder, SubOrderState
-from repositories.records import Money
+from repositories.records.idempotency import Answer
+from repositories.records.money import Money
+from repositories.records.order_filter import OrderFilter
+from repositories.records.orders import Order, OrderLine, Refund, Shipment, SubOrder, SubOrderState
 
 A = TypeVar("A", Refund, Shipment)
 blp = Blueprint("orders", "Orders, each with one sub-order per seller")

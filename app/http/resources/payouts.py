@@ -14,8 +14,8 @@ from app.http.edge.idempotency import idempotent, receipt
 from app.http.edge.paging import PageQuery, by_time, page_of
 from app.http.edge.shapes import MoneyShape, MovedMoneySchema
 from app.services.pages.fragments import encode, moment
-from repositories.idempotency_records import Answer
-from repositories.payment_records import Payment
+from repositories.records.idempotency import Answer
+from repositories.records.payments import Payment
 
 blp = Blueprint("payouts", "Payouts of wallets")
 

@@ -25,7 +25,7 @@ from app.services.pages.first_pages import ListedIds
 from app.services.pages.fragments import encode
 from app.services.pages.kinds import Used
 from app.services.pages.whole_pages import WholePage
-from repositories.records import TagCount
+from repositories.records.content import TagCount
 
 blp = Blueprint("posts", "Posts, likes and tags")
 

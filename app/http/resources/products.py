@@ -21,7 +21,7 @@ from app.http.whole_pages.public_hits import hot, kept_list, kept_thing
 from app.services.content.products import ProductChanges, ProductDraft
 from app.services.pages.kinds import Used
 from app.services.pages.whole_pages import WholePage
-from repositories.records import Product, ProductFilter
+from repositories.records.products import Product, ProductFilter
 
 blp = Blueprint("products", "The catalogue")
 

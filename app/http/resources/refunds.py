@@ -16,8 +16,8 @@ from app.http.edge.shapes import MoneyShape, MovedMoneySchema
 from app.http.resources.orders import of_order
 from app.services.money.refunds import WantedRefund
 from app.services.pages.fragments import encode, moment
-from repositories.idempotency_records import Answer
-from repositories.order_records import Refund
+from repositories.records.idempotency import Answer
+from repositories.records.orders import Refund
 
 blp = Blueprint("refunds", "Refunds of orders")
 

@@ -17,7 +17,7 @@ from app.http.edge.paging import PageQuery, by_id, page_of
 from app.http.edge.shapes import AccountSchema
 from app.services.pages.fragments import account_part, encode, moment
 from app.services.pages.whole_pages import unversioned
-from repositories.records import Session
+from repositories.records.people import Session
 
 blp = Blueprint("sessions", "Signing in and out")
 

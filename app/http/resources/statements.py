@@ -22,8 +22,7 @@ from app.http.resources.export import download
 from app.http.resources.wallet import CurrencyQuery, EntrySchema, entry_items, only_currency
 from app.ids import EPOCH, MICROSECOND
 from app.services.pages.fragments import moment
-from repositories.money_records import Entry
-from repositories.records import Money
+from repositories.records.money import Entry, Money
 
 blp = Blueprint("statements", "Statements of wallets")
 

@@ -15,7 +15,7 @@ from app.http.resources.products import blp
 from app.services.commands.precondition import Precondition
 from app.services.pages.fragments import encode
 from app.services.pages.whole_pages import tag_of
-from repositories.order_records import Stock
+from repositories.records.orders import Stock
 
 
 class StockChangeSchema(ma.Schema):

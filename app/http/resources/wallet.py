@@ -18,10 +18,10 @@ from app.http.edge.paging import PageQuery, page_of
 from app.http.edge.shapes import CODE_LIKE, AccountSchema, MoneyShape, MovedMoneySchema
 from app.services.money.wallets import Sending
 from app.services.pages.fragments import account_part, encode, moment
-from repositories.idempotency_records import Answer
-from repositories.money_records import PROVIDER, Balance, Entry, Transfer
-from repositories.payment_records import Payment
-from repositories.records import Account, Money
+from repositories.records.idempotency import Answer
+from repositories.records.money import PROVIDER, Balance, Entry, Money, Transfer
+from repositories.records.payments import Payment
+from repositories.records.people import Account
 
 blp = Blueprint("wallet", "Money: balances, entries, deposits and transfers")
 

@@ -26,7 +26,7 @@ from msgspec import Struct
 from app.errors import AppError, InProgress, KeyReused, KeySpent
 from app.services.commands.kit import Kit
 from repositories.errors import Conflict, Contention, MovedAway, Stale, StoreError, Unavailable
-from repositories.idempotency_records import Answer, Granted, InFlight, Mismatch, RequestKey
+from repositories.records.idempotency import Answer, Granted, InFlight, Mismatch, RequestKey
 from repositories.relational import Transaction
 
 log = logging.getLogger(__name__)

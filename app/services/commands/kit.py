@@ -9,7 +9,7 @@ from app.clock import Clock
 from app.events import AnyEvent, pack
 from app.ids import Ids
 from app.services.commands.retrying import Retry
-from repositories.records import Event
+from repositories.records.events import Event
 
 
 class Emitter:

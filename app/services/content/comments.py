@@ -10,7 +10,8 @@ from app.services.content.posts import Posts
 from app.services.pages.invalidation import Invalidation
 from repositories.documents import DocumentStore
 from repositories.errors import NotFound
-from repositories.records import Comment, Event
+from repositories.records.content import Comment
+from repositories.records.events import Event
 from repositories.relational import RelationalStore
 
 CHUNK = 1000

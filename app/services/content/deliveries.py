@@ -10,8 +10,8 @@ from app.errors import Forbidden
 from app.services.content.posts import Posts
 from app.services.feeds import lag_histogram
 from repositories.documents import DocumentStore
-from repositories.feed_records import Fanout
-from repositories.records import Post
+from repositories.records.content import Post
+from repositories.records.feeds import Fanout
 from repositories.relational import RelationalStore
 
 DeliveryState = Literal["in_flight", "running", "delivered", "pulled"]

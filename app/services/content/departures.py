@@ -12,7 +12,10 @@ from app.services.commands.kit import Kit
 from app.services.pages.invalidation import Invalidation
 from repositories.documents import DocumentStore
 from repositories.errors import StoreError
-from repositories.records import Comment, Event, Forgotten, Like, Post, Product
+from repositories.records.content import Comment, Post
+from repositories.records.events import Event
+from repositories.records.graph import Forgotten, Like
+from repositories.records.products import Product
 from repositories.relational import RelationalStore
 
 log = logging.getLogger(__name__)

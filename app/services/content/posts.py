@@ -23,7 +23,9 @@ from app.services.people.graph import refuse_blocked
 from repositories.documents import DocumentStore
 from repositories.errors import Conflict, Stale, Unavailable
 from repositories.feeds import FeedStore
-from repositories.records import Event, Like, Post, PostRef
+from repositories.records.content import Post, PostRef
+from repositories.records.events import Event
+from repositories.records.graph import Like
 from repositories.relational import RelationalStore
 
 log = logging.getLogger(__name__)

@@ -16,8 +16,9 @@ from app.services.money.offers import UNKNOWN, Offers
 from app.services.pages.invalidation import Invalidation
 from repositories.documents import DocumentStore
 from repositories.errors import Conflict, Contention, NotFound, Short, Stale
-from repositories.order_records import Stock
-from repositories.records import AttributeValue, Money, Product
+from repositories.records.money import Money
+from repositories.records.orders import Stock
+from repositories.records.products import AttributeValue, Product
 from repositories.relational import RelationalStore
 
 TRIES = 8

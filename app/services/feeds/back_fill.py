@@ -7,7 +7,7 @@ from app.ids import MICROSECOND
 from app.services.feeds.timeline_rebuild import TimelineRebuild
 from repositories.documents import DocumentStore
 from repositories.feeds import FeedStore
-from repositories.records import Follow
+from repositories.records.graph import Follow
 from repositories.relational import RelationalStore
 
 

@@ -29,9 +29,9 @@ from app.services.live.announcer import Announcer
 from app.telemetry import request_trace, spans
 from repositories import meter
 from repositories.documents import DocumentStore
-from repositories.feed_records import Fanout, Situation, Stage
 from repositories.feeds import FeedStore
-from repositories.records import PostRef
+from repositories.records.content import PostRef
+from repositories.records.feeds import Fanout, Situation, Stage
 from repositories.relational import RelationalStore
 
 log = structlog.get_logger("quartet.fanouts")

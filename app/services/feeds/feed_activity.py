@@ -12,8 +12,8 @@ from app.events import FeedRequested
 from app.services.commands.kit import Kit
 from app.services.feeds.timeline_rebuild import SKEW
 from repositories.errors import StoreError
-from repositories.feed_records import ReaderState
 from repositories.feeds import FeedStore
+from repositories.records.feeds import ReaderState
 from repositories.relational import RelationalStore
 
 log = logging.getLogger(__name__)

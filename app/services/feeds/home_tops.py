@@ -27,10 +27,10 @@ from app.services.feeds.page_likes import Likes
 from app.services.feeds.page_windows import Segment, Window, segment_of
 from repositories.documents import DocumentStore
 from repositories.errors import Unavailable
-from repositories.feed_records import ReaderState
 from repositories.feeds import FeedStore
 from repositories.hot import Cache, Fill, Held, Value, lease_of, stored_under
-from repositories.records import PostRef
+from repositories.records.content import PostRef
+from repositories.records.feeds import ReaderState
 from repositories.relational import RelationalStore
 
 # Entries that are added to a top at most before it is filled anew.

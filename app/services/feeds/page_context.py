@@ -10,7 +10,7 @@ from uuid import UUID
 from app.services.feeds.home_tops import Top
 from app.services.feeds.page_likes import Likes
 from app.services.feeds.page_windows import Segment
-from repositories.feed_records import ReaderState
+from repositories.records.feeds import ReaderState
 from repositories.relational import RelationalStore
 
 # How a post got into a page: pushed, and found in the cached top or in the feed store; in flight; pulled because its

@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from app.services.feeds.upward_cursor import id_prefix
-from repositories.records import PostRef
+from repositories.records.content import PostRef
 
 FEWEST = 32
 GROWTH = 4

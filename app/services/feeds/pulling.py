@@ -12,7 +12,7 @@ from app.events import AuthorReturned
 from app.services.commands.kit import Kit
 from app.services.feeds.delivery_budget import DeliveryBudget
 from app.services.feeds.fanouts import Fanouts
-from repositories.feed_records import PulledAuthor
+from repositories.records.feeds import PulledAuthor
 from repositories.relational import RelationalStore
 
 # Share of the threshold below which an author returns.

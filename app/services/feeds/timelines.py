@@ -29,9 +29,9 @@ from app.services.feeds.timeline_rebuild import TimelineRebuild
 from app.services.feeds.upward_cursor import LATE_INSERT_SECONDS, FeedCursor, advanced
 from repositories.documents import DocumentStore
 from repositories.errors import Unavailable
-from repositories.feed_records import ReaderState
 from repositories.feeds import FeedStore
-from repositories.records import PostRef
+from repositories.records.content import PostRef
+from repositories.records.feeds import ReaderState
 from repositories.relational import RelationalStore
 
 T = TypeVar("T")

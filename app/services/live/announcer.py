@@ -20,7 +20,7 @@ from app.telemetry import spans
 from repositories.errors import Unavailable
 from repositories.hot import LiveEvent, Streams
 from repositories.hot.streams_port import LISTENING
-from repositories.records import PostRef
+from repositories.records.content import PostRef
 from repositories.relational import RelationalStore
 from repositories.relational.deferred_port import Deferred
 

@@ -20,7 +20,7 @@ from app.errors import Overloaded
 from repositories.errors import Unavailable
 from repositories.hot import LiveEvent, SessionStore, Streams
 from repositories.hot.streams_port import Position
-from repositories.records import Session
+from repositories.records.people import Session
 
 LONGEST_BACK_OFF = 2.0
 # How long to wait for more events after the store has notified of new ones.

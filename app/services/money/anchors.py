@@ -23,8 +23,8 @@ from msgspec import Struct
 
 from app.events import LedgerAnchored
 from app.services.commands.kit import Kit
-from repositories.chain_heads import NO_PARTS, Head, PartsHead, StockHead
-from repositories.money_records import Finding
+from repositories.records.chain_heads import NO_PARTS, Head, PartsHead, StockHead
+from repositories.records.money import Finding
 from repositories.relational import RelationalStore
 
 SUFFIX = ".anchor"

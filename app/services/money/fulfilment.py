@@ -17,10 +17,10 @@ from app.services.money.orders import Orders, free_holds
 from app.services.money.refunds import Refunds
 from app.services.money.shares import part_of, returnable, seen_by, units, unsent
 from repositories.errors import IllegalMove
-from repositories.idempotency_records import Answer
-from repositories.money_records import UNWRITTEN
-from repositories.order_records import SUB_ORDER_MOVES, Order, OrderStep, Refund, Shipment
-from repositories.records import Money, TimeCursor
+from repositories.records.graph import TimeCursor
+from repositories.records.idempotency import Answer
+from repositories.records.money import UNWRITTEN, Money
+from repositories.records.orders import SUB_ORDER_MOVES, Order, OrderStep, Refund, Shipment
 from repositories.relational import RelationalStore, Transaction
 
 SHIPMENT = "shipment"

@@ -23,7 +23,8 @@ from msgspec import Struct
 from app.services.commands.kit import Kit
 from repositories.documents import DocumentStore
 from repositories.errors import StoreError
-from repositories.records import Money, Product
+from repositories.records.money import Money
+from repositories.records.products import Product
 from repositories.relational import RelationalStore, Transaction
 from repositories.relational.offers_port import OfferState, Settled
 

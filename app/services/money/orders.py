@@ -31,10 +31,9 @@ from app.services.money.pricing import Basket, Wanted, priced
 from app.services.money.shares import seen_by, units
 from app.services.pages.invalidation import Invalidation
 from repositories.errors import Contention, Inconsistent, Insufficient, Short, Stale, StoreError, Unavailable
-from repositories.idempotency_records import Answer
-from repositories.money_records import Transfer
-from repositories.order_records import Order
-from repositories.records import Money
+from repositories.records.idempotency import Answer
+from repositories.records.money import Money, Transfer
+from repositories.records.orders import Order
 from repositories.relational import RelationalStore, Transaction
 
 GRACE = timedelta(seconds=2)

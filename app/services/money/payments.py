@@ -28,10 +28,10 @@ from app.services.commands.kit import Kit
 from app.services.money.postings import credited
 from app.services.money.provider import Outcome, PaymentProvider, ProviderAway, outcome_of
 from repositories.errors import NotFound
-from repositories.idempotency_records import Answer
-from repositories.money_records import PROVIDER, UNWRITTEN, Transfer
-from repositories.payment_records import DEPOSIT, NEVER, PAYOUT, Payment
-from repositories.records import Money, TimeCursor
+from repositories.records.graph import TimeCursor
+from repositories.records.idempotency import Answer
+from repositories.records.money import PROVIDER, UNWRITTEN, Money, Transfer
+from repositories.records.payments import DEPOSIT, NEVER, PAYOUT, Payment
 from repositories.relational import RelationalStore, Transaction
 
 log = logging.getLogger(__name__)

@@ -1,7 +1,7 @@
 """How commands evaluate the ledger's answers."""
 
 from repositories.errors import Conflict
-from repositories.money_records import Created, Differs, Posting, Transfer
+from repositories.records.money import Created, Differs, Posting, Transfer
 
 
 def created(posting: Posting) -> Transfer:

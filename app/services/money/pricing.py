@@ -8,9 +8,9 @@ from msgspec import Struct
 from app.errors import PriceChanged, RuleBroken, Unprocessable
 from app.services.money.offers import Offer
 from app.services.people.graph import refuse_any_blocked
-from repositories.money_records import UNWRITTEN
-from repositories.order_records import Order, OrderLine, split
-from repositories.records import Money, Relation
+from repositories.records.graph import Relation
+from repositories.records.money import UNWRITTEN, Money
+from repositories.records.orders import Order, OrderLine, split
 
 LARGEST = 2**63 - 1
 Relations = Callable[[UUID, Collection[UUID]], Mapping[UUID, Relation]]

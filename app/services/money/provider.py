@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from app.services.commands.retrying import Retry
 from repositories.errors import StoreError
-from repositories.money_records import UNWRITTEN
-from repositories.payment_records import Payment
-from repositories.records import Money, TimeCursor
+from repositories.records.graph import TimeCursor
+from repositories.records.money import UNWRITTEN, Money
+from repositories.records.payments import Payment
 from repositories.relational import RelationalStore
 
 # `differs`: the reference belongs to another payment, and nothing was done.

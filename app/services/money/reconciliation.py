@@ -17,8 +17,8 @@ from uuid import UUID
 from msgspec import Struct
 
 from app.services.money.provider import PaymentProvider
-from repositories.payment_records import Payment
-from repositories.records import TimeCursor
+from repositories.records.graph import TimeCursor
+from repositories.records.payments import Payment
 from repositories.relational import RelationalStore
 
 PAGE = 1_000

@@ -20,10 +20,10 @@ from app.services.money.orders import Orders
 from app.services.money.postings import created
 from app.services.money.shares import by_product, part_of, returnable, units
 from repositories.errors import Capped, IllegalMove
-from repositories.idempotency_records import Answer
-from repositories.money_records import REFUND, UNWRITTEN, Transfer
-from repositories.order_records import SUB_ORDER_MOVES, Order, Refund
-from repositories.records import Money, TimeCursor
+from repositories.records.graph import TimeCursor
+from repositories.records.idempotency import Answer
+from repositories.records.money import REFUND, UNWRITTEN, Money, Transfer
+from repositories.records.orders import SUB_ORDER_MOVES, Order, Refund
 from repositories.relational import RelationalStore, Transaction
 
 

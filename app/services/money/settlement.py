@@ -13,7 +13,7 @@ from app.services.commands.kit import Kit
 from app.services.money.orders import PATIENCE, Orders
 from app.services.money.postings import created
 from app.services.pages.invalidation import Invalidation
-from repositories.order_records import Order
+from repositories.records.orders import Order
 from repositories.relational import Transaction
 
 

@@ -5,8 +5,8 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from repositories.order_records import Order, SubOrder
-from repositories.records import Money
+from repositories.records.money import Money
+from repositories.records.orders import Order, SubOrder
 
 
 def sellers(order: Order) -> set[UUID]:

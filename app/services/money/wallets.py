@@ -16,9 +16,9 @@ from app.services.commands.kit import Kit
 from app.services.money.postings import created
 from app.services.pages.fragments import moment
 from app.services.people.graph import refuse_any_blocked, refuse_oneself
-from repositories.idempotency_records import Answer
-from repositories.money_records import Transfer
-from repositories.records import Account, Money
+from repositories.records.idempotency import Answer
+from repositories.records.money import Money, Transfer
+from repositories.records.people import Account
 from repositories.relational import RelationalStore, Transaction
 
 

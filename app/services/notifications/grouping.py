@@ -11,8 +11,8 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from repositories.feed_records import Activity, Kind
 from repositories.feeds.notifications_port import StoredActivity
+from repositories.records.feeds import Activity, Kind
 
 DAY_MS = 24 * 60 * 60 * 1000
 LAST_MS = (1 << 48) - 1

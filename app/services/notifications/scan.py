@@ -9,9 +9,9 @@ from app.services.pages.kinds import Used
 from app.services.pages.wing import PagesWing
 from repositories.documents import DocumentStore
 from repositories.errors import Unavailable
-from repositories.feed_records import Activity
 from repositories.feeds.notifications_port import Notifications, StoredActivity
-from repositories.records import Relation
+from repositories.records.feeds import Activity
+from repositories.records.graph import Relation
 from repositories.relational import RelationalStore
 
 # Each chunk is twice as long as the one before, so that a scan is four chunks at most.

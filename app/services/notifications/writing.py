@@ -28,10 +28,10 @@ from app.services.live.announcer import Announcer
 from app.services.money.shares import sellers
 from app.services.pages.invalidation import Invalidation
 from repositories.documents import DocumentStore
-from repositories.feed_records import Activity, Kind
 from repositories.feeds import FeedStore
 from repositories.feeds.activity_id import moment_id
-from repositories.order_records import Order
+from repositories.records.feeds import Activity, Kind
+from repositories.records.orders import Order
 from repositories.relational import RelationalStore
 
 ActivityEvent = Followed | PostLiked | CommentAdded

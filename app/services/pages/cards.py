@@ -32,7 +32,9 @@ from app.services.pages.memo import Memo
 from app.services.pages.read_through import ReadThrough
 from app.services.pages.viewers import PostViewer, Viewers
 from repositories.hot import Value
-from repositories.records import Account, Comment, Login, Post, PostRef, Product
+from repositories.records.content import Comment, Post, PostRef
+from repositories.records.people import Account, Login
+from repositories.records.products import Product
 
 
 class Card(Struct, frozen=True):

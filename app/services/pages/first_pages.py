@@ -18,7 +18,8 @@ from app.services.pages.kinds import Kind, Used, schema_of
 from app.services.pages.read_through import ReadThrough
 from repositories.documents import DocumentStore
 from repositories.hot import Value
-from repositories.records import PostRef, ProductFilter, TagCount
+from repositories.records.content import PostRef, TagCount
+from repositories.records.products import ProductFilter
 
 LENGTHS = (20, 100)
 FRESH_SECONDS = 30.0

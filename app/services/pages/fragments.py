@@ -10,7 +10,9 @@ from typing import Any
 
 import msgspec
 
-from repositories.records import Account, Comment, Post, Product
+from repositories.records.content import Comment, Post
+from repositories.records.people import Account
+from repositories.records.products import Product
 
 encode = msgspec.json.Encoder().encode
 

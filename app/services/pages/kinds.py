@@ -20,7 +20,9 @@ from app.services.pages.inbox_tops import InboxTop
 from repositories.documents import DocumentStore
 from repositories.feeds.notifications_port import Notifications
 from repositories.hot import Value
-from repositories.records import Account, Post, Product
+from repositories.records.content import Post
+from repositories.records.people import Account
+from repositories.records.products import Product
 from repositories.relational import RelationalStore
 
 K = TypeVar("K")

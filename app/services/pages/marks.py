@@ -17,7 +17,7 @@ from repositories.errors import Unavailable
 from repositories.hot import Cache, Fill, Held, Value
 from repositories.meter import cache_event
 from repositories.read_your_writes import primary
-from repositories.records import Relation
+from repositories.records.graph import Relation
 from repositories.relational import RelationalStore
 
 LIKED = timedelta(days=30)

@@ -8,7 +8,7 @@ from msgspec import Struct
 from app.services.pages.fragments import member
 from app.services.pages.marks import Kept, Marks, keys_of, relation_keys
 from app.services.pages.whole_pages import Cut, WholePage, tag_of
-from repositories.records import Relation
+from repositories.records.graph import Relation
 from repositories.relational import RelationalStore
 
 

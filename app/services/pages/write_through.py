@@ -8,7 +8,7 @@ from app.services.pages.invalidation import Invalidation
 from app.services.pages.kinds import Kind, Kinds, account_value
 from repositories.errors import Unavailable
 from repositories.hot import Cache, Fill, Value, lease_of, stored_under
-from repositories.records import Account
+from repositories.records.people import Account
 
 K = TypeVar("K")
 

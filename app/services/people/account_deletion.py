@@ -14,7 +14,7 @@ from app.services.people.accounts import RESERVED, Accounts
 from app.services.people.passwords import Hasher
 from app.services.people.sessions import Sessions
 from repositories.errors import NotFound, Stale
-from repositories.records import Account, Session
+from repositories.records.people import Account, Session
 from repositories.relational import RelationalStore, Transaction
 
 

@@ -22,7 +22,7 @@ from app.services.pages.write_through import WriteThrough
 from app.services.people.password_rules import check, words
 from app.services.people.passwords import Hasher
 from repositories.errors import Conflict, Stale
-from repositories.records import Account, Login
+from repositories.records.people import Account, Login
 from repositories.relational import RelationalStore
 
 # How long a former handle stays reserved for its former owner, so that nobody can impersonate them at once.

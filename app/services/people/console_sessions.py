@@ -13,7 +13,7 @@ from uuid import UUID
 from app.services.commands.kit import Kit
 from repositories.deadline import within
 from repositories.errors import Conflict, StoreError
-from repositories.records import Ending
+from repositories.records.people import Ending
 from repositories.relational import RelationalStore
 
 log = logging.getLogger(__name__)

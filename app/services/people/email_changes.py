@@ -11,7 +11,7 @@ from app.services.people.mail_delivery import MailDelivery
 from app.services.people.mailer import Mail
 from app.services.people.passwords import Hasher
 from repositories.errors import Conflict, Stale
-from repositories.records import Login
+from repositories.records.people import Login
 from repositories.relational import RelationalStore
 
 # A mail that could not be sent for this long is given up.

@@ -11,7 +11,7 @@ from app.errors import Forbidden, RuleBroken
 from app.events import Blocked, Followed, Unfollowed
 from app.services.commands.kit import Kit
 from app.services.pages.invalidation import Invalidation
-from repositories.records import Follow, Relation
+from repositories.records.graph import Follow, Relation
 from repositories.relational import RelationalStore, Transaction
 
 

@@ -19,7 +19,8 @@ from app.services.people.password_rules import check, words
 from app.services.people.passwords import Hasher
 from app.services.people.sessions import Sessions, digest
 from repositories.errors import Stale
-from repositories.records import Account, Event, Login
+from repositories.records.events import Event
+from repositories.records.people import Account, Login
 from repositories.relational import RelationalStore
 from repositories.relational.mail_tokens_port import Purpose
 

@@ -7,7 +7,7 @@ from app.services.people.password_rules import check, words
 from app.services.people.passwords import Hasher
 from app.services.people.sessions import Sessions
 from repositories.errors import Stale
-from repositories.records import Login, Session
+from repositories.records.people import Login, Session
 from repositories.relational import RelationalStore
 
 

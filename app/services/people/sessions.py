@@ -19,7 +19,7 @@ from app.services.people.mail_addresses import spellings
 from app.services.people.passwords import Hasher
 from repositories.errors import Unavailable
 from repositories.hot import SessionStore
-from repositories.records import Ending, Login, Session
+from repositories.records.people import Ending, Login, Session
 from repositories.relational import RelationalStore
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from app.envelopes import leaves, maker, prepared
 from app.worker.sinks.receivers import Receivers
 from app.worker.sinks.sending import SinkWorker, worker_of
 from app.worker.threads import beside
-from repositories.records import Event
+from repositories.records.events import Event
 from repositories.relational.event_log_port import Envelopes
 
 

@@ -23,7 +23,8 @@ from repositories.documents.mongo.versioned_writes import DUPLICATE_KEY, LIVE, L
 from repositories.documents.port import CommentStore
 from repositories.documents.times import micros, moment
 from repositories.errors import NotFound
-from repositories.records import Comment, Event
+from repositories.records.content import Comment
+from repositories.records.events import Event
 
 RECOUNTED_AT_ONCE = 100  # posts per transaction, each with its own deadline
 COUNTED: Document = {"$group": {"_id": "$_id.post", "comments": {"$sum": 1}}}

@@ -12,7 +12,7 @@ from repositories.documents.mongo.client import Document
 from repositories.documents.outbox_order import Waiting
 from repositories.documents.times import micros, moment
 from repositories.outbox import DeadLetter
-from repositories.records import Event
+from repositories.records.events import Event
 
 Stages = list[dict[str, Any]]
 

@@ -14,7 +14,8 @@ from repositories.documents.mongo.pull import IdRange, Source
 from repositories.documents.mongo.versioned_writes import LIVE, LOADED_AT_ONCE
 from repositories.documents.port import PostStore
 from repositories.documents.times import micros, moment
-from repositories.records import Event, Post, PostRef, TagCount
+from repositories.records.content import Post, PostRef, TagCount
+from repositories.records.events import Event
 
 
 @follows_primary

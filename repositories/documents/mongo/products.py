@@ -16,16 +16,9 @@ from repositories.documents.mongo.events import born_with
 from repositories.documents.mongo.versioned_writes import LIVE, LOADED_AT_ONCE
 from repositories.documents.port import ProductStore
 from repositories.documents.times import micros, moment
-from repositories.records import (
-    AttributeValue,
-    Event,
-    Facets,
-    FacetValue,
-    Money,
-    Product,
-    ProductFilter,
-    attribute_text,
-)
+from repositories.records.events import Event
+from repositories.records.money import Money
+from repositories.records.products import AttributeValue, Facets, FacetValue, Product, ProductFilter, attribute_text
 
 
 @follows_primary

@@ -17,7 +17,7 @@ from uuid import UUID
 from repositories.batched import batched
 from repositories.documents.mongo.client import Document
 from repositories.documents.mongo.versioned_writes import Documents
-from repositories.records import PostRef
+from repositories.records.content import PostRef
 
 MERGED = 200  # authors; above internalQueryMaxScansToExplode MongoDB would read and sort everything
 

@@ -13,7 +13,7 @@ from repositories.documents.mongo.client import Document
 from repositories.documents.mongo.errors import refuses_all, translated
 from repositories.documents.mongo.events import appended, buried
 from repositories.errors import Invalid, NotFound, Stale
-from repositories.records import Event
+from repositories.records.events import Event
 
 Documents = Collection[Document]
 

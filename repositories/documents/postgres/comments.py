@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from repositories.documents.sql.comments import LOCK_POSTS, SqlComments
 from repositories.documents.sql.versioned_writes import encoded
-from repositories.records import Comment
+from repositories.records.content import Comment
 from repositories.sql import SqlWork
 
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from repositories.documents.sql.posts import SqlPosts, post_row, tag_rows
-from repositories.records import Post, PostRef
+from repositories.records.content import Post, PostRef
 from repositories.sql import SqlWork, id_of
 
 

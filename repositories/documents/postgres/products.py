@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from repositories.documents.sql.products import SqlProducts, attribute_rows, product_row
-from repositories.records import Product
+from repositories.records.products import Product
 from repositories.sql import SqlWork
 
 

@@ -15,7 +15,8 @@ from repositories.documents.sql.events import SqlCarrier, append
 from repositories.documents.sql.versioned_writes import at_once, encoded, query
 from repositories.documents.times import micros
 from repositories.errors import NotFound
-from repositories.records import Comment, Event
+from repositories.records.content import Comment
+from repositories.records.events import Event
 from repositories.sql import SqlDatabase, SqlWork, id_of
 
 

@@ -13,7 +13,8 @@ from repositories.documents.dump_records import KINDS, KeptComment, KeptEvent, K
 from repositories.documents.sql.products import attribute_rows, product_row
 from repositories.documents.sql.versioned_writes import encoded
 from repositories.dump_port import Dump, Frozen, Load, RecordKind
-from repositories.records import Comment, Post, Product
+from repositories.records.content import Comment, Post
+from repositories.records.products import Product
 from repositories.sql import Row, SqlDatabase, SqlWork, id_of
 
 BATCH = 500

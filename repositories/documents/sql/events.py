@@ -7,7 +7,7 @@ from uuid import UUID
 from repositories.documents.outbox_order import Waiting
 from repositories.documents.times import micros, moment
 from repositories.outbox import DeadLetter
-from repositories.records import Event
+from repositories.records.events import Event
 from repositories.sql import SqlWork, id_of
 
 INSERT = """

@@ -10,7 +10,8 @@ from repositories.documents.port import PostStore
 from repositories.documents.sql.events import SqlCarrier, append
 from repositories.documents.sql.versioned_writes import at_once, check_changed, encoded, query
 from repositories.documents.times import micros
-from repositories.records import Event, Post, PostRef, TagCount
+from repositories.records.content import Post, PostRef, TagCount
+from repositories.records.events import Event
 from repositories.sql import SqlDatabase, SqlWork, id_of
 
 

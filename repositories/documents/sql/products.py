@@ -11,14 +11,8 @@ from repositories.documents.port import ProductStore
 from repositories.documents.sql.events import SqlCarrier, append
 from repositories.documents.sql.versioned_writes import at_once, check_changed, encoded, integers_fit, query
 from repositories.documents.times import micros
-from repositories.records import (
-    Event,
-    Facets,
-    FacetValue,
-    Product,
-    ProductFilter,
-    attribute_text,
-)
+from repositories.records.events import Event
+from repositories.records.products import Facets, FacetValue, Product, ProductFilter, attribute_text
 from repositories.sql import SqlDatabase, SqlWork
 
 

@@ -11,7 +11,7 @@ from repositories.feeds.cassandra.schema import LONGEST_MARKER_TTL, LONGEST_TTL
 from repositories.feeds.id_time import HIGHEST, LOWEST, micros, millis
 from repositories.feeds.layout import TimelineKind
 from repositories.feeds.retention import Retention
-from repositories.records import PostRef
+from repositories.records.content import PostRef
 
 
 class CassandraAudit(FeedAudit):

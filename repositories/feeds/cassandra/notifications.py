@@ -4,7 +4,6 @@ import itertools
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from repositories.feed_records import Activity
 from repositories.feeds.activity_id import activity_id, repeat_key
 from repositories.feeds.cassandra.bucket_markers import Markers
 from repositories.feeds.cassandra.link import Link, Row
@@ -16,6 +15,7 @@ from repositories.feeds.notifications_port import MAX_REPEATS, Notifications, St
 from repositories.feeds.port import MAX_TOMBSTONES
 from repositories.feeds.retention import Clock, Retention
 from repositories.feeds.tombstone_budget import TombstoneBudget
+from repositories.records.feeds import Activity
 
 # An activity that is noted more than this many milliseconds after it happened is also stored as a late one.
 LATE = 2000

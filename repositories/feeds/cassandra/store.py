@@ -27,7 +27,7 @@ from repositories.feeds.port import MAX_TOMBSTONES, FeedStore
 from repositories.feeds.retention import Clock, Retention, now, seconds_until
 from repositories.feeds.tombstone_budget import TombstoneBudget
 from repositories.read_your_writes import HostState
-from repositories.records import PostRef
+from repositories.records.content import PostRef
 
 # Bucket, post, author, timestamp and seconds to live.
 Entry = tuple[int, UUID, UUID, int, int]

@@ -18,7 +18,7 @@ from repositories.feeds.sql.statements import (
     HOME_SCAN,
     NEVER,
 )
-from repositories.records import PostRef
+from repositories.records.content import PostRef
 
 CHUNK = 1000
 

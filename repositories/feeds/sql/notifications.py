@@ -4,7 +4,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from repositories.feed_records import Activity
 from repositories.feeds.activity_id import activity_id, repeat_key
 from repositories.feeds.id_time import EPOCH, micros, millis, span
 from repositories.feeds.layout import TimelineKind
@@ -21,6 +20,7 @@ from repositories.feeds.sql.statements import (
     READ_MARKER,
 )
 from repositories.feeds.tombstone_budget import TombstoneBudget
+from repositories.records.feeds import Activity
 from repositories.sql import Row
 
 

@@ -25,7 +25,7 @@ from repositories.feeds.sql.statements import (
     NEVER,
 )
 from repositories.feeds.tombstone_budget import TombstoneBudget
-from repositories.records import PostRef
+from repositories.records.content import PostRef
 
 CHUNK = 1000
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from repositories.records import Session
+from repositories.records.people import Session
 
 # Older sign-ins are not checked: endings from before are not read again (see `SessionRecovery`), so another process
 # may have ended the missing session.

@@ -18,7 +18,7 @@ from repositories.hot.redis import session_scripts as scripts
 from repositories.hot.redis.moving_scripts import CLOSED, MARK, SESSION, WAIT, WAIT_SECONDS
 from repositories.hot.redis.recent_sign_ins import RecentSignIns
 from repositories.hot.redis.wire import Command, Wire
-from repositories.records import Ending
+from repositories.records.people import Ending
 
 log = logging.getLogger(__name__)
 # Endings are repeated from this long before the last one that the server has: processes may have used the old master

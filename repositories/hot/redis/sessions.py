@@ -20,7 +20,7 @@ from repositories.hot.redis.store import RedisStore
 from repositories.hot.redis.target import target_of
 from repositories.hot.redis.wire import Command
 from repositories.read_your_writes import Positions
-from repositories.records import Session
+from repositories.records.people import Session
 
 
 class RedisSessions(RedisStore, SessionStore):

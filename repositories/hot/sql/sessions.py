@@ -9,7 +9,7 @@ from repositories.hot.port import SessionStore
 from repositories.moving.gate import REFUSAL
 from repositories.moving.places import CLOSED
 from repositories.read_your_writes import KEPT_SECONDS, Positions
-from repositories.records import Session
+from repositories.records.people import Session
 from repositories.sql import Row, SqlDatabase, SqlWork
 
 _SWEPT = 100

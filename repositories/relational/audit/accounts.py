@@ -13,8 +13,8 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Select, bindparam, case, cast, func, or_, select, tuple_
 
-from repositories.chain_heads import Head
-from repositories.money_records import PROVIDER, UNWRITTEN, Finding
+from repositories.records.chain_heads import Head
+from repositories.records.money import PROVIDER, UNWRITTEN, Finding
 from repositories.relational.audit.holds import Holds
 from repositories.relational.audit.walking import BATCH, NIL, Key, key_of, read_on, walk
 from repositories.relational.money.digests import START, chain, leg_of

@@ -16,7 +16,7 @@ from sqlalchemy import (
     update,
 )
 
-from repositories.records import GraphCounts
+from repositories.records.graph import GraphCounts
 from repositories.relational.counters_port import CounterReads, CounterWrites
 from repositories.relational.schema.columns import ID, IDS
 from repositories.relational.schema.functions import among

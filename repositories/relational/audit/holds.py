@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Select, bindparam, select, tuple_
 
-from repositories.chain_heads import Head
-from repositories.money_records import Finding
+from repositories.records.chain_heads import Head
+from repositories.records.money import Finding
 from repositories.relational.audit.walking import NIL, Key, key_of, read_on
 from repositories.relational.money.digests import START, chain
 from repositories.relational.schema.columns import ID, LIMIT

@@ -12,8 +12,8 @@ from uuid import UUID
 from sqlalchemy import BigInteger, bindparam, select, union_all
 from sqlalchemy.types import TypeEngine
 
-from repositories.chain_heads import Head
-from repositories.money_records import UNWRITTEN, Finding
+from repositories.records.chain_heads import Head
+from repositories.records.money import UNWRITTEN, Finding
 from repositories.relational.audit.accounts import (
     PAGE,
     UP_TO,

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterator
 from uuid import UUID
 
-from repositories.money_records import Finding
+from repositories.records.money import Finding
 from repositories.relational.statement_runner import Runner
 
 # Memory is bounded: what was forgotten is audited once more, which is harmless.

@@ -6,8 +6,8 @@ from uuid import UUID
 
 from sqlalchemy import BigInteger, bindparam, select
 
-from repositories.chain_heads import NO_PARTS, PartsHead
-from repositories.money_records import Finding
+from repositories.records.chain_heads import NO_PARTS, PartsHead
+from repositories.records.money import Finding
 from repositories.relational.audit.once import Once
 from repositories.relational.audit.walking import BATCH, walk
 from repositories.relational.money.digests import chain

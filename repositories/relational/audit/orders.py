@@ -13,7 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import Select, bindparam, exists, select
 
-from repositories.money_records import REFUND, Finding
+from repositories.records.money import REFUND, Finding
 from repositories.relational.audit.sub_orders import Part, is_of
 from repositories.relational.audit.walking import Walk, walk
 from repositories.relational.schema.columns import IDS

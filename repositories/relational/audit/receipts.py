@@ -12,8 +12,8 @@ from uuid import UUID
 
 from sqlalchemy import BigInteger, ColumnElement, bindparam, select, tuple_, union_all
 
-from repositories.chain_heads import StockHead
-from repositories.money_records import Finding
+from repositories.records.chain_heads import StockHead
+from repositories.records.money import Finding
 from repositories.relational.audit.walking import BATCH, NIL, walk
 from repositories.relational.money.digests import START, chain
 from repositories.relational.money.stock_receipts import leg_of_receipt

@@ -5,8 +5,8 @@ from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, cast, func, literal_column, select
 
-from repositories.chain_heads import StockHead
-from repositories.money_records import Finding
+from repositories.records.chain_heads import StockHead
+from repositories.records.money import Finding
 from repositories.relational.audit.receipts import about, by_product, chained, received
 from repositories.relational.audit.walking import walk
 from repositories.relational.money.stock_receipts import MOST_VERSIONS

@@ -5,8 +5,8 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, FromClause, and_, bindparam, case, exists, func, or_, select
 
-from repositories.money_records import PROVIDER, Finding
-from repositories.payment_records import DEPOSIT, NEVER, PAYOUT
+from repositories.records.money import PROVIDER, Finding
+from repositories.records.payments import DEPOSIT, NEVER, PAYOUT
 from repositories.relational.audit.walking import walk
 from repositories.relational.money.digests import digest_of
 from repositories.relational.money.ledger import TRANSFER_COLUMNS, to_transfer

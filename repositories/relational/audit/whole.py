@@ -5,8 +5,8 @@ The methods import the modules with the statements, since workers never audit.
 
 from collections.abc import Iterable, Iterator
 
-from repositories.chain_heads import NO_PARTS, Head, PartsHead, StockHead
-from repositories.money_records import Finding
+from repositories.records.chain_heads import NO_PARTS, Head, PartsHead, StockHead
+from repositories.records.money import Finding
 from repositories.relational.money_port import Audit
 from repositories.relational.statement_runner import Snapshot
 

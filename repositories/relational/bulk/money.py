@@ -9,8 +9,8 @@ from uuid import UUID, uuid5
 from sqlalchemy import BigInteger, LargeBinary, Select, Table, bindparam, cast, func, select, update
 
 from repositories.errors import Insufficient, Invalid
-from repositories.money_records import PROVIDER, REFUND, Transfer
-from repositories.order_records import Order, Shipment, Stock
+from repositories.records.money import PROVIDER, REFUND, Transfer
+from repositories.records.orders import Order, Shipment, Stock
 from repositories.relational.bulk import Load
 from repositories.relational.money.balance_writes import LOCK, OPEN, lock_order, opened
 from repositories.relational.money.digests import chain, digest_of, leg_of

@@ -31,7 +31,8 @@ from sqlalchemy import (
 
 from repositories.batched import batched
 from repositories.errors import Invalid, NotFound
-from repositories.records import Account, Follow, Like, Login
+from repositories.records.graph import Follow, Like
+from repositories.records.people import Account, Login
 from repositories.relational.bulk import Rows
 from repositories.relational.bulk.money import MoneyLoader
 from repositories.relational.people.accounts import account_row, login_row

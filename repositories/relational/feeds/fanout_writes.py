@@ -23,7 +23,7 @@ from sqlalchemy import tuple_ as row_of
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.sql.elements import ColumnElement
 
-from repositories.feed_records import Fanout, PullReason
+from repositories.records.feeds import Fanout, PullReason
 from repositories.relational.feeds.fanouts import fanout_row
 from repositories.relational.feeds_port import FanoutWrites
 from repositories.relational.schema.columns import ID, LIMIT, TIME

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import BigInteger, ColumnElement, Select, and_, bindparam, func, literal_column, or_, select
 
-from repositories.feed_records import Fanout, PulledAuthor, Situation, Stage
+from repositories.records.feeds import Fanout, PulledAuthor, Situation, Stage
 from repositories.relational.feeds_port import FanoutReads
 from repositories.relational.schema.columns import ID, LIMIT, TIME
 from repositories.relational.schema.feeds_tables import (

@@ -22,7 +22,7 @@ from sqlalchemy import (
     update,
 )
 
-from repositories.feed_records import ReaderState
+from repositories.records.feeds import ReaderState
 from repositories.relational.feed_revision import REVISE
 from repositories.relational.feeds_port import FeedActivityReads, FeedActivityWrites
 from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME

@@ -15,7 +15,7 @@ from sqlalchemy import BigInteger, LargeBinary, bindparam, exists, insert, or_, 
 from sqlalchemy.types import TypeEngine
 
 from repositories.errors import Inconsistent, Insufficient, Invalid
-from repositories.money_records import PROVIDER, UNWRITTEN, Transfer
+from repositories.records.money import PROVIDER, UNWRITTEN, Transfer
 from repositories.relational.money.digests import START
 from repositories.relational.schema.columns import ID, IDS, TIME
 from repositories.relational.schema.functions import among, chained, database_time

@@ -9,7 +9,7 @@ import hashlib
 from datetime import UTC, datetime
 from uuid import UUID
 
-from repositories.money_records import Transfer
+from repositories.records.money import Transfer
 
 START = bytes(32)
 

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import BigInteger, bindparam, delete, select, update
 
 from repositories.errors import Contention, Stale
-from repositories.idempotency_records import Answer, Granted, InFlight, Mismatch, RequestKey
+from repositories.records.idempotency import Answer, Granted, InFlight, Mismatch, RequestKey
 from repositories.relational.idempotency_port import Claimed, IdempotencyWrites
 from repositories.relational.schema.columns import ID, LIMIT, TEXT
 from repositories.relational.schema.functions import database_time, later, wait_briefly, wait_usually

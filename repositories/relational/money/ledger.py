@@ -7,8 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import BigInteger, ColumnElement, Select, bindparam, case, select
 
-from repositories.money_records import Balance, Entry, Transfer
-from repositories.records import Money
+from repositories.records.money import Balance, Entry, Money, Transfer
 from repositories.relational.money_port import LedgerReads
 from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME
 from repositories.relational.schema.functions import among

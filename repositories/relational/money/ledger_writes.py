@@ -9,8 +9,7 @@ from msgspec.structs import replace
 from sqlalchemy import bindparam, delete, insert, select
 
 from repositories.errors import Conflict, Invalid, NotFound, Resolved
-from repositories.money_records import Balance, Created, Differs, Exists, Phase, Posting, Transfer
-from repositories.records import Money
+from repositories.records.money import Balance, Created, Differs, Exists, Money, Phase, Posting, Transfer
 from repositories.relational.money.balance_writes import LedgerAccounts, Leg
 from repositories.relational.money.digests import digest_of, leg_of
 from repositories.relational.money.ledger import HOLD_COLUMNS, LAST, read_transfers, read_wallet, to_hold

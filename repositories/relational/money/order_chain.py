@@ -13,7 +13,7 @@ from uuid import UUID
 
 import msgspec
 
-from repositories.order_records import Order, SubOrder
+from repositories.records.orders import Order, SubOrder
 from repositories.relational.money.digests import chain
 
 # The heads of the sub-orders that a transaction has locked or added, by order and seller.

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import BigInteger, bindparam, insert, select, update
 
-from repositories.chain_heads import PartsHead
+from repositories.records.chain_heads import PartsHead
 from repositories.relational.money.digests import START, chain
 from repositories.relational.schema.columns import LIMIT
 from repositories.relational.schema.order_tables import IS_UNNOTED, order_heads, sub_orders

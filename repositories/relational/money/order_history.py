@@ -6,8 +6,8 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, bindparam, literal, null, select, tuple_, union_all
 
-from repositories.order_records import OrderStep
-from repositories.records import TimeCursor
+from repositories.records.graph import TimeCursor
+from repositories.records.orders import OrderStep
 from repositories.relational.schema.columns import ID, LIMIT, TEXT, TIME
 from repositories.relational.schema.order_tables import orders, refunds, shipments, sub_orders
 from repositories.relational.statement_runner import Runner

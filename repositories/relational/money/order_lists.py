@@ -10,8 +10,8 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, bindparam, exists, select, tuple_
 
-from repositories.order_filter import OrderFilter
-from repositories.records import TimeCursor
+from repositories.records.graph import TimeCursor
+from repositories.records.order_filter import OrderFilter
 from repositories.relational.schema.columns import ID, LIMIT, TIME
 from repositories.relational.schema.order_tables import order_lines, orders, sub_orders
 

@@ -9,11 +9,12 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, Subquery, bindparam, insert, select
 
-from repositories.chain_heads import PartsHead
 from repositories.errors import IllegalMove, Invalid, NotFound
-from repositories.order_filter import EVERY_ORDER, OrderFilter
-from repositories.order_records import Order, OrderLine, SubOrder, split
-from repositories.records import Money, TimeCursor
+from repositories.records.chain_heads import PartsHead
+from repositories.records.graph import TimeCursor
+from repositories.records.money import Money
+from repositories.records.order_filter import EVERY_ORDER, OrderFilter
+from repositories.records.orders import Order, OrderLine, SubOrder, split
 from repositories.relational.money.order_chain import Heads, beginning
 from repositories.relational.money.order_chain import moved as moved_to
 from repositories.relational.money.order_heads import note

@@ -8,8 +8,9 @@ from uuid import UUID
 from sqlalchemy import Select, Table, bindparam, case, delete, select, tuple_
 
 from repositories.errors import NotFound
-from repositories.payment_records import Payment
-from repositories.records import Money, TimeCursor
+from repositories.records.graph import TimeCursor
+from repositories.records.money import Money
+from repositories.records.payments import Payment
 from repositories.relational.payments_port import OpenPaymentWrites, PaymentReads, SandboxReads, SandboxWrites
 from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME
 from repositories.relational.schema.functions import among

@@ -7,8 +7,9 @@ from uuid import UUID
 from sqlalchemy import BigInteger, Select, bindparam, case, func, insert, select, tuple_, update
 
 from repositories.errors import Capped, IllegalMove, NotFound
-from repositories.order_records import SUB_ORDER_MOVES, Refund
-from repositories.records import Money, TimeCursor
+from repositories.records.graph import TimeCursor
+from repositories.records.money import Money
+from repositories.records.orders import SUB_ORDER_MOVES, Refund
 from repositories.relational.money.order_chain import refunded as refunded_by
 from repositories.relational.money.sub_orders import MOVED, NOTHING_TO_SEND, THIS, movable, refunded, sum_up
 from repositories.relational.refunds_port import RefundReads, RefundWrites

@@ -8,8 +8,8 @@ from uuid import UUID
 from sqlalchemy import BigInteger, Select, bindparam, case, insert, select, tuple_, update
 
 from repositories.errors import IllegalMove, Invalid, NotFound
-from repositories.order_records import SUB_ORDER_MOVES, OrderStep, Shipment
-from repositories.records import TimeCursor
+from repositories.records.graph import TimeCursor
+from repositories.records.orders import SUB_ORDER_MOVES, OrderStep, Shipment
 from repositories.relational.money.order_chain import shipped
 from repositories.relational.money.order_history import read_history
 from repositories.relational.money.sub_orders import MOVED, NOTHING_TO_SEND, THIS, movable, sum_up

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, select
 
-from repositories.order_records import Stock
+from repositories.records.orders import Stock
 from repositories.relational.orders_port import StockReads
 from repositories.relational.schema.columns import IDS, LIMIT
 from repositories.relational.schema.functions import among

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import BigInteger, ColumnElement, LargeBinary, bindparam, func, insert, literal_column, select
 
-from repositories.order_records import Stock
+from repositories.records.orders import Stock
 from repositories.relational.money.digests import START
 from repositories.relational.schema.columns import ID
 from repositories.relational.schema.functions import chained

@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 from repositories.batched import batched
 from repositories.errors import Invalid, Short, Stale
-from repositories.order_records import Stock
+from repositories.records.orders import Stock
 from repositories.relational.money.stock import STOCK_COLUMNS
 from repositories.relational.money.stock_receipts import ADD_RECEIPT, receipt, version_after
 from repositories.relational.orders_port import NO_OFFERS, StockWrites

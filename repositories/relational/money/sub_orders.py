@@ -9,8 +9,8 @@ from uuid import UUID
 
 from sqlalchemy import BigInteger, ColumnElement, LargeBinary, bindparam, case, cast, exists, func, select, update
 
-from repositories.money_records import REFUND
-from repositories.order_records import SUB_ORDER_MOVES, SubOrderState
+from repositories.records.money import REFUND
+from repositories.records.orders import SUB_ORDER_MOVES, SubOrderState
 from repositories.relational.schema.columns import ID, TEXT, TIME
 from repositories.relational.schema.functions import chained
 from repositories.relational.schema.money_tables import transfers

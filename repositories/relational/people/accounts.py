@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Executable, bindparam, delete, insert, null, select, update
 
 from repositories.errors import Conflict, NotFound, Stale
-from repositories.records import Account, Login
+from repositories.records.people import Account, Login
 from repositories.relational.feeds.feed_activity import feed_activity_row
 from repositories.relational.people.graph import LOCK_COUNTERS
 from repositories.relational.port import AccountReads, AccountWrites

@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.elements import ColumnElement
 
 from repositories.errors import NotFound
-from repositories.records import Edge, Follow, Forgotten, GraphCounts, Relation
+from repositories.records.graph import Edge, Follow, Forgotten, GraphCounts, Relation
 from repositories.relational.feed_revision import REVISE
 from repositories.relational.graph_port import GraphReads, GraphWrites
 from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Integer, bindparam, delete, literal_column, select, true, union_all, update
 
-from repositories.records import Like
+from repositories.records.graph import Like
 from repositories.relational.feed_revision import REVISE
 from repositories.relational.port import LikeReads, LikeWrites
 from repositories.relational.schema.columns import ID, IDS, LIMIT

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import bindparam, delete, select
 
 from repositories.errors import Stale
-from repositories.records import Login
+from repositories.records.people import Login
 from repositories.relational.mail_tokens_port import MailTokenReads, MailTokenWrites, Purpose
 from repositories.relational.schema.columns import LIMIT, TIME
 from repositories.relational.schema.functions import one_of

@@ -7,7 +7,7 @@ from uuid import UUID
 from msgspec.structs import asdict
 from sqlalchemy import bindparam, delete, insert, select, tuple_
 
-from repositories.records import Ending
+from repositories.records.people import Ending
 from repositories.relational.schema.columns import ID, LIMIT, TIME
 from repositories.relational.schema.functions import one_of
 from repositories.relational.schema.tables import endings

@@ -7,7 +7,8 @@ import pytest
 
 from repositories.documents import DocumentStore
 from repositories.errors import NotFound
-from repositories.records import Comment, Event
+from repositories.records.content import Comment
+from repositories.records.events import Event
 from tests.contracts.document_store import (
     NOW,
     SURROGATE,

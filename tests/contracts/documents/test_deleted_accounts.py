@@ -3,7 +3,9 @@
 from uuid import UUID, uuid4
 
 from repositories.documents import DocumentStore
-from repositories.records import Comment, Event, Post, Product, ProductFilter, TagCount
+from repositories.records.content import Comment, Post, TagCount
+from repositories.records.events import Event
+from repositories.records.products import Product, ProductFilter
 from tests.contracts.document_store import NOW, an_event, announced, at, at_once, dispatch_all, offered, published
 
 

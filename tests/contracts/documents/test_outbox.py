@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from repositories.documents import DocumentStore
 from repositories.errors import Conflict, NotFound
 from repositories.outbox import Claim
-from repositories.records import Event, Post
+from repositories.records.content import Post
+from repositories.records.events import Event
 from tests.contracts.document_store import (
     NOW,
     a_post,

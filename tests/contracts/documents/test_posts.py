@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from repositories.documents import DocumentStore
 from repositories.errors import Conflict, NotFound, Stale, StoreError
-from repositories.records import Post, PostRef, TagCount
+from repositories.records.content import Post, PostRef, TagCount
 from tests.contracts.document_store import (
     a_comment,
     a_post,

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from repositories.documents import DocumentStore
-from repositories.records import Post, PostRef
+from repositories.records.content import Post, PostRef
 from tests.contracts.document_store import a_post, an_event, dispatch_all, edited, published
 
 

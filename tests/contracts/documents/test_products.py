@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from repositories.documents import DocumentStore
 from repositories.errors import Conflict, NotFound, Stale
-from repositories.records import AttributeValue, Facets, FacetValue, Money, Product, ProductFilter
+from repositories.records.money import Money
+from repositories.records.products import AttributeValue, Facets, FacetValue, Product, ProductFilter
 from tests.contracts.document_store import (
     TEXTS,
     a_product,

@@ -7,10 +7,10 @@ from uuid import uuid4
 
 from msgspec.structs import replace
 
-from repositories.feed_records import Activity
 from repositories.feeds.activity_id import activity_id
 from repositories.feeds.notifications_port import StoredActivity
 from repositories.feeds.retention import now
+from repositories.records.feeds import Activity
 
 DAY = timedelta(days=1)
 TICK = timedelta(microseconds=1)

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 from repositories.feeds.audit_port import StoredEntry
 from repositories.feeds.port import FeedStore
 from repositories.feeds.retention import now
-from repositories.records import PostRef
+from repositories.records.content import PostRef
 from tests.contracts.feeds.feed_stores import OpenFeeds
 from tests.contracts.feeds.timelines import newest_first, refs
 

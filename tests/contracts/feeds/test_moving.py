@@ -12,12 +12,12 @@ import pytest
 
 from app.moving.mover import Move
 from repositories.errors import MovedAway
-from repositories.feed_records import Activity
 from repositories.feeds import FeedStore, open_store
 from repositories.feeds.activity_id import moment_id
 from repositories.feeds.id_time import below, micros
 from repositories.moving.places import Mark, StorePlace
-from repositories.records import PostRef
+from repositories.records.content import PostRef
+from repositories.records.feeds import Activity
 from tests.contracts.relational_store import new_database
 
 RETENTION = timedelta(days=90)

@@ -11,7 +11,7 @@ import pytest
 
 from repositories.feeds.port import FeedStore
 from repositories.feeds.retention import now
-from repositories.records import PostRef
+from repositories.records.content import PostRef
 from tests.contracts.feeds.feed_stores import RETENTION
 from tests.contracts.feeds.timelines import DAY, T0, newest_first, post_id, refs, walk_down, walk_up
 

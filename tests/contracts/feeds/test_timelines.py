@@ -11,7 +11,7 @@ import pytest
 from repositories.errors import Invalid
 from repositories.feeds.port import FeedStore
 from repositories.feeds.retention import now
-from repositories.records import PostRef
+from repositories.records.content import PostRef
 from tests.contracts.feeds.feed_stores import OpenFeeds
 from tests.contracts.feeds.timelines import (
     CHANCE,

@@ -4,7 +4,7 @@ from uuid import uuid4
 
 from repositories.feeds.port import MAX_TOMBSTONES, FeedStore
 from repositories.feeds.retention import now
-from repositories.records import PostRef
+from repositories.records.content import PostRef
 from tests.contracts.feeds.feed_stores import OpenFeeds
 from tests.contracts.feeds.timelines import DAY, T0, TICK, burst, home, newest_first, post_id
 

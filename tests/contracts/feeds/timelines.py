@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from repositories.feeds.layout import DAY_MS
 from repositories.feeds.port import FeedStore
 from repositories.feeds.retention import now
-from repositories.records import PostRef
+from repositories.records.content import PostRef
 
 DAY = timedelta(days=1)
 T0 = datetime(2026, 1, 1, tzinfo=UTC)

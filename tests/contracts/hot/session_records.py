@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 from repositories.hot import SessionStore
-from repositories.records import Session
+from repositories.records.people import Session
 
 NOW = datetime(2031, 5, 17, 9, 30, 15, 123457, tzinfo=UTC)
 

@@ -13,7 +13,7 @@ from redis import Redis
 from repositories.errors import Contention, MovedAway
 from repositories.hot import SessionStore, open_sessions
 from repositories.moving.places import FrozenPlace, Mark, Overtaken, StorePlace
-from repositories.records import Session
+from repositories.records.people import Session
 from tests.contracts.relational_store import new_database
 
 NOW = datetime.now(UTC)

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from repositories.hot import SessionStore
-from repositories.records import Session
+from repositories.records.people import Session
 from tests.contracts.hot.session_records import NOW, added, digest, session
 
 MICROSECOND = timedelta(microseconds=1)

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from repositories.errors import Invalid
 from repositories.hot import SessionStore, open_sessions
-from repositories.records import Session
+from repositories.records.people import Session
 from tests.contracts.hot.cached_values import TIMEOUT
 from tests.contracts.hot.session_records import NOW, added, digest, session
 

@@ -12,7 +12,8 @@ from msgspec import Struct
 
 from repositories import documents
 from repositories.outbox import Claim, Outbox
-from repositories.records import Event, Post
+from repositories.records.content import Post
+from repositories.records.events import Event
 from tests.contracts.relational_store import NOW, TIMEOUT, opened
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from repositories.outbox import Backlog, Claim
-from repositories.records import Event
+from repositories.records.events import Event
 from tests.contracts.outbox.outboxes import (
     LAST,
     LATER,

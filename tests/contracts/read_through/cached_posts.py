@@ -14,7 +14,8 @@ from app.services.pages.invalidation import Invalidation
 from app.services.pages.kinds import Kinds, schema_of
 from app.services.pages.read_through import ReadThrough
 from repositories.hot import Cache, Value
-from repositories.records import Event, Post
+from repositories.records.content import Post
+from repositories.records.events import Event
 from tests.contracts.read_through.post_source import FailingCache, Source
 
 NOW = datetime(2031, 5, 17, 9, 30, 15, 123457, tzinfo=UTC)

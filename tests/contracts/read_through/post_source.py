@@ -6,7 +6,8 @@ from uuid import UUID
 
 from repositories.errors import NotFound, Stale, Unavailable
 from repositories.hot import Cache
-from repositories.records import Event, Post
+from repositories.records.content import Post
+from repositories.records.events import Event
 
 
 @dataclass

@@ -8,7 +8,7 @@ import pytest
 from app.services.pages.kinds import schema_of
 from repositories.errors import NotFound, Stale, Unavailable
 from repositories.hot import Cache
-from repositories.records import Post
+from repositories.records.content import Post
 from tests.contracts.read_through.cached_posts import CachedPosts, broken, edited, event, made
 from tests.contracts.read_through.post_source import Source
 

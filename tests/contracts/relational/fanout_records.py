@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 from msgspec.structs import replace
 
-from repositories.feed_records import Fanout, PulledAuthor, PullReason, Stage
+from repositories.records.feeds import Fanout, PulledAuthor, PullReason, Stage
 from repositories.relational import RelationalStore
 from tests.contracts.relational_store import NOW
 from tests.contracts.transactions import MICROSECOND, SECOND, do

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from uuid import UUID, uuid4
 
-from repositories.money_records import Created, Posting, Transfer
+from repositories.records.money import Created, Posting, Transfer
 from repositories.relational import RelationalStore, Transaction
 from tests.contracts.money import transfer
 from tests.contracts.transactions import do_retrying

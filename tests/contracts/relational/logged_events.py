@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-from repositories.records import Event
+from repositories.records.events import Event
 from repositories.relational import RelationalStore
 from repositories.relational.event_log_port import Cursor, Logged, SinkState
 from tests.contracts.relational_store import NOW

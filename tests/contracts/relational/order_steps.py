@@ -3,7 +3,7 @@
 from typing import get_args
 from uuid import UUID, uuid4
 
-from repositories.order_records import Order, Shipment, SubOrderState
+from repositories.records.orders import Order, Shipment, SubOrderState
 from repositories.relational import RelationalStore, Transaction
 from repositories.relational.orders_port import Outcome
 from tests.contracts.money import give_back, line, order

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
-from repositories.records import Follow
+from repositories.records.graph import Follow
 from repositories.relational import RelationalStore
 from tests.contracts.relational_store import NOW, account, login
 from tests.contracts.transactions import MICROSECOND, do

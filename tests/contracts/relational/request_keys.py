@@ -3,7 +3,7 @@
 from datetime import timedelta
 from uuid import uuid4
 
-from repositories.idempotency_records import Answer, RequestKey
+from repositories.records.idempotency import Answer, RequestKey
 from repositories.relational import Transaction
 from repositories.relational.idempotency_port import Claimed
 from tests.contracts.transactions import SECOND

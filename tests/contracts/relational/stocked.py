@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from uuid import UUID, uuid4
 
-from repositories.order_records import Stock
+from repositories.records.orders import Stock
 from repositories.relational import RelationalStore
 from tests.contracts.relational_store import NOW
 from tests.contracts.transactions import SECOND, do, do_retrying

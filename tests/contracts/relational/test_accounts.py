@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from repositories.errors import Conflict, Invalid, NotFound, Stale
-from repositories.records import Account
+from repositories.records.people import Account
 from repositories.relational import RelationalStore
 from tests.contracts.relational.texts import BAD_TEXTS, TEXTS
 from tests.contracts.relational_store import NOW, account, add, login, register

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import delete, update
 
 from repositories.errors import NotFound
-from repositories.records import Follow, GraphCounts, Like
+from repositories.records.graph import Follow, GraphCounts, Like
 from repositories.relational import RelationalStore
 from repositories.relational.schema.tables import account_counters, post_counters
 from tests.contracts.relational_store import NOW, register

@@ -5,7 +5,7 @@ from uuid import uuid4
 import pytest
 
 from repositories.errors import Conflict, NotFound
-from repositories.records import Follow, Relation
+from repositories.records.graph import Follow, Relation
 from repositories.relational import RelationalStore
 from tests.contracts.relational_store import NOW, login, register
 

@@ -6,8 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from repositories.errors import Conflict, Contention, Invalid, NotFound
-from repositories.feed_records import ReaderState
-from repositories.records import Edge, Follow, GraphCounts, Like
+from repositories.records.feeds import ReaderState
+from repositories.records.graph import Edge, Follow, GraphCounts, Like
 from repositories.relational import RelationalStore, Transaction
 from tests.contracts.relational.texts import BAD_TEXTS, TEXTS
 from tests.contracts.relational_store import NOW, account, add, follow, login, register

@@ -9,7 +9,9 @@ import pytest
 from msgspec.structs import replace
 
 from repositories.errors import Conflict, NotFound, Stale
-from repositories.records import Account, Event, Follow, Forgotten, GraphCounts, Like, Relation
+from repositories.records.events import Event
+from repositories.records.graph import Follow, Forgotten, GraphCounts, Like, Relation
+from repositories.records.people import Account
 from repositories.relational import RelationalStore, Transaction
 from tests.contracts.relational_store import NOW, account, login, register
 from tests.contracts.transactions import do, do_retrying, together

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from repositories.errors import Invalid
-from repositories.feed_records import ReaderState
+from repositories.records.feeds import ReaderState
 from repositories.relational import RelationalStore, Transaction
 from tests.contracts.relational.readers import awake, dormant, finish, state, waking
 from tests.contracts.relational_store import NOW, register

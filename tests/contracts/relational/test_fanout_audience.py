@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from repositories.errors import Invalid
-from repositories.feed_records import PulledAuthor, Situation, Stage
-from repositories.records import Follow
+from repositories.records.feeds import PulledAuthor, Situation, Stage
+from repositories.records.graph import Follow
 from repositories.relational import RelationalStore
 from tests.contracts.relational.fanout_records import STAGES, fanout, pull, save
 from tests.contracts.relational_store import NOW, account, login, register

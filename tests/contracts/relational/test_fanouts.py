@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from repositories.errors import Invalid
-from repositories.feed_records import Fanout, FanoutState, Situation, Stage
+from repositories.records.feeds import Fanout, FanoutState, Situation, Stage
 from repositories.relational import RelationalStore, Transaction
 from tests.contracts.relational.fanout_records import DONE, ENDS, LATER, STAGES, fanout, save
 from tests.contracts.relational_store import NOW

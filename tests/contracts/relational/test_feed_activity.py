@@ -7,8 +7,8 @@ from uuid import uuid4
 import pytest
 
 from repositories.errors import Conflict
-from repositories.feed_records import ReaderState
-from repositories.records import Follow, Like
+from repositories.records.feeds import ReaderState
+from repositories.records.graph import Follow, Like
 from repositories.relational import RelationalStore, Transaction
 from tests.contracts.relational.readers import LOW, awake, dormant, finish, follow, pull, raise_low_watermark, state
 from tests.contracts.relational_store import NOW, account, login, register

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from repositories.errors import Invalid, NotFound
-from repositories.records import Edge, Follow, GraphCounts, Relation
+from repositories.records.graph import Edge, Follow, GraphCounts, Relation
 from repositories.relational import RelationalStore, Transaction
 from tests.contracts.relational_store import NOW, account, add, follow, register
 from tests.contracts.transactions import MICROSECOND, SECOND, do, together

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select, update
 
 from repositories.errors import Invalid, Stale
-from repositories.idempotency_records import Granted, InFlight, Mismatch, RequestKey
+from repositories.records.idempotency import Granted, InFlight, Mismatch, RequestKey
 from repositories.relational import RelationalStore, Transaction
 from repositories.relational.idempotency_port import Claimed
 from repositories.relational.schema.money_tables import request_keys

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import func, select
 
 from repositories.errors import Contention
-from repositories.idempotency_records import Answer, Granted, InFlight, RequestKey
+from repositories.records.idempotency import Answer, Granted, InFlight, RequestKey
 from repositories.relational import RelationalStore, Transaction, open_store
 from repositories.relational.embedded.store import EmbeddedRelational
 from repositories.relational.idempotency_port import Claimed

@@ -8,7 +8,7 @@ from sqlalchemy import Insert, Table, delete, insert, literal, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from repositories.errors import Inconsistent
-from repositories.money_records import Transfer
+from repositories.records.money import Transfer
 from repositories.relational import RelationalStore
 from repositories.relational.money import balance_writes
 from repositories.relational.schema.columns import ID

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from repositories.errors import Conflict, Insufficient, Invalid, NotFound, Resolved
-from repositories.money_records import Created, Differs, Exists, Transfer
+from repositories.records.money import Created, Differs, Exists, Transfer
 from repositories.relational import RelationalStore
 from tests.contracts.money import balances, held, transfer, wallet, written
 from tests.contracts.relational.ledger_steps import created_transfer, ending, pay

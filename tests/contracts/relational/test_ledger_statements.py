@@ -9,8 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from repositories.errors import Invalid
-from repositories.money_records import PROVIDER
-from repositories.records import Money
+from repositories.records.money import PROVIDER, Money
 from repositories.relational import RelationalStore, Transaction
 from tests.contracts.money import held, transfer, wallet
 from tests.contracts.relational.ledger_steps import pay

@@ -8,9 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from repositories.errors import Contention, Insufficient, Invalid
-from repositories.money_records import PROVIDER, Balance, Created, Differs, Exists, Transfer
-from repositories.payment_records import NEVER, PAYOUT
-from repositories.records import Money
+from repositories.records.money import PROVIDER, Balance, Created, Differs, Exists, Money, Transfer
+from repositories.records.payments import NEVER, PAYOUT
 from repositories.relational import RelationalStore, Transaction
 from tests.contracts.money import balances, held, transfer, wallet, written
 from tests.contracts.relational.ledger_steps import pay

@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from repositories.errors import NotFound
-from repositories.records import Follow, Like
+from repositories.records.graph import Follow, Like
 from repositories.relational import RelationalStore
 from tests.contracts.relational_store import NOW, register
 from tests.contracts.transactions import SECOND, do, together

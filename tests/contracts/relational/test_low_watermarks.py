@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from repositories.feed_records import ReaderState
+from repositories.records.feeds import ReaderState
 from repositories.relational import RelationalStore
 from tests.contracts.relational.readers import HIGH, LOW, awake, dormant, finish, raise_low_watermark, waking
 from tests.contracts.relational_store import NOW

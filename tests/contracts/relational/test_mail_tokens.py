@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from repositories.errors import Stale
-from repositories.records import Login
+from repositories.records.people import Login
 from repositories.relational import RelationalStore, Transaction
 from repositories.relational.mail_tokens_port import Purpose
 from tests.contracts.relational_store import NOW, register

@@ -12,8 +12,8 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import TextClause
 
 from repositories.errors import StoreError, Unavailable
-from repositories.feed_records import Fanout, ReaderState
-from repositories.records import Event
+from repositories.records.events import Event
+from repositories.records.feeds import Fanout, ReaderState
 from repositories.relational import RelationalStore
 from repositories.relational.embedded.store import EmbeddedRelational
 from repositories.relational.migrations.own_tables import is_ours

@@ -8,9 +8,9 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy import update
 
-from repositories.order_filter import OrderFilter
-from repositories.order_records import Order, SubOrderState
-from repositories.records import TimeCursor
+from repositories.records.graph import TimeCursor
+from repositories.records.order_filter import OrderFilter
+from repositories.records.orders import Order, SubOrderState
 from repositories.relational import RelationalStore
 from repositories.relational.schema.order_tables import orders
 from tests.contracts.money import line, order

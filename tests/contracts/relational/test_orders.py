@@ -8,10 +8,10 @@ from msgspec.structs import replace
 from sqlalchemy import update
 from sqlalchemy.exc import SQLAlchemyError
 
-from repositories.chain_heads import PartsHead
 from repositories.errors import Conflict, IllegalMove, Invalid, NotFound, Short
-from repositories.order_records import Order, Stock, SubOrderState
-from repositories.records import Money
+from repositories.records.chain_heads import PartsHead
+from repositories.records.money import Money
+from repositories.records.orders import Order, Stock, SubOrderState
 from repositories.relational import RelationalStore
 from repositories.relational.orders_port import Outcome
 from repositories.relational.schema.order_tables import orders

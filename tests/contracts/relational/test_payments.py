@@ -6,9 +6,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from repositories.errors import NotFound
-from repositories.money_records import PROVIDER
-from repositories.payment_records import NEVER, PAYOUT, Payment
-from repositories.records import Money, TimeCursor
+from repositories.records.graph import TimeCursor
+from repositories.records.money import PROVIDER, Money
+from repositories.records.payments import NEVER, PAYOUT, Payment
 from repositories.relational import RelationalStore, Transaction
 from tests.contracts.money import held, transfer, wallet
 from tests.contracts.relational_store import NOW, register

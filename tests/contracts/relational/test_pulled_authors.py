@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from repositories.errors import Invalid
-from repositories.feed_records import PulledAuthor
+from repositories.records.feeds import PulledAuthor
 from repositories.relational import RelationalStore
 from tests.contracts.relational.fanout_records import (
     ENDS,

@@ -7,9 +7,9 @@ import pytest
 from msgspec.structs import replace
 
 from repositories.errors import Capped, Conflict, IllegalMove, Insufficient, NotFound, StoreError
-from repositories.money_records import PROVIDER, REFUND, Transfer
-from repositories.order_records import Order, SubOrderState
-from repositories.records import Money, TimeCursor
+from repositories.records.graph import TimeCursor
+from repositories.records.money import PROVIDER, REFUND, Money, Transfer
+from repositories.records.orders import Order, SubOrderState
 from repositories.relational import RelationalStore, Transaction
 from tests.contracts.money import buy, give_back, line, order, refund, transfer
 from tests.contracts.relational.order_steps import add, in_state, move

@@ -7,7 +7,7 @@ from sqlalchemy import BigInteger, bindparam, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from repositories.errors import Conflict, Inconsistent, Invalid, Short
-from repositories.order_records import Stock
+from repositories.records.orders import Stock
 from repositories.relational import RelationalStore
 from repositories.relational.money import stock_writes
 from repositories.relational.schema.columns import ID

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from repositories.records import Ending
+from repositories.records.people import Ending
 from repositories.relational import RelationalStore
 from tests.contracts.relational_store import NOW
 

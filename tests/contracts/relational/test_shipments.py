@@ -7,8 +7,8 @@ import pytest
 from msgspec.structs import replace
 
 from repositories.errors import Conflict, IllegalMove, Invalid, NotFound
-from repositories.order_records import Order, Shipment, SubOrderState
-from repositories.records import TimeCursor
+from repositories.records.graph import TimeCursor
+from repositories.records.orders import Order, Shipment, SubOrderState
 from repositories.relational import RelationalStore
 from tests.contracts.money import buy, give_back, line, order
 from tests.contracts.relational.order_steps import add, in_state, move, refuse, ship

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from repositories.errors import Invalid, NotFound, Short, Stale
-from repositories.order_records import Stock
+from repositories.records.orders import Stock
 from repositories.relational import RelationalStore, Transaction
 from tests.contracts.relational.stocked import UNTIL, level, reserve, stocked
 from tests.contracts.relational_store import NOW

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from sqlalchemy import update
 
 from repositories.errors import Conflict, NotFound
-from repositories.records import Event
+from repositories.records.events import Event
 from repositories.relational import RelationalStore, Transaction
 from repositories.relational.schema.tables import outbox
 from tests.contracts.relational_store import NOW, account, login, register

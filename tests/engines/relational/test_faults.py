@@ -10,7 +10,8 @@ import psycopg
 import pytest
 
 from repositories.errors import Conflict, Contention, Unavailable
-from repositories.records import Event, Follow
+from repositories.records.events import Event
+from repositories.records.graph import Follow
 from repositories.relational import RelationalStore
 from tests.contracts.relational_store import NOW, opened, register
 from tests.engines import Server

@@ -13,8 +13,8 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from repositories.feed_records import Fanout, FanoutState
-from repositories.records import Follow
+from repositories.records.feeds import Fanout, FanoutState
+from repositories.records.graph import Follow
 from repositories.relational import RelationalStore, Transaction
 from repositories.relational.postgres.store import PostgresRelational
 from tests.contracts.relational_store import NOW, account, login, opened

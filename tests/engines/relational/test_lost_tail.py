@@ -7,7 +7,7 @@ import psycopg
 
 from repositories import read_your_writes
 from repositories.errors import Unavailable
-from repositories.records import Follow
+from repositories.records.graph import Follow
 from repositories.relational import RelationalStore, open_store
 from tests.contracts.relational_store import NOW, new_database, opened, register
 from tests.engines import Engines, Server, postgres

@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from repositories.errors import Contention, Insufficient, Unavailable
-from repositories.money_records import Transfer
+from repositories.records.money import Transfer
 from repositories.relational import RelationalStore
 from tests.contracts.money import balances, transfer, wallet
 from tests.contracts.relational_store import NOW, new_database, opened

@@ -8,10 +8,10 @@ from uuid import UUID, uuid4
 import pytest
 
 from repositories.errors import StoreError
-from repositories.idempotency_records import Granted, RequestKey
-from repositories.money_records import PROVIDER, Transfer
-from repositories.order_records import Order
-from repositories.records import TimeCursor
+from repositories.records.graph import TimeCursor
+from repositories.records.idempotency import Granted, RequestKey
+from repositories.records.money import PROVIDER, Transfer
+from repositories.records.orders import Order
 from repositories.relational import RelationalStore, Transaction
 from repositories.relational.postgres.store import PostgresRelational
 from tests.contracts.money import held, line, order, refund, transfer

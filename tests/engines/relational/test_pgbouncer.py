@@ -14,7 +14,7 @@ import pytest
 
 from repositories.documents import open_store as open_documents
 from repositories.hot import Fill, Rate, Value, lease_of, stored_under
-from repositories.records import Follow
+from repositories.records.graph import Follow
 from repositories.relational import RelationalStore
 from tests.contracts.document_store import a_post, commented, dispatch_all, published
 from tests.contracts.relational_store import NOW, new_database, opened, register

@@ -9,7 +9,8 @@ import psycopg
 import pytest
 from sqlalchemy import event
 
-from repositories.records import Edge, Event, Follow, Like
+from repositories.records.events import Event
+from repositories.records.graph import Edge, Follow, Like
 from repositories.relational import RelationalStore, Transaction
 from repositories.relational.postgres.store import PostgresRelational
 from tests.contracts.relational_store import NOW, account, login, opened

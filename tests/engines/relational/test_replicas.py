@@ -21,7 +21,7 @@ from config import Settings
 from repositories import read_your_writes
 from repositories.observer_port import EngineObserver, observe
 from repositories.observers import open_observer
-from repositories.records import Follow
+from repositories.records.graph import Follow
 from repositories.relational import RelationalStore, open_store
 from tests.apps import System, embedded, running
 from tests.contracts.relational_store import NOW, register

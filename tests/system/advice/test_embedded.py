@@ -18,7 +18,7 @@ from app.services.money.provider import TIMED_OUT
 from app.telemetry import exposition
 from config import Settings
 from repositories.observer_port import Subject
-from repositories.records import Event
+from repositories.records.events import Event
 from repositories.relational.webhooks_port import Webhook
 from repositories.sqlite.file import path_of
 from tests.apps import ROLES, System, embedded, running

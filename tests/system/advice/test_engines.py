@@ -22,7 +22,7 @@ from repositories.feeds.cassandra.store import CassandraFeeds
 from repositories.moving.places import Mark
 from repositories.observer_port import Observed, observe
 from repositories.observers import open_observer
-from repositories.records import PostRef
+from repositories.records.content import PostRef
 from tests.apps import System, embedded, running
 from tests.engines import Reachable, Shared, redis
 from tests.engines.home import Home

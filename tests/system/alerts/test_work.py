@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import delete
 
 from app.telemetry import background
-from repositories.records import Event
+from repositories.records.events import Event
 from repositories.relational.schema.money_tables import ledger_accounts
 from repositories.relational.schema.tables import outbox
 from tests.contracts.transactions import engine_of

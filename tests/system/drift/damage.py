@@ -18,7 +18,7 @@ from app.container import Container
 from repositories.feeds.cassandra.target import target_of
 from repositories.feeds.layout import Layout
 from repositories.postgres.database import native
-from repositories.records import PostRef
+from repositories.records.content import PostRef
 from repositories.sqlite.file import path_of
 from tests.contracts.relational_store import opened
 from tests.contracts.transactions import engine_of

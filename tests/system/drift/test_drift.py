@@ -16,7 +16,7 @@ from app.ids import uuid7
 from app.worker.running import relay_of
 from repositories.feeds.layout import Layout
 from repositories.feeds.port import MAX_TOMBSTONES
-from repositories.records import PostRef
+from repositories.records.content import PostRef
 from tests.system.crowd import befriend, defined, outboxes, people, served
 from tests.system.drift.damage import Timelines, falsify_accounts, falsify_comments, falsify_likes
 from tests.system.drift.world import ANY, Traffic, World, traffic

@@ -13,7 +13,8 @@ from app.services.commands.precondition import Precondition
 from app.services.content.posts import PostDraft
 from app.worker.running import relay_of
 from repositories.feeds.port import MAX_TOMBSTONES
-from repositories.records import Comment, Follow, Like, Post, PostRef
+from repositories.records.content import Comment, Post, PostRef
+from repositories.records.graph import Follow, Like
 from tests.system.crowd import defined, people, served
 
 FOLLOWEES = 12

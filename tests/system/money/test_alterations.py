@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from app.doctor import ledger as doctor
 from app.services.money.orders import GRACE, PATIENCE
 from repositories.driver_statements import Direct
-from repositories.money_records import Finding
+from repositories.records.money import Finding
 from repositories.relational import RelationalStore
 from repositories.relational.audit import increment
 from repositories.relational.audit import orders as audited

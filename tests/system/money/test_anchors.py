@@ -19,7 +19,7 @@ from app.doctor.ledger import audited
 from app.services.money.anchors import Altered, Anchor, AnchorRules, Anchors, BadAnchor, Seal
 from app.worker.anchoring import AGAIN, anchoring_of
 from app.worker.running import relay_of
-from repositories.money_records import Finding
+from repositories.records.money import Finding
 from repositories.relational.audit import increment, receipts
 from repositories.relational.schema.money_tables import entries, ledger_accounts
 from tests.contracts.money import without_triggers

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Executable, select, update
 
 from repositories.driver_statements import Direct, Values
-from repositories.money_records import Finding
+from repositories.records.money import Finding
 from repositories.relational.audit import once, orders, transfers
 from repositories.relational.audit.whole import SqlAudit
 from repositories.relational.schema.money_tables import transfers as transfer_rows

@@ -27,7 +27,7 @@ from hypothesis.stateful import (
 from app.services.commands.idempotency import KEPT
 from app.services.money.orders import GRACE, PATIENCE
 from config import Settings
-from repositories.money_records import PROVIDER
+from repositories.records.money import PROVIDER
 from tests.apps import Person, embedded, running
 from tests.shop import Clock, euros
 from tests.system.money.keyed_request import KeyedRequest

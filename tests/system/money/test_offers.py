@@ -20,10 +20,9 @@ from app.services.content.products import ProductChanges, ProductDraft
 from app.services.money.offers import offer_of
 from app.services.money.pricing import Wanted
 from config import Settings
-from repositories.idempotency_records import Answer, RequestKey
-from repositories.money_records import PROVIDER, Transfer
-from repositories.order_records import Order
-from repositories.records import Money
+from repositories.records.idempotency import Answer, RequestKey
+from repositories.records.money import PROVIDER, Money, Transfer
+from repositories.records.orders import Order
 from tests.apps import embedded, running
 from tests.contracts.transactions import do
 from tests.system.crowd import people, watched, with_stores

@@ -13,9 +13,8 @@ from sqlalchemy import delete, update
 from app.cli import main
 from app.services.money import reconciliation
 from app.services.money.reconciliation import Reconciliation
-from repositories.money_records import PROVIDER, Transfer
-from repositories.payment_records import DEPOSIT, Payment
-from repositories.records import Money
+from repositories.records.money import PROVIDER, Money, Transfer
+from repositories.records.payments import DEPOSIT, Payment
 from repositories.relational.schema.money_tables import transfers
 from repositories.relational.schema.tables import sandbox_payments
 from tests.contracts.money import without_triggers

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from app.doctor.ledger import audited
 from app.services.money.anchors import Anchor
 from repositories.driver_statements import Direct
-from repositories.money_records import Finding
+from repositories.records.money import Finding
 from repositories.relational.audit.whole import SqlAudit
 from repositories.relational.work import Work
 from tests.contracts.money import without_triggers

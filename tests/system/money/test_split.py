@@ -8,7 +8,7 @@ from sqlalchemy import Engine, event
 
 from app.services.money.orders import GRACE
 from config import Settings
-from repositories.order_records import Order
+from repositories.records.orders import Order
 from tests.apps import embedded, running
 from tests.contracts.money import without_triggers
 from tests.contracts.transactions import downgrade, engine_of

@@ -17,7 +17,7 @@ from app.moving.command import move
 from app.stores import Stores
 from config import Settings
 from repositories.moving.places import StorePlace
-from repositories.records import Session
+from repositories.records.people import Session
 from tests.apps import embedded, running
 from tests.contracts.relational_store import new_database
 from tests.engines import Fleet, Reachable

@@ -7,11 +7,11 @@ from uuid import UUID, uuid4
 from app.container import Container
 from app.seed.plan import Plan
 from repositories.dump_port import Dump
-from repositories.feed_records import Fanout
-from repositories.idempotency_records import Granted, RequestKey
-from repositories.money_records import PROVIDER
 from repositories.outbox import Outbox
-from repositories.records import Event
+from repositories.records.events import Event
+from repositories.records.feeds import Fanout
+from repositories.records.idempotency import Granted, RequestKey
+from repositories.records.money import PROVIDER
 from repositories.relational import Transaction
 from repositories.relational.levels_port import LevelSample
 from repositories.relational.webhooks_port import Webhook

@@ -12,7 +12,7 @@ from app.seed.load import Loader
 from app.seed.plan import Plan
 from app.seed.work import Progress, Run
 from app.services.money.reconciliation import Reconciliation
-from repositories.chain_heads import Head
+from repositories.records.chain_heads import Head
 from tests.apps import PASSWORD, Person
 from tests.http.drives import DRIVES
 from tests.http.test_budgets import send

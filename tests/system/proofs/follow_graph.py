@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from app.container import Container
 from config import Settings
-from repositories.records import Follow
+from repositories.records.graph import Follow
 from tests.system.crowd import people
 
 

@@ -17,7 +17,7 @@ from app.worker.handlers import handle
 from app.worker.relay import Relay, RelayLimits
 from app.worker.running import sweeper_of
 from config import Settings
-from repositories.records import Event
+from repositories.records.events import Event
 from tests.engines.kernel import wait_until
 from tests.system.crowd import outboxes, unsent
 from tests.system.live import Live

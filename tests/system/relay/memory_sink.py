@@ -8,7 +8,7 @@ from app.envelopes import PREFIX
 from app.worker.sinks.running import envelopes_of
 from app.worker.sinks.sending import SinkWorker
 from repositories.errors import Unavailable
-from repositories.records import Event
+from repositories.records.events import Event
 from repositories.sinks import Destination, Message, Refused, Sent, Sink
 from tests.contracts.document_store import an_event
 

@@ -9,7 +9,7 @@ from werkzeug.test import TestResponse
 from app.worker.sinks.receivers import Receivers
 from app.worker.sinks.running import envelopes_of
 from config import Settings
-from repositories.records import Event
+from repositories.records.events import Event
 from tests.apps import System, embedded
 from tests.contracts.document_store import an_event
 from tests.receiver import Receiver

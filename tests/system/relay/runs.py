@@ -9,7 +9,7 @@ from app.container import Container
 from app.services.commands.precondition import Precondition
 from app.worker.relay import Relay, RelayLimits
 from repositories.outbox import Claim
-from repositories.records import Event
+from repositories.records.events import Event
 from tests.system.crowd import (
     SteppedClock,
     defined,

@@ -14,7 +14,7 @@ from app.worker.handlers import handle
 from app.worker.relay import Relay, RelayLimits
 from app.worker.running import relay_of
 from repositories.errors import Unavailable
-from repositories.records import Event
+from repositories.records.events import Event
 from tests.system.crowd import (
     SteppedClock,
     befriend,

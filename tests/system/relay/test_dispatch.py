@@ -11,7 +11,8 @@ from app.container import Container
 from app.worker.handlers import handle
 from app.worker.running import relay_of
 from repositories.errors import Unavailable
-from repositories.records import Event, Post
+from repositories.records.content import Post
+from repositories.records.events import Event
 from tests.system.crowd import (
     SteppedClock,
     befriend,

@@ -16,7 +16,7 @@ from app.worker.running import relay_of, sweeper_of
 from app.worker.sinks.commands import sinks
 from config import Settings
 from repositories.errors import Unavailable
-from repositories.records import Event
+from repositories.records.events import Event
 from repositories.sinks import Message, Sent
 from tests.apps import embedded, running
 from tests.contracts.document_store import an_event

@@ -7,9 +7,10 @@ from msgspec.structs import replace
 from app.container import Container
 from app.events import PostDeleted, pack
 from app.seed.plan import Plan
-from repositories.money_records import Transfer
-from repositories.order_records import Shipment
-from repositories.records import Comment, Like, Money
+from repositories.records.content import Comment
+from repositories.records.graph import Like
+from repositories.records.money import Money, Transfer
+from repositories.records.orders import Shipment
 from tests.system.seed.loads import TINY
 
 

@@ -13,9 +13,12 @@ from app.seed.sizes import Sizes
 from app.seed.verify import Verifier
 from app.seed.work import Outcome, Progress, Step
 from config import Settings
-from repositories.money_records import Transfer
-from repositories.order_records import Order
-from repositories.records import Account, Comment, Follow, Like, Post, PostRef, Product
+from repositories.records.content import Comment, Post, PostRef
+from repositories.records.graph import Follow, Like
+from repositories.records.money import Transfer
+from repositories.records.orders import Order
+from repositories.records.people import Account
+from repositories.records.products import Product
 
 TINY = Sizes(accounts=30, follows=300, products=12, posts=150, comments=120, likes=400, orders=60)
 KINDS = (

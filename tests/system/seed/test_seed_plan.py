@@ -15,7 +15,7 @@ from app.seed.draws import shares
 from app.seed.plan import CELEBRITY, Plan
 from app.seed.sizes import Sizes, sizes
 from app.services.money.shares import sellers
-from repositories.money_records import PROVIDER
+from repositories.records.money import PROVIDER
 from tests.apps import embedded, running
 from tests.system.seed.loads import TINY, command, everything, settings
 

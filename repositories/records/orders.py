@@ -7,7 +7,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from repositories.records import Money
+from repositories.records.money import Money
 
 OrderState = Literal["placed", "paid", "fulfilled", "cancelled", "refunded"]
 SubOrderState = Literal["placed", "paid", "partly_fulfilled", "fulfilled", "refused", "cancelled", "refunded"]

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from repositories.records import Money
+from repositories.records.money import Money
 
 # The kinds of the transfers between a wallet and the payment provider.
 DEPOSIT, PAYOUT = "deposit", "payout"

@@ -6,8 +6,6 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from repositories.records import Money
-
 # The owner of the payment provider's ledger accounts. Deposits debit them; only they may fall below 0.
 PROVIDER = UUID("00000000-0000-8000-8000-000000000001")
 
@@ -17,6 +15,11 @@ REFUND = "refund"
 UNWRITTEN = datetime(1970, 1, 1, tzinfo=UTC)
 
 Phase = Literal["single", "hold", "post", "void", "expire"]
+
+
+class Money(Struct, frozen=True):
+    amount: int
+    currency: str
 
 
 class Transfer(Struct, frozen=True):

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from repositories.order_records import Order, OrderLine, SubOrder, split
+from repositories.records.orders import Order, OrderLine, SubOrder, split
 
 # Each change adds one: the payment, then the shipment or the refund; or the cancellation.
 _VERSIONS: dict[str, int] = {"placed": 1, "paid": 2, "fulfilled": 3, "refunded": 3, "cancelled": 2}
