@@ -5,8 +5,8 @@
 # stores the client's number as the new version, so the version goes back from 3 to 1. A client that read the real version 1
 # then has a version that matches, although two edits and this one came after it, and the numbers 2 and 3 are given again to
 # other contents. That a version may be set is intended (SQLAlchemy issue 1857 asked for larger ones), but a smaller one is
-# taken too, without a warning. `session.merge` of an object with the client's version raises. Otherwise
-# compare the client's version in Python with the loaded one.
+# taken too, without a warning. `session.merge` of an object with the client's version raises. Otherwise compare the client's
+# version in Python with the loaded one.
 source "$(dirname "$0")/start.sh"
 install sqlalchemy==2.1.9
 python - <<'PYTHON'
