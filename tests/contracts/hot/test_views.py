@@ -9,28 +9,13 @@ from uuid import UUID, uuid4
 import pytest
 
 from repositories.hot import ViewBatch, ViewCounts, open_views
-from tests.contracts.relational_store import new_database
 
 TIMEOUT = timedelta(seconds=5)
 
 
-@pytest.fixture(
-    scope="module",
-    params=["embedded", *(pytest.param(kind, marks=pytest.mark.engines) for kind in ("redis", "cluster", "postgres"))],
-)
-def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
-    if request.param == "postgres":
-        return new_database(request.getfixturevalue("engines").postgres())
-    if request.param == "redis":
-        return str(request.getfixturevalue("engines").cache().url)
-    if request.param == "cluster":
-        return str(request.getfixturevalue("redis_cluster"))
-    return f"sqlite:///{tmp_path_factory.mktemp('views') / 'hot.db'}"
-
-
 @pytest.fixture
-def views(url: str) -> Iterator[ViewCounts]:
-    store = open_views(url, timeout=TIMEOUT, pool=8)
+def views(cache_url: str) -> Iterator[ViewCounts]:
+    store = open_views(cache_url, timeout=TIMEOUT, pool=8)
     store.migrate()
     flushed(store)
     yield store
