@@ -97,7 +97,7 @@ def given_up(old: StorePlace, move_id: str) -> Iterator[None]:
 @contextmanager
 def _opened_stores(container: Container, role: str, url: str) -> Iterator[tuple[Store, Store, Stores]]:
     """Open the old and the new store, with a move's timeouts, and all stores of the settings with the new place."""
-    container.stores.require_migrated()
+    container.stores.require_migrated(container.stores.by_role()[role])
     patience: dict[str, Any] = {f"{role}_timeout": CALL_SECONDS}
     patient = replace(container.settings, **patience)
     there = at(patient, role, url)
