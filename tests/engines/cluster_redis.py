@@ -83,7 +83,7 @@ def test_a_failover_serves_no_value_whose_drop_the_replica_missed(
     cache.drop([dropped])
     end(nodes[0])
     replica.resume()
-    assert wait_until(lambda: works(lambda: cache.read([dropped, other])), FAILOVER)
+    assert wait_until(lambda: works(lambda: cache.read([dropped, other, page])), FAILOVER)
     with redis.client(replica) as promoted:
         assert promoted.info("replication")["role"] == "master"
         assert promoted.keys(f"*{dropped}")

@@ -22,7 +22,7 @@ from repositories.records.people import Ending, Session
 from tests.apps import embedded, running
 from tests.engines import Engines, Server, redis
 from tests.engines.answering import works
-from tests.engines.counted import CountingObserver, counted
+from tests.engines.counted import counted
 from tests.engines.kernel import free_port, wait_until
 from tests.engines.test_hot_faults import NOW, TIMEOUT, client, session
 
@@ -159,44 +159,6 @@ def test_ended_sessions_stay_ended_when_the_replica_missed_the_end(pair: Pair, a
                 assert each.find(b"other", now=NOW) is None
                 assert each.find(b"kept", now=NOW) == kept
         assert not has(pair.replica, b"ended")
-
-
-def test_sign_ins_that_the_replica_has_missed_are_counted_once(
-    pair: Pair, address: Path, counted: CountingObserver
-) -> None:
-    noted: list[Ending] = []
-
-    def process() -> SessionStore:
-        return open_sessions(f"unix://{address}", timeout=TIMEOUT, pool=4, endings=among(noted))
-
-    with closing(process()) as store, closing(process()) as other:
-        added(store, b"kept")
-        assert other.find(b"kept", now=NOW) is not None
-        assert wait_until(lambda: has(pair.replica, b"kept"), 20)
-        with client(pair.replica) as cut:
-            cut.execute_command("REPLICAOF", "127.0.0.1", free_port())
-            lost = added(store, b"lost")
-            added(store, b"lost too")
-            ended = added(store, b"ended")
-            assert store.end(ended.account_id, ended.id)
-            elsewhere = added(store, b"ended elsewhere")
-            now = datetime.now(UTC)
-            until = now + timedelta(days=90)
-            noted.append(Ending(uuid4(), elsewhere.account_id, elsewhere.id, None, NOW, now, until))
-            assert other.end(elsewhere.account_id, elsewhere.id)
-            pair.master.kill()
-            cut.execute_command("REPLICAOF", "NO", "ONE")
-        move(address, pair.replica)
-        assert other.find(b"lost", now=NOW) is None
-        assert "lost_tail" not in counted.reads, "a process counts only what it wrote itself"
-        assert store.find(b"kept", now=NOW) is not None
-        assert counted.reads["lost_tail"] == 2
-        store.add(lost, b"lost")
-        pair.replica.restart()
-        with client(pair.replica) as promoted:
-            promoted.execute_command("REPLICAOF", "NO", "ONE")
-        assert wait_until(lambda: works(lambda: store.find(b"kept", now=NOW)), 20)
-        assert counted.reads["lost_tail"] == 2, "a server restarted from its file has lost nothing"
 
 
 def test_a_store_opened_while_a_move_switches_waits_for_its_end(pair: Pair) -> None:

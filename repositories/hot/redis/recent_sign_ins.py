@@ -1,5 +1,6 @@
 """The last sign-ins of this process, by which it detects that a failover or restart of Redis has lost some."""
 
+import logging
 import threading
 import time
 from collections import OrderedDict
@@ -8,8 +9,10 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from repositories import meter
 from repositories.records.people import Session
 
+log = logging.getLogger(__name__)
 # Older sign-ins are not checked: endings from before are not read again (see `SessionRecovery`), so another process
 # may have ended the missing session.
 KEPT_SECONDS = 3600
@@ -31,6 +34,8 @@ class RecentSignIns:
         self._now = now
         self._guard = threading.Lock()
         self._kept: OrderedDict[bytes, SignIn] = OrderedDict()
+        # How often a new server was checked. A sign-in that was sent before a check and noted after it was not checked.
+        self.checks = 0
 
     def note(self, session: Session, digest: bytes) -> None:
         with self._guard:
@@ -50,14 +55,23 @@ class RecentSignIns:
         )
 
     def digests(self) -> list[bytes]:
+        """Those to be looked for on a new server."""
         since = self._now() - KEPT_SECONDS
         with self._guard:
+            self.checks += 1
             return [digest for digest, one in self._kept.items() if one.noted >= since]
 
     def lost(self, digests: Collection[bytes]) -> int:
         """How many of these have not been ended meanwhile. They are forgotten, so that they are counted once."""
         with self._guard:
             return sum(self._kept.pop(digest, None) is not None for digest in digests)
+
+    def report_lost(self, digests: Collection[bytes]) -> None:
+        """Count and log these, which a new server lacks, unless they were ended meanwhile."""
+        lost = self.lost(digests)
+        if lost:
+            meter.counted("lost_tail", lost)
+            log.error("sessions: a failover or a restart has lost %d acknowledged sign-ins of this process", lost)
 
     def _forget(self, is_ended: Callable[[SignIn], bool]) -> None:
         with self._guard:

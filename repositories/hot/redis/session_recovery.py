@@ -10,7 +10,6 @@ from uuid import UUID
 
 from redis.exceptions import ResponseError
 
-from repositories import meter
 from repositories.errors import Unavailable
 from repositories.hot.encoding import live_sessions
 from repositories.hot.port import NotedEndings
@@ -74,10 +73,7 @@ class SessionRecovery:
     def _count_lost(self, wire: Wire, deadline: float) -> None:
         digests = self._recent.digests()
         there = _replies(wire, [("EXISTS", SESSION + digest.hex()) for digest in digests], deadline)
-        lost = self._recent.lost([digest for digest, found in zip(digests, there, strict=True) if not found])
-        if lost:
-            meter.counted("lost_tail", lost)
-            log.error("sessions: a failover or a restart has lost %d acknowledged sign-ins of this process", lost)
+        self._recent.report_lost([digest for digest, found in zip(digests, there, strict=True) if not found])
 
     def _end(self, wire: Wire, page: Sequence[Ending], deadline: float) -> None:
         for one in page:

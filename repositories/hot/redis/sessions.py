@@ -1,6 +1,7 @@
 """Sessions in Redis: a key for each session, by its token's digest, and an index for each account."""
 
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -52,8 +53,11 @@ class RedisSessions(RedisStore, SessionStore):
 
     def add(self, session: Session, digest: bytes) -> None:
         record, life = session_bytes(session), int(session_seconds(session) * 1000)
+        checks = self._recent.checks
         self._run(scripts.ADD, session.account_id, str(session.id), digest.hex(), record, life, again=False)
         self._recent.note(session, digest)
+        if self._recent.checks != checks:
+            self._check(digest)
 
     def find(self, digest: bytes, *, now: datetime) -> Session | None:
         key = SESSION + digest.hex()
@@ -88,6 +92,13 @@ class RedisSessions(RedisStore, SessionStore):
     def end_all(self, account_id: UUID, *, keep: UUID | None) -> None:
         self._recent.all_ended(account_id, keep)
         self._run(scripts.END_ALL, account_id, str(keep), again=False)
+
+    def _check(self, digest: bytes) -> None:
+        """Count a sign-in as lost if the server that acknowledged it has been replaced since by one that lacks it."""
+        with suppress(Unavailable):
+            [there] = self._exchange(("EXISTS", SESSION + digest.hex()), again=True)
+            if not there:
+                self._recent.report_lost([digest])
 
     def _run(self, script: str, account_id: UUID, *arguments: str | bytes | int, again: bool) -> list[Any]:
         return self._exchange(scripts.command(script, account_id, *arguments), again=again)
