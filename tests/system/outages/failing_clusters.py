@@ -97,8 +97,10 @@ class RedisPair:
         self._sentinels = [redis.launch_sentinel(home, master, quorum=2) for _ in range(3)]
         hosts = ",".join(sentinel.url.split("/")[2] for sentinel in self._sentinels)
         self.url = f"redis+sentinel://{hosts}/main/0"
-        self.failed_over: list[float] = []
+        # When the master failed, and when the pair was complete again.
+        self.failovers: list[tuple[float, float]] = []
         self._failed = master
+        self._since: float | None = None
         known = ("num-other-sentinels", "num-slaves")
         with redis.client(self._sentinels[0]) as there:
             assert wait_until(lambda: [there.sentinel_master("main")[name] for name in known] == [2, 1], PATIENCE)
@@ -110,13 +112,22 @@ class RedisPair:
         self._failed = _chosen(chance, master, other)
         done = _inject(self._failed, "the master" if self._failed is master else "the replica", chance)
         if self._failed is master:
-            self.failed_over.append(monotonic())
+            self._since = monotonic()
             assert wait_until(lambda: self._role(other)["role"] == "master", PATIENCE)
         return done
 
     def repair(self, chance: random.Random) -> None:
         _restore(self._failed)
         self._await_replica()
+        if self._since is not None:
+            self.failovers.append((self._since, monotonic()))
+            self._since = None
+
+    def may_lose(self, at: float) -> bool:
+        """Whether a write acknowledged at this time may be lost: replication is asynchronous, and a former master that
+        comes back acknowledges writes until the Sentinels demote it.
+        """
+        return any(since - 1 < at <= until for since, until in self.failovers)
 
     def discard(self) -> None:
         for server in (*self._sentinels, *self.servers):
