@@ -65,6 +65,20 @@ def launch_sentinel(home: Home, master: Server, quorum: int = 1) -> Server:
     return server
 
 
+def launch_sentinels(home: Home, master: Server) -> list[Server]:
+    """Start three Sentinels for `master` and its replica, two of which decide. Returns when they know each other."""
+    found = [launch_sentinel(home, master, quorum=2) for _ in range(3)]
+    with client(found[0]) as there:
+        known = ("num-other-sentinels", "num-slaves")
+        assert wait_until(lambda: [there.sentinel_master("main")[name] for name in known] == [2, 1], 60)
+    return found
+
+
+def url_of_sentinels(sentinels: list[Server]) -> str:
+    """The URL that names them all."""
+    return f"redis+sentinel://{','.join(sentinel.url.split('/')[2] for sentinel in sentinels)}/main/0"
+
+
 def launch_cluster(home: Home, *, masters: int = 3, replicas: int = 0) -> list[Server]:
     """Start a cluster without persistence. Returns the masters, then the replicas, one per master in turn.
 

@@ -9,7 +9,7 @@ SOONEST, LATEST, FIRST_BOUND = timedelta(seconds=0.5), timedelta(seconds=15), ti
 
 def doubling(attempts: int) -> timedelta:
     """How long to wait after this number of failed tries."""
-    return min(LATEST, SOONEST * float(2 ** min(attempts - 1, 8)))
+    return _doubled(SOONEST, LATEST, attempts)
 
 
 class Jitter:
@@ -20,4 +20,9 @@ class Jitter:
         self._chance = chance
 
     def __call__(self, attempts: int) -> timedelta:
-        return min(self._longest, FIRST_BOUND * float(2 ** min(attempts - 1, 20))) * self._chance.random()
+        return _doubled(FIRST_BOUND, self._longest, attempts) * self._chance.random()
+
+
+def _doubled(first: timedelta, longest: timedelta, attempts: int) -> timedelta:
+    # The exponent is bounded, because a timedelta is.
+    return min(longest, first * float(2 ** min(attempts - 1, 20)))

@@ -149,7 +149,7 @@ class TestMigrate:
             before = (new.outbox.dead_letters(limit=9), new.outbox.backlog())
             assert len(before[0]) == 1
             downgrade(new, "0003")
-            assert new.migrate()[0] == "relational: 0004 rename parked events to dead-lettered ones"
+            assert new.migrate()[0] == "relational: 0004 rename the column and index of dead-lettered events"
             assert (new.outbox.dead_letters(limit=9), new.outbox.backlog()) == before
 
     def test_events_numbered_by_a_sequence_come_first(self, fresh_url: Callable[[], str]) -> None:

@@ -7,18 +7,16 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from time import monotonic
-from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from typing import Any
 
-import psycopg
 import pytest
 
 from config import Settings
 from tests.apps import Person, System, embedded, running
-from tests.engines import Server, postgres
 from tests.engines.counted import CountingObserver, counted
 from tests.engines.home import Home
 from tests.engines.kernel import wait_until
+from tests.system.outages.postgres_pair import PostgresPair, launched
 from tests.system.outages.traffic import AFTER, PATIENCE, WRITERS, Kind, Row, Traffic, Write, rows_of
 
 __all__ = ["counted"]
@@ -54,55 +52,34 @@ def amount_of(write: Write) -> int:
     return int(write.name[:7], 16) % PARTS + 1
 
 
-class Pair(NamedTuple):
-    """Two servers, and the URL that names both, the primary first."""
-
-    primary: Server
-    standby: Server
-    url: str
-
-    def settings(self, folder: Path) -> Settings:
-        return Settings(**embedded(folder) | {"relational_url": self.url, "threads": 2 * WRITERS})
-
-    def on(self, server: Server, statement: str) -> Any:
-        with psycopg.connect(server.url, autocommit=True) as connection:
-            found = connection.execute(statement)
-            return found.fetchone() if found.description else None
-
-    def synchronize(self) -> None:
-        """Make replication synchronous: from now on acknowledged writes are also on the standby."""
-        self.on(self.primary, "ALTER SYSTEM SET synchronous_standby_names = '*'")
-        self.on(self.primary, "SELECT pg_reload_conf()")
-        state = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"
-        assert wait_until(lambda: self.on(self.primary, state) == (1,), PATIENCE)
-
-    def cut(self) -> None:
-        """Stop replication to the standby."""
-        self.on(self.standby, "ALTER SYSTEM SET primary_conninfo = ''")
-        self.on(self.standby, "SELECT pg_reload_conf()")
-        gone = "SELECT count(*) FROM pg_stat_wal_receiver"
-        assert wait_until(lambda: self.on(self.standby, gone) == (0,), PATIENCE)
+def settings(pair: PostgresPair, folder: Path) -> Settings:
+    return Settings(**embedded(folder) | {"relational_url": pair.url, "threads": 2 * WRITERS})
 
 
 @pytest.fixture
-def pair() -> Iterator[Pair]:
+def pair() -> Iterator[PostgresPair]:
     home = Home()
     with ExitStack() as stack:
         stack.callback(home.close)
-        primary = postgres.launch(home)
-        stack.callback(primary.discard)
-        standby = postgres.launch_standby(home, primary)
-        stack.callback(standby.discard)
-        port = urlsplit(standby.url).port
-        yield Pair(primary, standby, f"{primary.url.removesuffix('/quartet')},127.0.0.1:{port}/quartet")
+        made = launched(home)
+        stack.callback(made.discard)
+        yield made
 
 
-def killed(pair: Pair, traffic: Traffic, system: System) -> float:
+def cut(pair: PostgresPair) -> None:
+    """Stop replication to the standby."""
+    pair.on(pair.standby, "ALTER SYSTEM SET primary_conninfo = ''")
+    pair.on(pair.standby, "SELECT pg_reload_conf()")
+    gone = "SELECT count(*) FROM pg_stat_wal_receiver"
+    assert wait_until(lambda: pair.on(pair.standby, gone) == (0,), PATIENCE)
+
+
+def killed(pair: PostgresPair, traffic: Traffic, system: System) -> float:
     pair.primary.kill()
     return promoted(pair, traffic, system)
 
 
-def frozen(pair: Pair, traffic: Traffic, system: System) -> float:
+def frozen(pair: PostgresPair, traffic: Traffic, system: System) -> float:
     """Freeze the primary, promote the standby, and resume the old primary, whose further writes will be lost."""
     pair.primary.pause()
     failed_at = promoted(pair, traffic, system)
@@ -112,24 +89,23 @@ def frozen(pair: Pair, traffic: Traffic, system: System) -> float:
     return failed_at
 
 
-def cut_off(pair: Pair, traffic: Traffic, system: System) -> float:
+def cut_off(pair: PostgresPair, traffic: Traffic, system: System) -> float:
     """Stop replication before the primary is killed: what is acknowledged after that is lost."""
-    pair.cut()
+    cut(pair)
     traffic.goes_on(monotonic(), AFTER)
     return killed(pair, traffic, system)
 
 
-def both(pair: Pair, traffic: Traffic, system: System) -> float:
+def both(pair: PostgresPair, traffic: Traffic, system: System) -> float:
     """Kill the standby and restart it; then freeze the primary, and promote the standby."""
     pair.standby.kill()
     traffic.goes_on(monotonic())
     pair.standby.restart()
-    caught_up = "SELECT count(*) FROM pg_stat_replication WHERE replay_lsn = pg_current_wal_flush_lsn()"
-    assert wait_until(lambda: pair.on(pair.primary, caught_up) == (1,), PATIENCE)
+    pair.await_standby()
     return frozen(pair, traffic, system)
 
 
-def alone(pair: Pair, traffic: Traffic, _system: System) -> float:
+def alone(pair: PostgresPair, traffic: Traffic, _system: System) -> float:
     """Kill the only synchronous standby, so that no COMMIT is answered, and restart it."""
     pair.standby.kill()
     traffic.is_refused()
@@ -139,22 +115,20 @@ def alone(pair: Pair, traffic: Traffic, _system: System) -> float:
     return monotonic()
 
 
-def promoted(pair: Pair, traffic: Traffic, _system: System) -> float:
+def promoted(pair: PostgresPair, traffic: Traffic, _system: System) -> float:
     """Promote the standby; returns when it accepted writes."""
     traffic.is_refused()
-    postgres.promote(pair.standby)
-    writable = "SELECT pg_is_in_recovery()"
-    assert wait_until(lambda: pair.on(pair.standby, writable) == (False,), PATIENCE)
+    pair.promote()
     return monotonic()
 
 
-SYNCHRONOUS: dict[str, Callable[[Pair, Traffic, System], float]] = {
+SYNCHRONOUS: dict[str, Callable[[PostgresPair, Traffic, System], float]] = {
     "primary killed, standby promoted": killed,
     "primary frozen, standby promoted, primary let go": frozen,
     "the only synchronous standby killed, then back": alone,
 }
 # With asynchronous replication the last acknowledged writes may be lost; they are counted.
-ASYNCHRONOUS: dict[str, Callable[[Pair, Traffic, System], float]] = {
+ASYNCHRONOUS: dict[str, Callable[[PostgresPair, Traffic, System], float]] = {
     "asynchronous: primary killed, standby promoted": killed,
     "asynchronous: standby killed and back, primary frozen, standby promoted": both,
     "asynchronous: replication cut, primary killed, standby promoted": cut_off,
@@ -171,9 +145,9 @@ def rows() -> Iterator[dict[str, Row]]:
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_every_acknowledged_write_exists_or_its_loss_is_counted(
-    pair: Pair, rows: dict[str, Row], tmp_path: Path, counted: CountingObserver, fault: str
+    pair: PostgresPair, rows: dict[str, Row], tmp_path: Path, counted: CountingObserver, fault: str
 ) -> None:
-    with running(pair.settings(tmp_path)) as system:
+    with running(settings(pair, tmp_path)) as system:
         if fault in SYNCHRONOUS:
             pair.synchronize()
         with Traffic(system, Deposits()) as traffic:
@@ -186,12 +160,14 @@ def test_every_acknowledged_write_exists_or_its_loss_is_counted(
         assert row.lost > 0 or FAULTS[fault] is not cut_off
 
 
-def test_a_restarted_process_does_not_use_the_old_primary(pair: Pair, rows: dict[str, Row], tmp_path: Path) -> None:
+def test_a_restarted_process_does_not_use_the_old_primary(
+    pair: PostgresPair, rows: dict[str, Row], tmp_path: Path
+) -> None:
     pair.synchronize()
-    with running(pair.settings(tmp_path)) as system, Traffic(system, Deposits()) as before:
+    with running(settings(pair, tmp_path)) as system, Traffic(system, Deposits()) as before:
         killed(pair, before, system)
     pair.primary.restart()
-    with running(pair.settings(tmp_path)) as system:
+    with running(settings(pair, tmp_path)) as system:
         failed_at = monotonic()
         with Traffic(system, Deposits()) as traffic:
             assert wait_until(lambda: system.container.stores.relational.notes() != [], PATIENCE)

@@ -201,18 +201,10 @@ def test_ended_sessions_stay_ended_when_an_address_moves(
 
 @pytest.fixture
 def sentinels(pair: Pair) -> Iterator[list[Server]]:
-    found = [redis.launch_sentinel(pair.home, pair.master, quorum=2) for _ in range(3)]
-    with redis.client(found[0]) as there:
-        known = ("num-other-sentinels", "num-slaves")
-        assert wait_until(lambda: [there.sentinel_master("main")[name] for name in known] == [2, 1], PATIENCE)
+    found = redis.launch_sentinels(pair.home, pair.master)
     yield found
     for sentinel in found:
         sentinel.discard()
-
-
-def url_of(sentinels: list[Server]) -> str:
-    hosts = ",".join(sentinel.url.split("/")[2] for sentinel in sentinels)
-    return f"redis+sentinel://{hosts}/main/0"
 
 
 def before(traffic: Traffic, fault: float) -> int:
@@ -224,7 +216,7 @@ def before(traffic: Traffic, fault: float) -> int:
 def test_ended_sessions_stay_ended_when_sentinels_promote(
     pair: Pair, sentinels: list[Server], rows: dict[str, Row], tmp_path: Path, fault: str
 ) -> None:
-    with running(settings(tmp_path, sessions_url=url_of(sentinels))) as system:
+    with running(settings(tmp_path, sessions_url=redis.url_of_sentinels(sentinels))) as system:
         with Traffic(system, SignIns()) as traffic:
             ENDS[fault](pair.master)
             failed_at = monotonic()
@@ -237,7 +229,7 @@ def test_ended_sessions_stay_ended_when_sentinels_promote(
 def test_a_majority_of_sentinels_that_comes_back_is_followed(
     pair: Pair, sentinels: list[Server], rows: dict[str, Row], tmp_path: Path
 ) -> None:
-    with running(settings(tmp_path, sessions_url=url_of(sentinels))) as system:
+    with running(settings(tmp_path, sessions_url=redis.url_of_sentinels(sentinels))) as system:
         with Traffic(system, SignIns()) as traffic:
             for sentinel in sentinels[:2]:
                 sentinel.pause()

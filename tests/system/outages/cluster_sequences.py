@@ -24,7 +24,13 @@ from tests.engines.home import Home
 from tests.system.outages.cluster_cassandra import relaying
 from tests.system.outages.cluster_postgres import Deposits
 from tests.system.outages.cluster_redis import SignIns
-from tests.system.outages.failing_clusters import CassandraRing, FailingCluster, MongoSet, PostgresPair, RedisPair
+from tests.system.outages.failing_clusters import (
+    FailingCassandra,
+    FailingCluster,
+    FailingMongo,
+    FailingPostgres,
+    FailingRedis,
+)
 from tests.system.outages.traffic import WRITERS, Posts, Traffic, Write, titles
 
 __all__ = ["counted", "ring"]
@@ -67,10 +73,10 @@ class FollowedPosts(Posts):
 
 
 class Clusters(NamedTuple):
-    postgres: PostgresPair
-    redis: RedisPair
-    mongo: MongoSet
-    cassandra: CassandraRing
+    postgres: FailingPostgres
+    redis: FailingRedis
+    mongo: FailingMongo
+    cassandra: FailingCassandra
 
 
 @pytest.fixture
@@ -78,13 +84,13 @@ def clusters(ring: list[Server]) -> Iterator[Clusters]:
     home = Home()
     with ExitStack() as stack:
         stack.callback(home.close)
-        redis = RedisPair(home)
+        redis = FailingRedis(home)
         stack.callback(redis.discard)
-        mongo = MongoSet(home)
+        mongo = FailingMongo(home)
         stack.callback(mongo.discard)
-        postgres = PostgresPair(home)
+        postgres = FailingPostgres(home)
         stack.callback(postgres.discard)
-        cassandra = CassandraRing(ring)
+        cassandra = FailingCassandra(ring)
         stack.callback(cassandra.discard)
         yield Clusters(postgres, redis, mongo, cassandra)
 

@@ -1,17 +1,17 @@
 """Clusters of four engines that fail again and again: what may fail in each, and how it is repaired."""
 
 import random
+from collections.abc import Sequence
 from contextlib import closing
 from time import monotonic
 from typing import Any, Protocol
-
-import psycopg
 
 from tests.engines import Server, mongo, postgres, redis
 from tests.engines.answering import works
 from tests.engines.cluster_cassandra import opened
 from tests.engines.home import Home
 from tests.engines.kernel import wait_until
+from tests.system.outages.postgres_pair import PostgresPair, launched
 from tests.system.outages.traffic import PATIENCE
 
 KILLS = Server.kill, Server.pause
@@ -26,89 +26,75 @@ class FailingCluster(Protocol):
     def repair(self, chance: random.Random) -> None:
         """Do what an operator would. Returns when the cluster is complete again."""
 
+    @property
+    def servers(self) -> Sequence[Server]:
+        """All of them, in the order in which they are ended."""
+
     def discard(self) -> None:
-        """End all servers."""
+        for server in self.servers:
+            server.discard()
 
 
-class PostgresPair:
+class FailingPostgres(FailingCluster):
     """A primary with a synchronous standby. If the primary fails, the standby is promoted, and the former primary is
     rebuilt as its standby.
     """
 
     def __init__(self, home: Home) -> None:
         self._home = home
-        self.primary = postgres.launch(home)
-        self.standby = postgres.launch_standby(home, self.primary)
-        hosts = ",".join(server.url.split("@")[1].removesuffix("/quartet") for server in self.servers)
-        self.url = f"postgresql://quartet@{hosts}/quartet"
-        self._failed = self.primary
-        self._synchronize()
+        self._pair = launched(home)
+        self.url = self._pair.url
+        self._failed = self._pair.primary
+        self._pair.synchronize()
 
     @property
     def servers(self) -> list[Server]:
-        return [self.primary, self.standby]
+        return [self._pair.standby, self._pair.primary]
 
     def inject(self, chance: random.Random) -> str:
-        self._failed = _chosen(chance, self.primary, self.standby)
-        return _inject(self._failed, "the primary" if self._failed is self.primary else "the standby", chance)
+        self._failed = _chosen(chance, self._pair.primary, self._pair.standby)
+        return _inject(self._failed, "the primary" if self._failed is self._pair.primary else "the standby", chance)
 
     def repair(self, chance: random.Random) -> None:
-        if self._failed is self.standby:
-            _restore(self.standby)
+        if self._failed is self._pair.standby:
+            _restore(self._failed)
         else:
             self._fail_over(chance)
-        caught_up = "SELECT count(*) FROM pg_stat_replication WHERE replay_lsn = pg_current_wal_flush_lsn()"
-        assert wait_until(lambda: self._on(self.primary, caught_up) == (1,), PATIENCE)
-
-    def discard(self) -> None:
-        for server in self.servers:
-            server.discard()
+        self._pair.await_standby()
 
     def _fail_over(self, chance: random.Random) -> None:
-        former, self.primary = self.primary, self.standby
-        self.standby = former
-        postgres.promote(self.primary)
-        assert wait_until(lambda: self._on(self.primary, "SELECT pg_is_in_recovery()") == (False,), PATIENCE)
+        former, promoted, url = self._pair
+        self._pair.promote()
         if former.paused and chance.random() < 0.5:
             # For a moment there are two primaries.
             former.resume()
-            assert wait_until(lambda: self._on(former, "SELECT pg_is_in_recovery()") == (False,), PATIENCE)
-        postgres.rebuild(self._home, former, self.primary)
-        self._synchronize()
-
-    def _synchronize(self) -> None:
-        self._on(self.primary, "ALTER SYSTEM SET synchronous_standby_names = '*'")
-        self._on(self.primary, "SELECT pg_reload_conf()")
-        state = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"
-        assert wait_until(lambda: self._on(self.primary, state) == (1,), PATIENCE)
-
-    def _on(self, server: Server, statement: str) -> Any:
-        with psycopg.connect(server.url, autocommit=True) as connection:
-            found = connection.execute(statement)
-            return found.fetchone() if found.description else None
+            self._pair.await_writable(former)
+        postgres.rebuild(self._home, former, promoted)
+        self._pair = PostgresPair(promoted, former, url)
+        self._pair.synchronize()
 
 
-class RedisPair:
+class FailingRedis(FailingCluster):
     """A master with a replica, and three Sentinels that promote it."""
 
     def __init__(self, home: Home) -> None:
         master = redis.launch_sessions(home)
-        self.servers = [master, redis.launch_replica(home, master)]
-        self._sentinels = [redis.launch_sentinel(home, master, quorum=2) for _ in range(3)]
-        hosts = ",".join(sentinel.url.split("/")[2] for sentinel in self._sentinels)
-        self.url = f"redis+sentinel://{hosts}/main/0"
+        self._both = [master, redis.launch_replica(home, master)]
+        self._sentinels = redis.launch_sentinels(home, master)
+        self.url = redis.url_of_sentinels(self._sentinels)
         # When the master failed, and when the pair was complete again.
         self.failovers: list[tuple[float, float]] = []
         self._failed = master
         self._since: float | None = None
-        known = ("num-other-sentinels", "num-slaves")
-        with redis.client(self._sentinels[0]) as there:
-            assert wait_until(lambda: [there.sentinel_master("main")[name] for name in known] == [2, 1], PATIENCE)
         self._await_replica()
 
+    @property
+    def servers(self) -> list[Server]:
+        return [*self._sentinels, *self._both]
+
     def inject(self, chance: random.Random) -> str:
-        [master] = [server for server in self.servers if self._role(server)["role"] == "master"]
-        [other] = [server for server in self.servers if server is not master]
+        [master] = [server for server in self._both if self._role(server)["role"] == "master"]
+        [other] = [server for server in self._both if server is not master]
         self._failed = _chosen(chance, master, other)
         done = _inject(self._failed, "the master" if self._failed is master else "the replica", chance)
         if self._failed is master:
@@ -129,13 +115,9 @@ class RedisPair:
         """
         return any(since - 1 < at <= until for since, until in self.failovers)
 
-    def discard(self) -> None:
-        for server in (*self._sentinels, *self.servers):
-            server.discard()
-
     def _await_replica(self) -> None:
         def is_complete() -> bool:
-            found = [self._role(server) for server in self.servers]
+            found = [self._role(server) for server in self._both]
             return sorted(one["role"] for one in found) == ["master", "slave"] and all(
                 one["master_link_status"] == "up" for one in found if one["role"] == "slave"
             )
@@ -147,38 +129,42 @@ class RedisPair:
             return there.info("replication")
 
 
-class MongoSet:
+class FailingMongo(FailingCluster):
     """A replica set of three."""
 
     def __init__(self, home: Home) -> None:
-        self.servers = mongo.launch_set(home, 3)
-        self.url = self.servers[0].url
-        self._failed = self.servers[0]
+        self._members = mongo.launch_set(home, 3)
+        self.url = self._members[0].url
+        self._failed = self._members[0]
+
+    @property
+    def servers(self) -> list[Server]:
+        return self._members
 
     def inject(self, chance: random.Random) -> str:
-        primary = mongo.primary(self.servers)
-        self._failed = _chosen(chance, primary, next(server for server in self.servers if server is not primary))
+        primary = mongo.primary(self._members)
+        self._failed = _chosen(chance, primary, next(server for server in self._members if server is not primary))
         return _inject(self._failed, "the primary" if self._failed is primary else "a secondary", chance)
 
     def repair(self, chance: random.Random) -> None:
         _restore(self._failed)
-        assert wait_until(lambda: mongo.complete(self.servers), PATIENCE)
-
-    def discard(self) -> None:
-        for server in self.servers:
-            server.discard()
+        assert wait_until(lambda: mongo.complete(self._members), PATIENCE)
 
 
-class CassandraRing:
+class FailingCassandra(FailingCluster):
     """Three nodes, each with all of the data. They are shared with other tests."""
 
     def __init__(self, nodes: list[Server]) -> None:
-        self.servers = nodes
+        self._nodes = nodes
         self.url = nodes[0].url
         self._failed = nodes[0]
 
+    @property
+    def servers(self) -> list[Server]:
+        return self._nodes
+
     def inject(self, chance: random.Random) -> str:
-        self._failed = chance.choice(self.servers)
+        self._failed = chance.choice(self._nodes)
         return _inject(self._failed, "a node", chance)
 
     def repair(self, chance: random.Random) -> None:

@@ -1,4 +1,4 @@
-"""rename parked events to dead-lettered ones"""
+"""rename the column and index of dead-lettered events"""
 
 import sqlalchemy as sa
 from alembic import op
